@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// A command: a program and its arguments, never a shell string.
+///
+/// Knows:         what the user asked for, byte for byte.
+/// Does not know: PATH, files, quoting; a start looks for the program.
+/// Thread-safety: distinct objects: safe. One shared object: guard it yourself.
+
+#include <warden/error.hpp>
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace warden {
+
+/// A program and the arguments that follow it. `argv[0]` is the program as written here.
+///
+/// A program with a slash is used as it is; a relative one is relative to the working directory of the child. Without a
+/// slash it is looked up in the `PATH` of the child's environment; empty elements of PATH are passed over, so the
+/// working directory is never searched by accident.
+class CommandLine {
+public:
+    CommandLine() = default;
+
+    /// `{"python3", "-u", "train.py"}`
+    CommandLine(std::initializer_list<std::string> words) : CommandLine(std::vector<std::string>(words)) {}
+
+    /// The first word is the program.
+    CommandLine(std::vector<std::string> words) {
+        if (words.empty()) return;
+        program_ = std::move(words.front());
+        words.erase(words.begin());
+        arguments_ = std::move(words);
+    }
+
+    CommandLine(std::string program, std::vector<std::string> arguments)
+        : program_(std::move(program)), arguments_(std::move(arguments)) {}
+
+    /// Asks for a shell by name: `/bin/sh -c text` (Windows: `cmd.exe /d /s /c text`). Quoting inside `text` is yours.
+    [[nodiscard]] static CommandLine shell(std::string text);
+
+    [[nodiscard]] const std::string& program() const noexcept { return program_; }
+    [[nodiscard]] const std::vector<std::string>& arguments() const noexcept { return arguments_; }
+
+    /// For people and logs: words joined by spaces, quoted where a reader would be misled. Not meant to be parsed.
+    [[nodiscard]] std::string to_string() const;
+
+    /// `errc::invalid_command` for an empty program or a NUL byte anywhere; else success.
+    [[nodiscard]] error_code check() const noexcept;
+
+    friend bool operator==(const CommandLine&, const CommandLine&) = default;
+
+private:
+    std::string program_;
+    std::vector<std::string> arguments_;
+};
+
+// -- implementation ----------------------------------------------------------
+namespace detail {
+
+#if WARDEN_OS_WINDOWS
+inline const std::vector<std::string> shell_words{"cmd.exe", "/d", "/s", "/c"};
+#else
+inline const std::vector<std::string> shell_words{"/bin/sh", "-c"};
+#endif
+
+[[nodiscard]] inline bool reads_plainly(std::string_view word) noexcept {
+    constexpr std::string_view plain =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    return !word.empty() && word.find_first_not_of(plain) == std::string_view::npos;
+}
+
+[[nodiscard]] inline std::string quoted_for_people(std::string_view word) {
+    if (reads_plainly(word)) return std::string(word);
+    std::string text = "'";
+    for (const char c : word) {
+        if (c == '\'') text += "'\\''";
+        else text += c;
+    }
+    return text += '\'';
+}
+
+}  // namespace detail
+
+inline CommandLine CommandLine::shell(std::string text) {
+    std::vector<std::string> words = detail::shell_words;
+    words.push_back(std::move(text));
+    return CommandLine(std::move(words));
+}
+
+inline std::string CommandLine::to_string() const {
+    std::string text = detail::quoted_for_people(program_);
+    for (const auto& argument : arguments_) text += ' ' + detail::quoted_for_people(argument);
+    return text;
+}
+
+inline error_code CommandLine::check() const noexcept {
+    const auto has_nul = [](const std::string& word) { return word.find('\0') != std::string::npos; };
+    if (program_.empty() || has_nul(program_)) return errc::invalid_command;
+    for (const auto& argument : arguments_) {
+        if (has_nul(argument)) return errc::invalid_command;
+    }
+    return {};
+}
+
+}  // namespace warden

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The bounded way from the I/O loop to one consumer of output that may be slow.
+///
+/// Knows:         bytes waiting, how many may wait, what was dropped.
+/// Does not know: what the consumer does.
+/// Thread-safety: `offer` on the loop; the consumer runs on the dispatcher, one call at a time, in order.
+
+#include <warden/detail/dispatcher.hpp>
+#include <warden/spawn_options.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace warden::detail {
+
+class ConsumerQueue : public std::enable_shared_from_this<ConsumerQueue> {
+public:
+    using Consume = std::function<void(Stream, std::string_view)>;
+
+    ConsumerQueue(Dispatcher& dispatcher, std::size_t most_bytes, Consume consume)
+        : dispatcher_(dispatcher), strand_(dispatcher.strand()), most_bytes_(most_bytes), consume_(std::move(consume)) {}
+
+    /// Hands over a copy of `bytes`, or counts them as dropped if too much waits.
+    void offer(Stream stream, std::string_view bytes) {
+        if (waiting_.load(std::memory_order_acquire) + bytes.size() > most_bytes_ && waiting_ != 0) {
+            dropped_.fetch_add(bytes.size(), std::memory_order_relaxed);
+            return;
+        }
+        waiting_.fetch_add(bytes.size(), std::memory_order_acq_rel);
+        boost::asio::post(strand_, [self = shared_from_this(), stream, text = std::string(bytes)] {
+            self->dispatcher_.run_guarded([&] { self->consume_(stream, text); });
+            self->waiting_.fetch_sub(text.size(), std::memory_order_acq_rel);
+            if (self->on_room_ && self->has_room()) self->on_room_();
+        });
+    }
+
+    /// Runs `f` after everything that was offered.
+    template <class F>
+    void after_all(F&& f) {
+        boost::asio::post(strand_, std::forward<F>(f));
+    }
+
+    /// Whether at least half of the queue is free.
+    [[nodiscard]] bool has_room() const noexcept { return waiting_.load(std::memory_order_acquire) <= most_bytes_ / 2; }
+
+    /// Called on the dispatcher whenever there is room after a call. Set it before the first `offer`.
+    void on_room(std::function<void()> f) { on_room_ = std::move(f); }
+
+    [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
+
+private:
+    Dispatcher& dispatcher_;
+    Dispatcher::Strand strand_;
+    const std::size_t most_bytes_;
+    const Consume consume_;
+    std::function<void()> on_room_;
+    std::atomic<std::size_t> waiting_{0};
+    std::atomic<std::uint64_t> dropped_{0};
+};
+
+}  // namespace warden::detail

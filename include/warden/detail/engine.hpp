@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// One manager from the inside: chooses the containment, starts processes, stops them, cleans up.
+///
+/// Knows:         the order of a start and of an end.
+/// Does not know: handles; it gives out records.
+/// Thread-safety: safe.
+/// Errors:        SpawnError from `spawn`; nothing else throws.
+
+#include <warden/detail/launch.hpp>
+#include <warden/detail/launch_extension.hpp>
+#include <warden/detail/process_table.hpp>
+#include <warden/detail/services.hpp>
+#include <warden/detail/shutdown_hooks.hpp>
+
+#include <boost/uuid/random_generator.hpp>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace warden::detail {
+
+class Engine : public std::enable_shared_from_this<Engine> {
+public:
+    using Records = std::vector<std::shared_ptr<ProcessRecord>>;
+
+    explicit Engine(ManagerConfig config);
+    ~Engine() { shut_down(); }
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    /// After construction: the guardian, the event log, the signal handlers. What fails here fails every start.
+    void set_up();
+
+    [[nodiscard]] std::shared_ptr<ProcessRecord> spawn(CommandLine command, SpawnOptions options, const Output& unsaid,
+                                                       LaunchExtension* extension);
+
+    /// Stops all of them at the same time and waits until they are gone or their plans are over. In the order of `records`.
+    [[nodiscard]] std::vector<StopReport> stop(const Records& records, const std::function<StopPlan(const ProcessRecord&)>& plan,
+                                               StopReason reason);
+
+    /// Stops everything, within the graceful timeout, then by force.
+    std::map<Uuid, StopReport> clean_up();
+
+    /// Cleans up and ends all threads and helpers. Starts are refused from then on. Does nothing in a forked copy.
+    void shut_down();
+
+    [[nodiscard]] const ContainmentReport& containment() const noexcept { return containment_; }
+    [[nodiscard]] bool signals_handled() const { return !services->config.handle_signals || ShutdownHooks::instance().installed(); }
+    [[nodiscard]] Pid guardian_pid() const { return guardian_ ? guardian_->pid() : 0; }
+
+    const std::shared_ptr<Services> services;
+    ProcessTable table;
+
+private:
+    struct SetUpError {
+        error_code code;
+        std::string message;
+    };
+    void choose_containment();
+    void start_guardian();
+    void open_event_log();
+    void handle_signals();
+    void listen_for_signals();
+    void on_signal(int signal);
+    [[nodiscard]] StopPlan cleanup_plan(const ProcessRecord& record) const;
+
+    void validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const;
+    void check_preflight(const CommandLine& command, const SpawnOptions& options) const;
+    void open_logs(ProcessRecord& record, const Output& out, const Output& err) const;
+    void connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const;
+    void hold_tree(ProcessRecord& record);
+    void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);
+    void watch_count();
+
+    std::string instance_name_;
+    std::filesystem::path data_directory_;
+    std::filesystem::path log_directory_;
+    ContainmentReport containment_;
+    std::shared_ptr<CgroupHome> home_;
+    std::shared_ptr<Guardian> guardian_;
+    std::optional<SetUpError> set_up_error_;
+    UniqueFd signal_write_;
+    std::unique_ptr<boost::asio::posix::stream_descriptor> signal_read_;
+    std::atomic<bool> cleaning_up_{false};
+    std::atomic<bool> over_alert_threshold_{false};
+    std::once_flag shut_down_once_;
+};
+
+[[nodiscard]] inline Uuid new_uuid() {
+    static thread_local boost::uuids::random_generator generator;
+    return generator();
+}
+
+}  // namespace warden::detail
+
+#include <warden/detail/engine_spawn.hpp>
+#include <warden/detail/engine_life.hpp>

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The part of the engine that starts a process: validated, checked, contained, launched, watched; in this order.
+///
+/// Thread-safety: see engine.hpp, which includes this.
+/// Errors:        SpawnError; then nothing of the attempt is left.
+
+#include <warden/detail/engine.hpp>
+
+#include <boost/uuid/uuid_io.hpp>
+
+namespace warden::detail {
+
+inline void Engine::validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const {
+    const auto refuse = [&](const error_code& ec, const std::string& advice = {}) {
+        fail_start(command, ec, SpawnStep::validation, {}, advice);
+    };
+    if (const error_code ec = command.check()) refuse(ec);
+    if (const error_code ec = options.environment.check()) refuse(ec);
+    if (options.working_directory.native().find('\0') != std::string::npos) refuse(errc::invalid_command, "in the working directory");
+    if (options.timeout && !options.timeout->is_valid()) refuse(errc::invalid_timeout);
+    std::vector<std::string> mistakes = options.log.mistakes();
+    if (options.stop_plan) {
+        const auto more = options.stop_plan->mistakes();
+        mistakes.insert(mistakes.end(), more.begin(), more.end());
+    }
+    if (!out.is_valid() || !err.is_valid()) mistakes.emplace_back("null, merge and to_file stand alone; they cannot be combined with |");
+    if (out.has(Output::merge)) mistakes.emplace_back("merge is for stderr only");
+    if (options.identity.umask.value_or(0) > 0777) mistakes.emplace_back("umask must be between 0 and 0777");
+    if (options.identity.nice && (*options.identity.nice < -20 || *options.identity.nice > 19)) mistakes.emplace_back("nice must be between -20 and 19");
+    if (!mistakes.empty()) refuse(errc::invalid_options, joined(mistakes));
+}
+
+inline void Engine::check_preflight(const CommandLine& command, const SpawnOptions& options) const {
+    std::string failures;
+    for (const PreflightCheck& check : options.preflight) {
+        std::optional<std::string> failure;
+        try {
+            failure = check.run ? check.run() : std::nullopt;
+        } catch (const std::exception& thrown) {
+            failure = thrown.what();
+        } catch (...) {
+            failure = "the check threw something that is no std::exception";
+        }
+        if (failure) failures += "\n  - " + check.name + ": " + *failure;
+    }
+    if (!failures.empty()) fail_start(command, errc::preflight_failed, SpawnStep::preflight, {}, failures);
+}
+
+inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Output& err) const {
+    auto& router = *record.output;
+    router.use_limits(record.options.log.limits);
+    const bool separate_err = err.has(Output::log);
+    if (!out.has(Output::log) && !separate_err) return;
+    const std::string uuid = to_string(record.uuid);
+    const LogPaths paths = log_paths(record.options.log.naming, {record.options.name, record.options.type, uuid, record.started_at});
+    const std::filesystem::path directory = record.options.log.directory.value_or(log_directory_);
+    const auto open = [&](const std::filesystem::path& relative) {
+        error_code ec;
+        const auto path = directory / relative;
+        LogSink sink = LogSink::open(path, record.options.log.limits, record.options.log.on_limit, ec);
+        if (ec) fail_start(record.command, ec, SpawnStep::log_file, path, "a log needs a regular file in a directory of this user");
+        router.logs.push_back(std::make_unique<LogSink>(std::move(sink)));
+        return router.logs.back().get();
+    };
+    if (out.has(Output::log)) {
+        record.log_path = directory / paths.stdout_;
+        router.routes[0].log = open(paths.stdout_);
+    }
+    if (!separate_err) return;
+    record.error_log_path = directory / paths.stderr_;
+    if (record.log_path.empty()) record.log_path = record.error_log_path;
+    router.routes[1].log = router.routes[0].log && !paths.separate() ? router.routes[0].log : open(paths.stderr_);
+}
+
+inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const {
+    auto& router = *record.output;
+    const SpawnOptions& options = record.options;
+    const std::size_t room = services->config.consumer_queue_bytes;
+    router.pause_for_slow = options.slow_consumer == SlowConsumer::pause;
+    const std::array<const Output*, 2> wanted{&out, &err};
+    for (std::size_t i = 0; i < 2; ++i) {
+        if (!is_read(*wanted[i])) continue;
+        StreamRoute& route = router.routes[i];
+        if (wanted[i]->has(Output::capture)) route.capture.emplace(options.capture_bytes);
+        if (options.on_line) route.lines.emplace(services->config.max_line_bytes);
+        if (!wanted[i]->has(Output::inherit)) continue;
+        const int to = static_cast<int>(i) + 1;
+        route.tee = std::make_shared<ConsumerQueue>(services->dispatcher, room, [to](Stream, std::string_view text) {
+            while (!text.empty()) {
+                const ssize_t size = ::write(to, text.data(), text.size());
+                if (size < 0 && errno != EINTR) return;
+                if (size > 0) text.remove_prefix(static_cast<std::size_t>(size));
+            }
+        });
+    }
+    if (options.on_line) {
+        router.line_queue = std::make_shared<ConsumerQueue>(services->dispatcher, room, [call = options.on_line](Stream stream, std::string_view packed) {
+            call({stream, packed.substr(1), packed[0] != '\0'});
+        });
+    }
+    if (options.on_chunk) router.chunk_queue = std::make_shared<ConsumerQueue>(services->dispatcher, room, options.on_chunk);
+}
+
+inline void Engine::hold_tree(ProcessRecord& record) {
+    error_code ec;
+    record.containment = containment_;
+    if (home_) {
+        std::string group = home_->add_group(ec);
+        if (!ec) record.tree.emplace<CgroupTree>(home_, std::move(group));
+    } else {
+        SpareKeeper keeper = guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
+        if (!ec) record.tree.emplace<KeeperTree>(std::move(keeper));
+    }
+    if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, std::string(to_string(containment_.mechanism)));
+}
+
+inline void Engine::launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension) {
+    if (extension) prepared.extend(*extension);
+    hold_tree(record);
+    ChildAnswer answer;
+    record.pid = visit_tree(record.tree, Pid{0}, [&](auto& held) {
+        held.launch(prepared.plan, answer);
+        return held.pid();
+    });
+    if (answer.error != 0) {
+        record.tree.emplace<std::monostate>();
+        if (extension) extension->failed(system_code(answer.error), answer.step == static_cast<int>(SpawnStep::launch));
+        prepared.fail(answer);
+    }
+    if (extension) extension->succeeded(record.pid);
+}
+
+/// An alert when more than the threshold are active, once until they are fewer again.
+inline void Engine::watch_count() {
+    const std::size_t active = table.active();
+    const bool over = active > services->config.alerts.active_processes;
+    if (over_alert_threshold_.exchange(over) || !over) return;
+    Event alert;
+    alert.kind = EventKind::alert;
+    alert.severity = Severity::warning;
+    alert.message = std::to_string(active) + " processes are active";
+    services->metrics.alerted();
+    services->emit(std::move(alert));
+}
+
+inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOptions options, const Output& unsaid,
+                                                    LaunchExtension* extension) {
+    const SteadyTime began = SteadyTime::clock::now();
+    if (!services->is_owner()) fail_start(command, errc::forked, SpawnStep::setup);
+    if (set_up_error_) fail_start(command, set_up_error_->code, SpawnStep::setup, {}, set_up_error_->message);
+    if (options.name.empty()) options.name = std::filesystem::path(command.program()).filename().string();
+    const auto record = std::make_shared<ProcessRecord>(services, new_uuid(), std::move(command), std::move(options));
+    const Output out = record->options.stdout_.value_or(unsaid);
+    const Output err = record->options.stderr_.value_or(unsaid);
+    bool reserved = false;
+    try {
+        validate(record->command, record->options, out, err);
+        if (const error_code ec = cleaning_up_ ? error_code(errc::shut_down) : table.reserve(services->config.max_processes)) {
+            fail_start(record->command, ec, SpawnStep::process_limit, {}, "at most " + std::to_string(services->config.max_processes) + " may be active");
+        }
+        reserved = true;
+        check_preflight(record->command, record->options);
+        if (!meets(containment_, record->options.containment) || (extension && !home_)) {
+            fail_start(record->command, errc::containment_unavailable, SpawnStep::containment, {},
+                       (extension && !home_ ? "initializers need a direct launch, which a keeper cannot give; " : "") + containment_.why_not_stronger);
+        }
+        record->started_at = std::chrono::system_clock::now();
+        record->timeout = record->options.timeout.value_or(services->config.default_timeout);
+        record->stop_plan = record->options.stop_plan.value_or(services->config.stop_plan);
+        record->advance(Transition::start);
+        open_logs(*record, out, err);
+        connect_consumers(*record, out, err);
+        PreparedLaunch prepared(record->command, record->options, out, err);
+        launch(*record, prepared, extension);
+        for (std::size_t i = 0; i < 2; ++i) {
+            if (!prepared.outputs[i]) continue;
+            record->pumps[i] = std::make_shared<OutputPump>(services->loop, std::move(prepared.outputs[i]), static_cast<Stream>(i),
+                                                            record->output, services->config.pipe_bytes);
+        }
+        if (prepared.input) record->input = std::make_shared<InputPump>(services->loop, std::move(prepared.input));
+    } catch (const SpawnError& error) {
+        if (reserved) table.give_back();
+        services->metrics.spawn_failed();
+        Event failed = record->event(EventKind::spawn_failed);
+        failed.attributes = {{"warden.spawn.step", std::string(to_string(error.step()))},
+                             {"warden.spawn.path", error.path().string()},
+                             {"error.message", error.code().message()}};
+        services->emit(std::move(failed));
+        throw;
+    } catch (...) {
+        if (reserved) table.give_back();
+        throw;
+    }
+    const SteadyTime now = SteadyTime::clock::now();
+    record->state.change([&](ProcessFacts& facts) {
+        facts.started = now;
+        facts.tree_alive = true;
+        facts.output_open = record->pumps[0] || record->pumps[1];
+    });
+    record->on_leader_ended = [this] { table.leader_ended(); };
+    record->on_extinct = [this, weak = std::weak_ptr(record)] {
+        if (const auto gone = weak.lock()) table.extinct(gone);
+    };
+    record->run_beside = [this](CommandLine beside, Nanoseconds grace) {
+        boost::asio::post(services->dispatcher.executor(), [weak = weak_from_this(), beside = std::move(beside), grace] {
+            const auto self = weak.lock();
+            if (!self) return;
+            self->services->dispatcher.run_guarded([&] {
+                SpawnOptions quiet;
+                quiet.stdout_ = quiet.stderr_ = Output::null;
+                quiet.timeout = Timeout(std::max<Nanoseconds>(grace, std::chrono::seconds(1)));
+                quiet.stop_plan = StopPlan::now();
+                const auto helper = self->spawn(beside, quiet, Output::null, nullptr);
+                static_cast<void>(helper);  // its timeout ends it; the table holds it until then
+            });
+        });
+    };
+    services->metrics.spawned(now - began);
+    record->advance(Transition::launched, EventKind::spawn);
+    table.add(record);
+    watch_count();
+    record->activate();
+    return record;
+}
+
+}  // namespace warden::detail

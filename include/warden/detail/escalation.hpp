@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Executes a stop plan against one tree: the one engine behind destructors, stops, timeouts and cleanup.
+///
+/// Knows:         steps, graces, when the tree is gone; never skips a step, never takes one early.
+/// Does not know: signals, processes: it is given a function that takes a step.
+/// Thread-safety: on the loop only.
+
+#include <warden/error.hpp>
+#include <warden/stop_plan.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace warden::detail {
+
+/// `plan` with the graces before its first forceful step cut so that together they are within `budget`.
+[[nodiscard]] inline StopPlan within_budget(const StopPlan& plan, Nanoseconds budget);
+
+/// Whether a step ends the tree by force.
+[[nodiscard]] constexpr bool is_forceful(StopAction action) noexcept {
+    return action == StopAction::kill || action == StopAction::last_resort;
+}
+
+class Escalation : public std::enable_shared_from_this<Escalation> {
+public:
+    /// Takes a step; what went wrong with it, in words.
+    using Act = std::function<std::string(const StopStep&)>;
+    /// Called once for each step that is over, and once at the end.
+    using StepDone = std::function<void(const StopStep&, const StopRecord&)>;
+    using Finished = std::function<void(StopReport)>;
+
+    Escalation(boost::asio::io_context& loop, StopPlan plan, Act act, StepDone step_done, Finished finished)
+        : timer_(loop), plan_(std::move(plan)), act_(std::move(act)), step_done_(std::move(step_done)),
+          finished_(std::move(finished)) {}
+
+    void start();
+
+    /// Goes on with `plan` instead, now; what was done stays in the report.
+    void replace_plan(StopPlan plan);
+
+    /// The tree is extinct.
+    void tree_gone();
+
+    /// When the plan will be over at the latest.
+    [[nodiscard]] SteadyTime deadline() const noexcept { return deadline_; }
+
+    /// Whether a forceful step has been taken.
+    [[nodiscard]] bool was_forceful() const noexcept { return forceful_; }
+
+private:
+    void take_step();
+    void end_step(bool ended_it);
+    void finish();
+
+    boost::asio::steady_timer timer_;
+    StopPlan plan_;
+    Act act_;
+    StepDone step_done_;
+    Finished finished_;
+    StopReport report_;
+    SteadyTime began_{};
+    SteadyTime deadline_{};
+    std::size_t next_ = 0;
+    bool in_step_ = false;
+    bool forceful_ = false;
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline StopPlan within_budget(const StopPlan& plan, Nanoseconds budget) {
+    StopPlan shorter;
+    for (StopStep step : plan.steps()) {
+        if (!is_forceful(step.action)) {
+            step.grace = std::min(step.grace, budget);
+            budget -= step.grace;
+        }
+        shorter.add(std::move(step));
+    }
+    return shorter;
+}
+
+inline void Escalation::start() {
+    began_ = SteadyTime::clock::now();
+    deadline_ = deadline_after(began_, plan_.deadline());
+    take_step();
+}
+
+inline void Escalation::replace_plan(StopPlan plan) {
+    if (!finished_) return;
+    if (in_step_) end_step(false);
+    plan_ = std::move(plan);
+    next_ = 0;
+    deadline_ = deadline_after(SteadyTime::clock::now(), plan_.deadline());
+    take_step();
+}
+
+inline void Escalation::take_step() {
+    if (next_ == plan_.steps().size()) return finish();
+    const StopStep& step = plan_.steps()[next_];
+    StopRecord record;
+    record.action = step.action;
+    record.began = SteadyTime::clock::now() - began_;
+    report_.steps.push_back(std::move(record));
+    in_step_ = true;
+    forceful_ = forceful_ || is_forceful(step.action);
+    report_.steps.back().error = act_(step);
+    if (!finished_ || !in_step_) return;  // the tree was found gone while acting
+    timer_.expires_at(deadline_after(SteadyTime::clock::now(), step.grace));
+    timer_.async_wait([self = shared_from_this()](const error_code& ec) {
+        if (ec || !self->finished_ || !self->in_step_) return;
+        if (self->timer_.expiry() > SteadyTime::clock::now()) return;  // a newer step has set it anew
+        self->end_step(false);
+        self->take_step();
+    });
+}
+
+inline void Escalation::end_step(bool ended_it) {
+    in_step_ = false;
+    StopRecord& record = report_.steps.back();
+    record.duration = SteadyTime::clock::now() - began_ - record.began;
+    record.ended_it = ended_it;
+    step_done_(plan_.steps()[next_], record);
+    ++next_;
+}
+
+inline void Escalation::tree_gone() {
+    if (!finished_) return;
+    if (in_step_) end_step(true);
+    finish();
+}
+
+inline void Escalation::finish() {
+    timer_.cancel();
+    report_.duration = SteadyTime::clock::now() - began_;
+    if (auto finished = std::exchange(finished_, nullptr)) finished(std::move(report_));
+}
+
+}  // namespace warden::detail

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Containment by control groups v2: one group for the manager, one beneath it for each tree.
+///
+/// Knows:         where the hierarchy is mounted and which group is ours; cgroup.kill, cgroup.events, cgroup.procs.
+/// Does not know: controllers, and version 1 hierarchies, which belong to others.
+/// Thread-safety: CgroupHome: safe. CgroupTree: one thread at a time, except signalling, which is safe.
+/// Errors:        the system's codes.
+
+#include <warden/containment.hpp>
+#include <warden/detail/linux/guardian_process.hpp>
+#include <warden/detail/linux/pidfd.hpp>
+#include <warden/detail/linux/procfs.hpp>
+#include <warden/detail/unique_handle.hpp>
+
+#if WARDEN_OS_LINUX
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+#include <vector>
+
+namespace warden::detail {
+
+/// The manager's own group.
+class CgroupHome {
+public:
+    /// Makes the group `name` beneath the one that this process is in, and proves that a child can be born in a group
+    /// beneath it, be killed there by `cgroup.kill`, and that the groups can be removed. `why` says what was missing.
+    [[nodiscard]] static std::shared_ptr<CgroupHome> make(const std::string& name, std::string& why);
+
+    ~CgroupHome();
+    CgroupHome(const CgroupHome&) = delete;
+    CgroupHome& operator=(const CgroupHome&) = delete;
+
+    [[nodiscard]] int directory() const noexcept { return directory_.get(); }
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+    /// Where the group stands below the root of the hierarchy, as /proc/<pid>/cgroup shows it.
+    [[nodiscard]] const std::string& path_in_hierarchy() const noexcept { return path_; }
+
+    /// A new group beneath it: its name.
+    [[nodiscard]] std::string add_group(error_code& ec);
+    void remove_group(const std::string& group) noexcept;
+
+private:
+    CgroupHome(UniqueFd parent, UniqueFd directory, std::string name, std::string path)
+        : parent_(std::move(parent)), directory_(std::move(directory)), name_(std::move(name)), path_(std::move(path)) {}
+    [[nodiscard]] bool prove(std::string& why);
+
+    UniqueFd parent_;
+    UniqueFd directory_;
+    std::string name_;
+    std::string path_;
+    std::atomic<std::uint64_t> count_{0};
+};
+
+/// One tree in a group of its own.
+class CgroupTree {
+public:
+    static constexpr Mechanism mechanism = Mechanism::cgroup;
+
+    CgroupTree(std::shared_ptr<CgroupHome> home, std::string group) : home_(std::move(home)), group_(std::move(group)) {}
+    CgroupTree(CgroupTree&&) = delete;
+    ~CgroupTree();
+
+    /// Launches the leader into the group. On failure nothing is left of it.
+    void launch(const ChildPlan& plan, ChildAnswer& answer);
+
+    /// From now on tells the end of the leader and of the tree; see `LeaderEnded`.
+    void watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct);
+
+    [[nodiscard]] Pid pid() const noexcept { return pid_; }
+    [[nodiscard]] error_code signal_leader(int signal) const noexcept;
+    [[nodiscard]] error_code signal_tree(int signal) const;
+    [[nodiscard]] error_code kill_tree() const noexcept;
+    [[nodiscard]] std::vector<Pid> members() const;
+
+private:
+    struct Watch;
+    [[nodiscard]] bool is_populated() const;
+    [[nodiscard]] UniqueFd open(const std::string& file, int flags) const noexcept {
+        return UniqueFd(::openat(home_->directory(), (group_ + '/' + file).c_str(), flags | O_CLOEXEC));
+    }
+
+    std::shared_ptr<CgroupHome> home_;
+    std::string group_;
+    Pid pid_ = 0;
+    UniqueFd pidfd_;
+    std::shared_ptr<Watch> watch_;
+};
+
+// -- implementation ----------------------------------------------------------
+
+/// Where the cgroup v2 hierarchy is mounted, from mountinfo; empty if it is not.
+[[nodiscard]] inline std::string cgroup_mount() {
+    const std::string text = procfs::read_file("/proc/self/mountinfo", 1 << 20);
+    for (std::size_t at = 0; at < text.size();) {
+        const auto end = std::min(text.find('\n', at), text.size());
+        const std::string_view line(text.data() + at, end - at);
+        at = end + 1;
+        const auto separator = line.find(" - cgroup2 ");
+        if (separator == std::string_view::npos) continue;
+        std::size_t begin = 0;
+        for (int field = 0; field < 4; ++field) begin = line.find(' ', begin) + 1;
+        return std::string(line.substr(begin, line.find(' ', begin) - begin));
+    }
+    return {};
+}
+
+/// The v2 group that this process is in: the "0::" line of /proc/self/cgroup.
+[[nodiscard]] inline std::string own_cgroup() {
+    const std::string text = procfs::read_file("/proc/self/cgroup");
+    const auto at = text.rfind("0::/");
+    if (at == std::string::npos || (at > 0 && text[at - 1] != '\n')) return {};
+    return text.substr(at + 3, text.find('\n', at) - at - 3);
+}
+
+inline std::shared_ptr<CgroupHome> CgroupHome::make(const std::string& name, std::string& why) {
+    const std::string mount = cgroup_mount();
+    const std::string own = own_cgroup();
+    if (mount.empty() || own.empty()) {
+        why = "no cgroup v2 hierarchy is mounted here";
+        return nullptr;
+    }
+    const std::string above = own == "/" ? mount : mount + own;
+    UniqueFd parent(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!parent || ::mkdirat(parent.get(), name.c_str(), 0755) != 0) {
+        why = "a control group cannot be made in " + above + ": " + system_code(errno).message() +
+              " (delegate the subtree to this user, for example systemd's Delegate=yes)";
+        return nullptr;
+    }
+    UniqueFd directory(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    std::shared_ptr<CgroupHome> home(new CgroupHome(std::move(parent), std::move(directory), name,
+                                                    own == "/" ? '/' + name : own + '/' + name));
+    return home->prove(why) ? home : nullptr;
+}
+
+inline CgroupHome::~CgroupHome() { ::unlinkat(parent_.get(), name_.c_str(), AT_REMOVEDIR); }
+
+inline bool CgroupHome::prove(std::string& why) {
+    error_code ec;
+    const std::string group = add_group(ec);
+    if (ec) {
+        why = "a control group cannot be made in our own: " + ec.message();
+        return false;
+    }
+    const UniqueFd directory(::openat(directory_.get(), group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    Cloned child;
+    ChildAnswer answer;
+    const char* const nothing[] = {nullptr};
+    ChildPlan plan;  // executes nothing: a child that is born in the group and fails at its descriptors proves enough
+    plan.candidates = plan.argv = plan.environment = nothing;
+    child = launch_child(plan, directory.get(), answer);
+    const bool born = child.error == EBADF && answer.step == static_cast<std::int32_t>(SpawnStep::descriptors);
+    const int killed = kill_group(directory.get());
+    remove_group(group);
+    if (!born) why = "a child cannot be started in a control group: " + system_code(child.error).message();
+    else if (killed != 0) why = "cgroup.kill (Linux 5.14) cannot be written: " + system_code(killed).message();
+    return born && killed == 0;
+}
+
+inline std::string CgroupHome::add_group(error_code& ec) {
+    ec.clear();
+    std::string group = std::to_string(count_.fetch_add(1, std::memory_order_relaxed));
+    if (::mkdirat(directory_.get(), group.c_str(), 0755) != 0) ec = system_code(errno);
+    return group;
+}
+
+inline void CgroupHome::remove_group(const std::string& group) noexcept {
+    if (::unlinkat(directory_.get(), group.c_str(), AT_REMOVEDIR) == 0 || errno != EBUSY) return;
+    const UniqueFd directory(::openat(directory_.get(), group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (directory) remove_groups_below(directory.get());
+    ::unlinkat(directory_.get(), group.c_str(), AT_REMOVEDIR);
+}
+
+inline CgroupTree::~CgroupTree() {
+    watch_.reset();
+    if (pidfd_ && is_populated()) static_cast<void>(kill_tree());
+    home_->remove_group(group_);
+}
+
+inline void CgroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
+    const UniqueFd directory(::openat(home_->directory(), group_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!directory) {
+        answer = {errno, static_cast<std::int32_t>(SpawnStep::containment), 0};
+        return;
+    }
+    const Cloned child = launch_child(plan, directory.get(), answer);
+    if (child.error != 0) return;
+    pid_ = child.pid;
+    pidfd_.reset(child.pidfd);
+}
+
+inline error_code CgroupTree::signal_leader(int signal) const noexcept { return signal_pidfd(pidfd_.get(), signal); }
+
+inline error_code CgroupTree::kill_tree() const noexcept {
+    const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
+    const int failed = directory ? kill_group(directory.get()) : errno;
+    return failed == 0 || failed == ENOENT ? error_code{} : system_code(failed);
+}
+
+/// The members of a group and of those beneath it.
+inline void collect_members(int directory, int depth, std::vector<Pid>& found) {
+    const UniqueFd file(::openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC));
+    if (!file) return;
+    const std::string text = procfs::read_file("/proc/self/fd/" + std::to_string(file.get()), 1 << 22);
+    for (std::size_t at = 0; at < text.size();) {
+        const auto end = std::min(text.find('\n', at), text.size());
+        if (const auto pid = procfs::to_number<Pid>(std::string_view(text).substr(at, end - at))) found.push_back(*pid);
+        at = end + 1;
+    }
+    if (depth >= 32) return;
+    procfs::for_each_entry("/proc/self/fd/" + std::to_string(directory), [&](std::string_view name) {
+        if (name.find('.') != std::string_view::npos) return;  // interface files all have one
+        const UniqueFd below(::openat(directory, std::string(name).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (below) collect_members(below.get(), depth + 1, found);
+    });
+}
+
+inline std::vector<Pid> CgroupTree::members() const {
+    std::vector<Pid> found;
+    const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
+    if (directory) collect_members(directory.get(), 0, found);
+    return found;
+}
+
+inline error_code CgroupTree::signal_tree(int signal) const {
+    const std::string ours = home_->path_in_hierarchy() + '/' + group_;
+    std::vector<Pid> seen;
+    error_code refused;
+    for (bool fresh = true; fresh;) {
+        fresh = false;
+        for (const Pid pid : members()) {
+            if (std::find(seen.begin(), seen.end(), pid) != seen.end()) continue;
+            seen.push_back(pid);
+            fresh = true;
+            const UniqueFd held(static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
+            // Held now; it is the one that was listed if it is in our group.
+            if (procfs::read_file("/proc/" + std::to_string(pid) + "/cgroup").find("0::" + ours) == std::string::npos) continue;
+            const error_code ec = held ? signal_pidfd(held.get(), signal)
+                                  : pid == pid_ ? signal_leader(signal)
+                                  : ::kill(pid, signal) == 0 ? error_code{} : system_code(errno);
+            if (ec && ec.value() != ESRCH) refused = ec;
+        }
+    }
+    return refused;
+}
+
+/// Whether a cgroup.events file says that its group has members. Reading also arms the next notification.
+[[nodiscard]] inline bool says_populated(int file) noexcept {
+    char text[128];
+    const ssize_t size = ::pread(file, text, sizeof text, 0);
+    return size > 0 && std::string_view(text, static_cast<std::size_t>(size)).find("populated 1") != std::string_view::npos;
+}
+
+inline bool CgroupTree::is_populated() const {
+    const UniqueFd file = open("cgroup.events", O_RDONLY);
+    return file && says_populated(file.get());
+}
+
+/// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
+struct CgroupTree::Watch {
+    using Descriptor = boost::asio::posix::stream_descriptor;
+
+    Watch(boost::asio::io_context& loop, int pidfd) : leader(loop, pidfd), events(loop) {}
+    ~Watch() {
+        if (leader.is_open()) leader.release();  // the tree owns it
+    }
+
+    Descriptor leader;
+    Descriptor events;
+    LeaderEnded ended;
+    std::function<void()> extinct;
+
+    static void wait_leader(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
+        self->leader.async_wait(Descriptor::wait_read, [self, &tree](const error_code& ec) {
+            if (ec) return;
+            const auto end = reap_pidfd(self->leader.native_handle());
+            if (!end) return wait_leader(self, tree);
+            self->leader.release();
+            UniqueFd file = tree.open("cgroup.events", O_RDONLY);
+            const bool populated = file && says_populated(file.get());
+            if (populated) self->events.assign(file.release());
+            self->ended(*end, !populated);
+            if (populated) wait_extinct(self);
+        });
+    }
+
+    static void wait_extinct(const std::shared_ptr<Watch>& self) {
+        if (!says_populated(self->events.native_handle())) return self->extinct();
+        self->events.async_wait(Descriptor::wait_error, [self](const error_code& ec) {
+            if (!ec) wait_extinct(self);
+        });
+    }
+};
+
+inline void CgroupTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
+    watch_ = std::make_shared<Watch>(loop, pidfd_.get());
+    watch_->ended = std::move(ended);
+    watch_->extinct = std::move(extinct);
+    Watch::wait_leader(watch_, *this);
+}
+
+}  // namespace warden::detail
+#endif

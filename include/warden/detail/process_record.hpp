@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// One process from its launch until nothing of it is left: tree, pipes, timeout, stop, and what is known of it.
+///
+/// Knows:         the order in which things end: output, then the exit, then the tree.
+/// Does not know: other processes.
+/// Thread-safety: safe. What touches the tree or the pipes is done on the loop.
+
+#include <warden/detail/escalation.hpp>
+#include <warden/detail/io_pump.hpp>
+#include <warden/detail/process_state.hpp>
+#include <warden/detail/services.hpp>
+#include <warden/detail/tree.hpp>
+#include <warden/spawn_options.hpp>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace warden::detail {
+
+/// Why a stop began.
+enum class StopReason : std::uint8_t { asked, timed_out, host_shutdown };
+
+class ProcessRecord : public std::enable_shared_from_this<ProcessRecord> {
+public:
+    using StopDone = std::function<void(const StopReport&)>;
+
+    ProcessRecord(std::shared_ptr<Services> services, const Uuid& id, CommandLine command, SpawnOptions options);
+    ProcessRecord(const ProcessRecord&) = delete;
+    ProcessRecord& operator=(const ProcessRecord&) = delete;
+
+    // -- set by the start, constant from `activate` on
+    const Uuid uuid;
+    const CommandLine command;
+    const SpawnOptions options;
+    Timeout timeout = no_timeout;
+    StopPlan stop_plan;
+    ContainmentReport containment;
+    std::chrono::system_clock::time_point started_at{};
+    Pid pid = 0;
+    std::filesystem::path log_path;
+    std::filesystem::path error_log_path;
+    Tree tree;
+    std::shared_ptr<OutputRouter> output = std::make_shared<OutputRouter>();
+    std::array<std::shared_ptr<OutputPump>, 2> pumps;
+    std::shared_ptr<InputPump> input;
+    std::function<void()> on_leader_ended;  ///< Called on the loop before anybody who waits is woken.
+    std::function<void()> on_extinct;       ///< Called on the loop when nothing is left.
+    /// Runs a command beside this process, for a stop plan. Called on the loop; does not wait.
+    std::function<void(CommandLine, Nanoseconds)> run_beside;
+
+    ProcessState state;
+
+    /// Follows the lifecycle table and tells so by an event of that kind; does nothing if the table has no such row.
+    void advance(Transition happened, EventKind kind = EventKind::state);
+
+    /// The launch succeeded: begin to watch, to read and to count the time.
+    void activate();
+
+    // -- from any thread
+    [[nodiscard]] ProcessInfo info() const;
+    [[nodiscard]] std::vector<TreeMember> tree_members();
+    [[nodiscard]] ResourceUsage usage();
+
+    /// Begins to stop the tree, or hurries a stop that is under way; `done` is called on the loop, at once if all is over.
+    void stop(StopPlan plan, StopReason reason, StopDone done);
+
+    [[nodiscard]] error_code signal_leader(int signal);
+    /// Signals the whole tree; SIGTERM counts as a request to stop, SIGKILL as a stop by force.
+    [[nodiscard]] error_code signal_tree(int signal);
+
+    void write(std::string text, InputPump::Done done);
+    [[nodiscard]] error_code close_input();
+
+    /// Takes what was captured and gives up on pipes that others still hold. Who held one, or 0.
+    [[nodiscard]] Pid finish_output(CompletedProcess& result);
+
+    [[nodiscard]] Event event(EventKind kind) const;
+
+    /// On the loop: lets go of everything, whatever state it is in. The tree is ended by that.
+    void abandon();
+
+private:
+    // on the loop
+    void leader_ended(const LeaderEnd& end, bool extinct);
+    void after_consumers(std::function<void()> then);
+    void settle(const LeaderEnd& end, bool extinct);
+    void extinct();
+    void release_tree();
+    void begin_stop(StopPlan plan, StopReason reason);
+    [[nodiscard]] std::string act(const StopStep& step);
+    [[nodiscard]] ExitCause cause_of(const ExitStatus& status) const;
+    void report_survivors(StopReport& report);
+    [[nodiscard]] error_code signal_tree_here(int signal);
+    void note_signal(int signal);
+
+    const std::shared_ptr<Services> services_;
+    boost::asio::steady_timer timeout_timer_;
+    boost::asio::steady_timer flush_timer_;
+    std::shared_ptr<Escalation> escalation_;
+    std::vector<StopDone> stop_waiters_;
+    std::optional<StopReason> stop_reason_;
+    bool killed_ = false;
+    std::uint64_t signals_sent_ = 0;  // bit n-1 for signal n
+    std::function<void()> after_flush_;
+    bool extinct_while_flushing_ = false;
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline ProcessRecord::ProcessRecord(std::shared_ptr<Services> services, const Uuid& id, CommandLine words, SpawnOptions wanted)
+    : uuid(id), command(std::move(words)), options(std::move(wanted)), services_(std::move(services)),
+      timeout_timer_(services_->loop.context()), flush_timer_(services_->loop.context()) {}
+
+inline Event ProcessRecord::event(EventKind kind) const {
+    Event event;
+    event.kind = kind;
+    event.severity = usual_severity(kind);
+    event.uuid = uuid;
+    event.pid = pid;
+    event.parent_pid = services_->owner;
+    event.name = options.name;
+    event.type = options.type;
+    event.command = command;
+    event.metadata = options.metadata;
+    return event;
+}
+
+inline void ProcessRecord::advance(Transition happened, EventKind kind) {
+    const auto from = state.advance(happened);
+    if (!from) return;
+    Event changed = event(kind);
+    changed.from = *from;
+    changed.to = next_state(*from, happened);
+    services_->emit(std::move(changed));
+}
+
+inline void ProcessRecord::activate() {
+    auto self = shared_from_this();
+    for (const auto& pump : pumps) {
+        if (!pump) continue;
+        pump->start([self] {
+            const bool open = self->pumps[0] && self->pumps[0]->is_open();
+            const bool other_open = self->pumps[1] && self->pumps[1]->is_open();
+            if (!open && !other_open) self->state.change([](ProcessFacts& facts) { facts.output_open = false; });
+        });
+    }
+    output->on_room([weak = weak_from_this()] {
+        const auto locked = weak.lock();
+        if (!locked) return;
+        locked->services_->loop.post([locked] {
+            for (const auto& pump : locked->pumps) {
+                if (pump) pump->resume();
+            }
+        });
+    });
+    if (!timeout.is_never()) {
+        timeout_timer_.expires_at(deadline_after(SteadyTime::clock::now(), timeout.length()));
+        timeout_timer_.async_wait([self](const error_code& ec) {
+            if (ec || is_all_over(self->state.facts())) return;
+            self->services_->metrics.timed_out();
+            self->services_->emit(self->event(EventKind::timeout));
+            self->stop(self->stop_plan, StopReason::timed_out, {});
+        });
+    }
+    static_cast<void>(visit_tree(tree, false, [&](auto& held) {
+        held.watch(services_->loop.context(), [self](const LeaderEnd& end, bool gone) { self->leader_ended(end, gone); },
+                   [self] { self->extinct(); });
+        return true;
+    }));
+}
+
+inline void ProcessRecord::leader_ended(const LeaderEnd& end, bool gone) {
+    for (const auto& pump : pumps) {
+        if (!pump) continue;
+        if (gone) pump->close();
+        else pump->drain_now();
+    }
+    if (input) input->close(errc::already_ended);
+    after_consumers([self = shared_from_this(), end, gone] { self->settle(end, gone); });
+}
+
+/// Runs `then` once the consumers have seen all output, or the drain budget is over.
+inline void ProcessRecord::after_consumers(std::function<void()> then) {
+    std::vector<std::shared_ptr<ConsumerQueue>> queues{output->line_queue, output->chunk_queue, output->routes[0].tee,
+                                                       output->routes[1].tee};
+    std::erase(queues, nullptr);
+    if (queues.empty()) return then();
+    after_flush_ = std::move(then);
+    const auto flushed = [self = shared_from_this()] {
+        if (auto next = std::exchange(self->after_flush_, nullptr)) {
+            self->flush_timer_.cancel();
+            next();
+        }
+    };
+    auto left = std::make_shared<std::atomic<std::size_t>>(queues.size());
+    for (const auto& queue : queues) {
+        queue->after_all([left, flushed, self = shared_from_this()] {
+            if (left->fetch_sub(1) == 1) self->services_->loop.post(flushed);
+        });
+    }
+    flush_timer_.expires_after(std::min<Nanoseconds>(services_->config.drain_budget, std::chrono::hours(24)));
+    flush_timer_.async_wait([flushed](const error_code& ec) {
+        if (!ec) flushed();
+    });
+}
+
+inline ExitCause ProcessRecord::cause_of(const ExitStatus& status) const {
+    if (stop_reason_ == StopReason::timed_out) return ExitCause::timed_out;
+    if (stop_reason_ == StopReason::host_shutdown) return ExitCause::host_shutdown;
+    if (!status.known()) return ExitCause::unknown;
+    if (stop_reason_) return killed_ && status.signaled() ? ExitCause::forced : ExitCause::stopped;
+    if (status.exited()) return ExitCause::normal;
+    if ((signals_sent_ >> (status.signal() - 1) & 1) != 0) return ExitCause::stopped;
+    const bool over_cpu = status.signal() == SIGXCPU || (status.signal() == SIGKILL && options.limits.cpu_time);
+    return over_cpu ? ExitCause::cpu_limit : ExitCause::crashed;
+}
+
+inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
+    gone = gone || extinct_while_flushing_;
+    const ExitCause cause = cause_of(end.status);
+    const bool by_force = killed_ && end.status.signaled() && end.status.signal() == SIGKILL;
+    const bool output_open = (pumps[0] && pumps[0]->is_open()) || (pumps[1] && pumps[1]->is_open());
+    const Transition happened = !end.status.known()    ? Transition::lost
+                                : by_force             ? Transition::ended_by_force
+                                : end.status.success() ? Transition::ended_well
+                                                       : Transition::ended_badly;
+    const SteadyTime now = SteadyTime::clock::now();
+    if (on_leader_ended) on_leader_ended();
+    services_->metrics.ended(cause);
+    if (by_force) services_->metrics.forced();
+    Event exit = event(EventKind::exit);
+    exit.duration = now - state.facts().started;
+    exit.exit_status = end.status;
+    exit.cause = cause;
+    exit.from = state.facts().state;
+    exit.to = next_state(*exit.from, happened);
+    exit.attributes = {{"warden.tree_alive", !gone},
+                       {"warden.output.bytes", static_cast<std::int64_t>(output->bytes())},
+                       {"warden.output.dropped_bytes", static_cast<std::int64_t>(output->dropped())}};
+    services_->emit(std::move(exit));
+    if (output_open) services_->emit(event(EventKind::output_incomplete));
+    if (gone) timeout_timer_.cancel();
+    state.change([&](ProcessFacts& facts) {
+        facts.state = next_state(facts.state, happened).value_or(State::failed);
+        facts.status = end.status;
+        facts.cause = cause;
+        facts.usage = end.usage;
+        facts.ended = now;
+        facts.tree_alive = !gone;
+        facts.output_open = output_open;
+        facts.output_incomplete = output_open;
+    });
+    if (gone) release_tree();
+}
+
+inline void ProcessRecord::extinct() {
+    if (after_flush_) {  // the exit has not been told yet
+        extinct_while_flushing_ = true;
+        return;
+    }
+    for (const auto& pump : pumps) {
+        if (pump) pump->close();
+    }
+    timeout_timer_.cancel();
+    services_->emit(event(EventKind::tree_gone));
+    state.change([](ProcessFacts& facts) {
+        facts.tree_alive = false;
+        facts.output_open = false;
+    });
+    release_tree();
+}
+
+inline void ProcessRecord::abandon() {
+    timeout_timer_.cancel();
+    flush_timer_.cancel();
+    if (input) input->close(errc::shut_down);
+    if (!std::holds_alternative<std::monostate>(tree)) release_tree();
+}
+
+inline void ProcessRecord::release_tree() {
+    for (const auto& pump : pumps) {
+        if (pump) pump->close();
+    }
+    services_->metrics.output_read(output->bytes());
+    services_->metrics.dropped(output->dropped());
+    if (escalation_) escalation_->tree_gone();
+    tree.emplace<std::monostate>();
+    if (on_extinct) std::exchange(on_extinct, nullptr)();
+}
+
+}  // namespace warden::detail
+
+#include <warden/detail/process_stop.hpp>

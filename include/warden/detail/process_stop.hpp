@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The part of a process record that ends processes and talks to them: stops, signals, input, views of the tree.
+///
+/// Knows:         what each step of a stop plan does to a tree.
+/// Thread-safety: see process_record.hpp, which includes this.
+
+#include <warden/detail/process_record.hpp>
+
+#include <sys/stat.h>
+
+namespace warden::detail {
+
+inline void ProcessRecord::note_signal(int signal) {
+    if (signal >= 1 && signal <= 64) signals_sent_ |= std::uint64_t{1} << (signal - 1);
+}
+
+/// Sends `signal` to the whole tree and lets suspended members go on, so that they can obey.
+inline error_code ProcessRecord::signal_tree_here(int signal) {
+    return visit_tree(tree, error_code(errc::already_ended), [&](auto& held) {
+        if (signal == SIGKILL) return held.kill_tree();
+        error_code ec = held.signal_tree(signal);
+        if (signal == SIGTERM) static_cast<void>(held.signal_tree(SIGCONT));
+        return ec;
+    });
+}
+
+inline error_code ProcessRecord::signal_leader(int signal) {
+    if (signal < 1 || signal > 64) return errc::invalid_signal;
+    return services_->loop.call([&] {
+        if (has_ended(state.facts())) return error_code(errc::already_ended);
+        note_signal(signal);
+        return visit_tree(tree, error_code(errc::already_ended), [&](auto& held) { return held.signal_leader(signal); });
+    });
+}
+
+inline error_code ProcessRecord::signal_tree(int signal) {
+    if (signal < 1 || signal > 64) return errc::invalid_signal;
+    return services_->loop.call([&] {
+        if (is_all_over(state.facts())) return error_code(errc::already_ended);
+        note_signal(signal);
+        if (signal == SIGTERM || signal == SIGKILL) {
+            if (!stop_reason_) stop_reason_ = StopReason::asked;
+            killed_ = killed_ || signal == SIGKILL;
+            advance(Transition::stop_asked);
+        }
+        if (signal == SIGKILL) services_->emit(event(EventKind::kill));
+        return signal_tree_here(signal);
+    });
+}
+
+inline void ProcessRecord::stop(StopPlan plan, StopReason reason, StopDone done) {
+    services_->loop.post([self = shared_from_this(), plan = std::move(plan), reason, done = std::move(done)]() mutable {
+        if (std::holds_alternative<std::monostate>(self->tree)) {
+            if (done) done({});
+            return;
+        }
+        if (done) self->stop_waiters_.push_back(std::move(done));
+        if (!self->escalation_) self->begin_stop(std::move(plan), reason);
+        else if (deadline_after(SteadyTime::clock::now(), plan.deadline()) < self->escalation_->deadline()) {
+            self->escalation_->replace_plan(std::move(plan));
+        }
+    });
+}
+
+inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
+    if (!stop_reason_ || reason != StopReason::asked) stop_reason_ = reason;
+    advance(Transition::stop_asked);
+    Event began = event(EventKind::stop);
+    constexpr std::array<std::string_view, 3> reasons{"asked for", "timed out", "the host shuts down"};
+    began.attributes = {{"warden.stop.reason", std::string(reasons[static_cast<std::size_t>(reason)])},
+                        {"warden.tree.members", static_cast<std::int64_t>(tree_members().size())}};
+    services_->emit(std::move(began));
+    auto self = shared_from_this();
+    escalation_ = std::make_shared<Escalation>(
+        services_->loop.context(), std::move(plan), [self](const StopStep& step) { return self->act(step); },
+        [self](const StopStep& step, const StopRecord& record) {
+            Event taken = self->event(EventKind::stop_step);
+            taken.duration = record.duration;
+            taken.attributes = {{"warden.stop.action", std::string(to_string(step.action))},
+                                {"warden.stop.ended_it", record.ended_it},
+                                {"warden.stop.error", record.error}};
+            self->services_->emit(std::move(taken));
+        },
+        [self](StopReport report) {
+            self->escalation_.reset();
+            self->report_survivors(report);
+            self->services_->metrics.stopped(report.duration);
+            for (auto waiters = std::exchange(self->stop_waiters_, {}); auto& done : waiters) done(report);
+        });
+    const auto escalation = escalation_;  // it may be over before `start` returns
+    escalation->start();
+}
+
+/// `{pid}` in the arguments becomes `pid`.
+[[nodiscard]] inline CommandLine for_pid(const CommandLine& command, Pid pid) {
+    std::vector<std::string> arguments = command.arguments();
+    for (std::string& argument : arguments) {
+        for (std::size_t at = 0; (at = argument.find("{pid}", at)) != std::string::npos;) {
+            argument.replace(at, 5, std::to_string(pid));
+        }
+    }
+    return {command.program(), std::move(arguments)};
+}
+
+inline std::string ProcessRecord::act(const StopStep& step) {
+    const auto in_words = [](const error_code& ec) { return ec && ec.value() != ESRCH ? ec.message() : std::string(); };
+    switch (step.action) {
+        case StopAction::close_stdin:
+            if (input) input->close_when_written();
+            return {};
+        case StopAction::write_line:
+            if (!input) return "its standard input is not a pipe";
+            input->write(step.text + '\n', [](const error_code&) {});
+            return {};
+        case StopAction::run_command: run_beside(for_pid(step.command, pid), step.grace); return {};
+        case StopAction::signal:
+            if (has_ended(state.facts())) return {};
+            note_signal(step.signal_number);
+            return in_words(visit_tree(tree, error_code{}, [&](auto& held) { return held.signal_leader(step.signal_number); }));
+        case StopAction::terminate: note_signal(SIGTERM); return in_words(signal_tree_here(SIGTERM));
+        case StopAction::freeze: return in_words(signal_tree_here(SIGSTOP));
+        case StopAction::kill:
+        case StopAction::last_resort: break;
+    }
+    killed_ = true;
+    note_signal(SIGKILL);
+    services_->emit(event(EventKind::kill));
+    std::string trouble = in_words(signal_tree_here(SIGKILL));
+    if (step.action == StopAction::last_resort) {  // by the other way too: one by one
+        static_cast<void>(visit_tree(tree, error_code{}, [](auto& held) { return held.signal_tree(SIGKILL); }));
+    }
+    return trouble;
+}
+
+inline void ProcessRecord::report_survivors(StopReport& report) {
+    if (is_all_over(state.facts()) || std::holds_alternative<std::monostate>(tree)) return;
+    for (const TreeMember& member : tree_members()) {
+        if (member.state == 'Z' || member.state == 'X') continue;
+        std::string reason = "state " + std::string(1, member.state);
+        if (member.state == 'D') {
+            reason = "uninterruptible (D) in " + procfs::read_file("/proc/" + std::to_string(member.pid) + "/wchan", 256);
+        } else if (member.user != ::geteuid() && ::geteuid() != 0) {
+            reason = "runs as user " + std::to_string(member.user) + ", which this program may not signal";
+        }
+        Event failed = event(EventKind::cleanup_failed);
+        failed.message = "pid " + std::to_string(member.pid) + " outlived the whole stop plan: " + reason;
+        failed.attributes = {{"warden.survivor.pid", static_cast<std::int64_t>(member.pid)}};
+        services_->emit(std::move(failed));
+        services_->metrics.cleanup_failed();
+        report.survivors.push_back({member.pid, member.command, std::move(reason)});
+    }
+}
+
+inline std::vector<TreeMember> ProcessRecord::tree_members() {
+    const auto pids = services_->loop.call(
+        [&] { return visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); }); });
+    std::vector<TreeMember> members;
+    for (const Pid member : pids) {
+        if (auto found = procfs::member(member)) members.push_back(std::move(*found));
+    }
+    return members;
+}
+
+inline ResourceUsage ProcessRecord::usage() {
+    const ProcessFacts facts = state.facts();
+    if (has_ended(facts)) return facts.usage;
+    ResourceUsage sum;
+    for (const TreeMember& member : tree_members()) {
+        sum.user_time += member.user_time;
+        sum.system_time += member.system_time;
+        sum.max_resident_bytes += member.resident_bytes;
+        sum.major_faults += member.major_faults;
+    }
+    return sum;
+}
+
+inline void ProcessRecord::write(std::string text, InputPump::Done done) {
+    services_->loop.post([self = shared_from_this(), text = std::move(text), done = std::move(done)]() mutable {
+        if (!self->input) return done(errc::input_closed);
+        self->input->write(std::move(text), std::move(done));
+    });
+}
+
+inline error_code ProcessRecord::close_input() {
+    return services_->loop.call([&] {
+        if (!input) return error_code(errc::input_closed);
+        input->close_when_written();
+        return error_code{};
+    });
+}
+
+inline Pid ProcessRecord::finish_output(CompletedProcess& result) {
+    return services_->loop.call([&] {
+        Pid holder = 0;
+        for (const auto& pump : pumps) {
+            if (!pump || !pump->is_open()) continue;
+            result.incomplete = true;
+            const auto members = visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); });
+            if (holder == 0) holder = procfs::pipe_writer(members, pump->inode());
+            pump->close();
+        }
+        const auto take = [&](Stream stream) {
+            auto& capture = output->routes[static_cast<std::size_t>(stream)].capture;
+            if (!capture) return std::string();
+            result.truncated = result.truncated || capture->truncated();
+            return capture->take();
+        };
+        result.out = take(Stream::stdout_);
+        result.err = take(Stream::stderr_);
+        return holder;
+    });
+}
+
+inline ProcessInfo ProcessRecord::info() const {
+    const ProcessFacts facts = state.facts();
+    ProcessInfo info;
+    info.uuid = uuid;
+    info.pid = pid;
+    info.name = options.name;
+    info.type = options.type;
+    info.command = command;
+    info.state = facts.state;
+    info.exit_status = facts.status;
+    info.cause = facts.cause;
+    info.tree_alive = facts.tree_alive;
+    info.started_at = started_at;
+    info.runtime = (has_ended(facts) ? facts.ended : SteadyTime::clock::now()) - facts.started;
+    info.log_path = log_path;
+    info.error_log_path = error_log_path;
+    info.containment = containment;
+    info.output_incomplete = facts.output_incomplete;
+    info.output_bytes = output->bytes();
+    info.dropped_bytes = output->dropped();
+    return info;
+}
+
+}  // namespace warden::detail

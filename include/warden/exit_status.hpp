@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// How a process ended, and why.
+///
+/// Knows:         exited, signalled and unknown are three different things.
+/// Does not know: how the system encodes them.
+/// Thread-safety: values.
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace warden {
+
+/// How a process ended: it exited with a code, a signal ended it, or nobody can tell any more. Never 0 by mistake.
+class ExitStatus {
+public:
+    /// Unknown: the status was taken by somebody else and the system did not keep it.
+    constexpr ExitStatus() noexcept = default;
+
+    [[nodiscard]] static constexpr ExitStatus from_code(std::int64_t code) noexcept {
+        return {Kind::exited, code, false};
+    }
+    [[nodiscard]] static constexpr ExitStatus from_signal(int number, bool core_dumped) noexcept {
+        return {Kind::signaled, number, core_dumped};
+    }
+
+    [[nodiscard]] constexpr bool known() const noexcept { return kind_ != Kind::unknown; }
+    [[nodiscard]] constexpr bool exited() const noexcept { return kind_ == Kind::exited; }
+    [[nodiscard]] constexpr bool signaled() const noexcept { return kind_ == Kind::signaled; }
+
+    /// The code given to `exit`: 0 to 255 on POSIX, 32 bits on Windows. -1 unless `exited()`.
+    [[nodiscard]] constexpr int code() const noexcept { return exited() ? static_cast<int>(value_) : -1; }
+
+    /// The signal that ended it. 0 unless `signaled()`.
+    [[nodiscard]] constexpr int signal() const noexcept { return signaled() ? static_cast<int>(value_) : 0; }
+
+    /// Whether the kernel wrote a core file.
+    [[nodiscard]] constexpr bool core_dumped() const noexcept { return core_dumped_; }
+
+    /// Exited with code 0.
+    [[nodiscard]] constexpr bool success() const noexcept { return exited() && value_ == 0; }
+
+    /// "exited with code 3", "ended by signal 11 (core dumped)", "exit status unknown".
+    [[nodiscard]] std::string to_string() const;
+
+    friend constexpr bool operator==(const ExitStatus&, const ExitStatus&) = default;
+
+private:
+    enum class Kind : std::uint8_t { unknown, exited, signaled };
+
+    constexpr ExitStatus(Kind kind, std::int64_t value, bool core_dumped) noexcept
+        : value_(value), kind_(kind), core_dumped_(core_dumped) {}
+
+    std::int64_t value_ = 0;
+    Kind kind_ = Kind::unknown;
+    bool core_dumped_ = false;
+};
+
+/// Why a process ended.
+enum class ExitCause : std::uint8_t {
+    unknown,        ///< It has not ended, or nobody can tell.
+    normal,         ///< By itself, with any exit code.
+    stopped,        ///< On request, within the grace.
+    forced,         ///< On request, by force.
+    timed_out,      ///< Its timeout was over.
+    memory_limit,   ///< It went over its memory limit.
+    cpu_limit,      ///< It went over its CPU time limit.
+    crashed,        ///< A signal that nobody asked for.
+    host_shutdown,  ///< The program that owns it was shutting down.
+};
+
+/// The name of the enumerator, as it stands in events: "timed_out".
+[[nodiscard]] constexpr std::string_view to_string(ExitCause cause) noexcept;
+
+// -- implementation ----------------------------------------------------------
+namespace detail {
+inline constexpr std::array<std::string_view, 9> exit_cause_names{
+    "unknown", "normal", "stopped", "forced", "timed_out", "memory_limit", "cpu_limit", "crashed", "host_shutdown"};
+static_assert(exit_cause_names.size() == static_cast<std::size_t>(ExitCause::host_shutdown) + 1);
+}  // namespace detail
+
+constexpr std::string_view to_string(ExitCause cause) noexcept {
+    return detail::exit_cause_names[static_cast<std::size_t>(cause)];
+}
+
+inline std::string ExitStatus::to_string() const {
+    if (exited()) return "exited with code " + std::to_string(value_);
+    if (!signaled()) return "exit status unknown";
+    return "ended by signal " + std::to_string(value_) + (core_dumped_ ? " (core dumped)" : "");
+}
+
+}  // namespace warden

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The names of the library, for headers that only mention them, and the type of a process id.
+
+#include <cstdint>
+
+namespace warden {
+
+/// A process id as the system counts them. Identifies a process only while a handle to it is held.
+using Pid = std::int32_t;
+
+class CommandLine;
+class Environment;
+class ExitStatus;
+class Input;
+class ManagedProcess;
+class Output;
+class ProcessManager;
+class StopPlan;
+class Timeout;
+struct CompletedProcess;
+struct ContainmentReport;
+struct ManagerConfig;
+struct ProcessInfo;
+struct SpawnOptions;
+struct StopReport;
+
+}  // namespace warden

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The handle of one process: whoever holds it decides how long the process, and all that it starts, may live.
+///
+/// Knows:         one process.
+/// Does not know: how it is contained or watched.
+/// Thread-safety: distinct objects: safe. One object: all const functions from any threads at once, also while another
+///                thread moves on from a wait; moving or destroying the object needs that nobody else uses it.
+///                Several threads may wait for one process; all get the same result.
+/// Errors:        `error_code& ec` last, or system_error. An empty handle gives `errc::no_process`. In a forked copy of
+///                the program every operation gives `errc::forked`, and destroying a handle does nothing.
+
+#include <warden/detail/engine.hpp>
+#include <warden/detail/one_shot.hpp>
+#include <warden/process_info.hpp>
+#include <warden/stop_plan.hpp>
+
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/system_executor.hpp>
+
+#include <chrono>
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace warden {
+
+/// Move-only. The destructor stops the tree by its stop plan and returns when it is gone, or when the plan is over (what
+/// is left then is reported as critical). It never throws.
+class ManagedProcess {
+public:
+    /// Holds nothing.
+    ManagedProcess() noexcept = default;
+    ManagedProcess(ManagedProcess&&) noexcept = default;
+    /// Stops what was held before.
+    ManagedProcess& operator=(ManagedProcess&& other) noexcept;
+    ~ManagedProcess() { end(); }
+
+    /// Whether it holds a process, running or not.
+    explicit operator bool() const noexcept { return static_cast<bool>(record_); }
+
+    // -- what it is; an empty handle gives values without meaning -------------------------------------------------------
+
+    [[nodiscard]] Uuid uuid() const;
+    /// The pid of the process that was started. Once it has ended the number may belong to somebody else.
+    [[nodiscard]] Pid pid() const;
+    [[nodiscard]] std::string name() const;
+    [[nodiscard]] std::string type() const;
+    [[nodiscard]] CommandLine command() const;
+    [[nodiscard]] State state() const;
+    [[nodiscard]] ProcessInfo info() const;
+    [[nodiscard]] std::chrono::system_clock::time_point started_at() const;
+    /// From the start to now, or to its end.
+    [[nodiscard]] Nanoseconds runtime() const;
+    /// Nothing while it runs.
+    [[nodiscard]] std::optional<ExitStatus> exit_status() const;
+    [[nodiscard]] ExitCause cause() const;
+    /// Whether the process itself runs. Its descendants may outlive it: see `tree_alive`.
+    [[nodiscard]] bool running() const;
+    [[nodiscard]] bool tree_alive() const;
+    /// The newest lines of its output; 0 to what `LogLimits` keeps.
+    [[nodiscard]] std::vector<std::string> tail(std::size_t lines) const;
+    [[nodiscard]] std::filesystem::path log_path() const;
+    [[nodiscard]] std::filesystem::path error_log_path() const;
+    [[nodiscard]] std::vector<TreeMember> tree() const;
+    [[nodiscard]] ResourceUsage usage() const;
+    [[nodiscard]] ContainmentReport containment() const;
+
+    // -- waiting for the process itself; what it started may live on ----------------------------------------------------
+
+    /// @throws system_error errc::no_process, errc::forked
+    ExitStatus wait();
+    ExitStatus wait(error_code& ec);
+
+    /// Nothing if it still runs then. Any duration, saturating; zero or less looks and does not wait.
+    template <class Rep, class Period>
+    [[nodiscard]] std::optional<ExitStatus> wait_for(std::chrono::duration<Rep, Period> length) {
+        return wait_until_steady(detail::deadline_after(SteadyTime::clock::now(), detail::saturated(length)));
+    }
+    template <class Clock, class Duration>
+    [[nodiscard]] std::optional<ExitStatus> wait_until(std::chrono::time_point<Clock, Duration> time) {
+        return wait_for(time - Clock::now());
+    }
+
+    /// Completes with `void(error_code, ExitStatus)`. The handler runs on its associated executor; one that has none runs
+    /// on a thread of the manager. Cancellation ends the wait with `operation_aborted`, not the process.
+    template <class Token>
+    auto async_wait(Token&& token);
+
+    // -- talking to it --------------------------------------------------------------------------------------------------
+
+    /// Writes to its standard input; needs `Input::pipe`. Returns when all of it is in the pipe: the process reads, or
+    /// ends. `errc::input_closed`, EPIPE once it does not read any more.
+    void write(std::string_view text);
+    void write(std::string_view text, error_code& ec);
+    /// End of file for its standard input, after what was written. Twice is once.
+    void close_stdin();
+    void close_stdin(error_code& ec);
+
+    /// Feeds `input`, closes the standard input, collects what `Output::capture` asked for, waits. Nothing within `timeout`:
+    /// `errc::timed_out`; the process runs on, and a further call goes on where this one stopped.
+    CompletedProcess communicate(std::string_view input = {}, Timeout timeout = no_timeout);
+    CompletedProcess communicate(std::string_view input, Timeout timeout, error_code& ec);
+
+    // -- ending it; for one that has ended, these do nothing and are no error --------------------------------------------
+
+    /// Asks the whole tree to end (SIGTERM, then SIGCONT so that suspended members can obey), and does not wait.
+    void terminate();
+    void terminate(error_code& ec);
+    /// Ends the whole tree by force, and does not wait.
+    void kill();
+    void kill(error_code& ec);
+    /// Sends a signal to the process itself. `errc::invalid_signal` unless it is 1 to 64; `errc::already_ended`.
+    void signal(int number);
+    void signal(int number, error_code& ec);
+    /// Stops the whole tree from running (SIGSTOP), and lets it go on (SIGCONT).
+    void suspend();
+    void suspend(error_code& ec);
+    void resume();
+    void resume(error_code& ec);
+
+    /// Stops the tree by its own stop plan, or by `plan`; returns when it is gone or the plan is over. A stop that is under
+    /// way is joined; a plan that would be over earlier replaces it.
+    StopReport stop();
+    StopReport stop(StopPlan plan);
+    /// Completes with `void(error_code, StopReport)`, as `async_wait` does. Cancellation does not cancel the stop.
+    template <class Token>
+    auto async_stop(StopPlan plan, Token&& token);
+
+private:
+    friend class ProcessManager;
+    ManagedProcess(std::shared_ptr<detail::Engine> engine, std::shared_ptr<detail::ProcessRecord> record)
+        : engine_(std::move(engine)), record_(std::move(record)) {}
+
+    [[nodiscard]] error_code check() const;
+    [[nodiscard]] std::optional<ExitStatus> wait_until_steady(SteadyTime deadline);
+    void signal_tree(int number, error_code& ec);
+    void end() noexcept;
+    template <class F>
+    [[nodiscard]] auto read(F f) const -> std::invoke_result_t<F, detail::ProcessRecord&> {
+        return record_ ? f(*record_) : std::invoke_result_t<F, detail::ProcessRecord&>{};
+    }
+
+    std::shared_ptr<detail::Engine> engine_;
+    std::shared_ptr<detail::ProcessRecord> record_;
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline ManagedProcess& ManagedProcess::operator=(ManagedProcess&& other) noexcept {
+    if (this == &other) return *this;
+    end();
+    engine_ = std::move(other.engine_);
+    record_ = std::move(other.record_);
+    return *this;
+}
+
+inline error_code ManagedProcess::check() const {
+    if (!record_) return errc::no_process;
+    if (!engine_->services->is_owner()) return errc::forked;
+    return {};
+}
+
+inline void ManagedProcess::end() noexcept {
+    if (!record_) return;
+    if (engine_->services->is_owner() && !detail::is_all_over(record_->state.facts())) {
+        try {
+            static_cast<void>(engine_->stop({record_}, [](const auto& record) { return record.stop_plan; }, detail::StopReason::asked));
+        } catch (...) {  // no memory for it; the table keeps the record, and cleanup ends the tree
+        }
+    }
+    record_.reset();
+    engine_.reset();
+}
+
+inline Uuid ManagedProcess::uuid() const { return read([](auto& r) { return r.uuid; }); }
+inline Pid ManagedProcess::pid() const { return read([](auto& r) { return r.pid; }); }
+inline std::string ManagedProcess::name() const { return read([](auto& r) { return r.options.name; }); }
+inline std::string ManagedProcess::type() const { return read([](auto& r) { return r.options.type; }); }
+inline CommandLine ManagedProcess::command() const { return read([](auto& r) { return r.command; }); }
+inline State ManagedProcess::state() const { return read([](auto& r) { return r.state.facts().state; }); }
+inline ProcessInfo ManagedProcess::info() const { return read([](auto& r) { return r.info(); }); }
+inline Nanoseconds ManagedProcess::runtime() const { return info().runtime; }
+inline std::optional<ExitStatus> ManagedProcess::exit_status() const { return read([](auto& r) { return r.state.facts().status; }); }
+inline ExitCause ManagedProcess::cause() const { return read([](auto& r) { return r.state.facts().cause; }); }
+inline bool ManagedProcess::running() const { return record_ && !detail::has_ended(record_->state.facts()); }
+inline bool ManagedProcess::tree_alive() const { return read([](auto& r) { return r.state.facts().tree_alive; }); }
+inline std::filesystem::path ManagedProcess::log_path() const { return read([](auto& r) { return r.log_path; }); }
+inline std::filesystem::path ManagedProcess::error_log_path() const { return read([](auto& r) { return r.error_log_path; }); }
+inline ContainmentReport ManagedProcess::containment() const { return read([](auto& r) { return r.containment; }); }
+inline std::vector<std::string> ManagedProcess::tail(std::size_t lines) const {
+    return read([&](auto& r) { return r.output->tail(lines); });
+}
+inline std::chrono::system_clock::time_point ManagedProcess::started_at() const {
+    return read([](auto& r) { return r.started_at; });
+}
+inline std::vector<TreeMember> ManagedProcess::tree() const {
+    return check() ? std::vector<TreeMember>{} : record_->tree_members();
+}
+inline ResourceUsage ManagedProcess::usage() const { return check() ? ResourceUsage{} : record_->usage(); }
+
+inline std::optional<ExitStatus> ManagedProcess::wait_until_steady(SteadyTime deadline) {
+    if (const error_code ec = check()) throw system_error(ec, "wait");
+    if (!record_->state.wait_until(deadline, detail::has_ended)) return std::nullopt;
+    return record_->state.facts().status;
+}
+
+inline ExitStatus ManagedProcess::wait(error_code& ec) {
+    ec = check();
+    return ec ? ExitStatus{} : wait_until_steady(SteadyTime::max()).value();
+}
+
+namespace detail {
+
+/// Throws what went wrong, naming the operation.
+inline void throw_if(const error_code& ec, const char* operation) {
+    if (ec) throw system_error(ec, operation);
+}
+
+}  // namespace detail
+
+inline ExitStatus ManagedProcess::wait() {
+    error_code ec;
+    const ExitStatus status = wait(ec);
+    detail::throw_if(ec, "wait");
+    return status;
+}
+
+template <class Token>
+auto ManagedProcess::async_wait(Token&& token) {
+    return boost::asio::async_initiate<Token, void(error_code, ExitStatus)>(
+        [](auto handler, const std::shared_ptr<detail::Engine>& engine, std::shared_ptr<detail::ProcessRecord> record,
+           const error_code& ec) {
+            using Handler = decltype(handler);
+            if (ec) {
+                detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {}).complete(ec, ExitStatus{});
+                return;
+            }
+            auto slot = boost::asio::get_associated_cancellation_slot(handler);
+            auto shot = std::make_shared<detail::OneShot<Handler, detail::Dispatcher::Executor>>(
+                std::move(handler), engine->services->dispatcher.executor());
+            auto id = std::make_shared<std::atomic<std::uint64_t>>(0);
+            if (slot.is_connected()) {
+                slot.assign([shot, id, weak = std::weak_ptr(record)](boost::asio::cancellation_type) {
+                    shot->complete(error_code(boost::asio::error::operation_aborted), ExitStatus{});
+                    if (const auto held = weak.lock()) held->state.take_back(*id);
+                });
+            }
+            *id = record->state.when(detail::has_ended, [shot, weak = std::weak_ptr(record)] {
+                if (const auto held = weak.lock()) shot->complete(error_code{}, held->state.facts().status.value_or(ExitStatus{}));
+            });
+        },
+        token, engine_, record_, check());
+}
+
+template <class Token>
+auto ManagedProcess::async_stop(StopPlan plan, Token&& token) {
+    return boost::asio::async_initiate<Token, void(error_code, StopReport)>(
+        [](auto handler, const std::shared_ptr<detail::Engine>& engine, const std::shared_ptr<detail::ProcessRecord>& record,
+           StopPlan steps, const error_code& ec) {
+            using Handler = decltype(handler);
+            if (ec) {
+                detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {}).complete(ec, StopReport{});
+                return;
+            }
+            auto shot = std::make_shared<detail::OneShot<Handler, detail::Dispatcher::Executor>>(
+                std::move(handler), engine->services->dispatcher.executor());
+            record->stop(std::move(steps), detail::StopReason::asked,
+                         [shot](const StopReport& report) { shot->complete(error_code{}, report); });
+        },
+        token, engine_, record_, std::move(plan), check());
+}
+
+inline void ManagedProcess::write(std::string_view text, error_code& ec) {
+    ec = check();
+    if (ec) return;
+    std::promise<error_code> written;
+    record_->write(std::string(text), [&](const error_code& result) { written.set_value(result); });
+    ec = written.get_future().get();
+}
+
+inline void ManagedProcess::close_stdin(error_code& ec) {
+    ec = check();
+    if (!ec) ec = record_->close_input();
+}
+
+inline CompletedProcess ManagedProcess::communicate(std::string_view input, Timeout timeout, error_code& ec) {
+    ec = check();
+    if (!ec && !timeout.is_valid()) ec = errc::invalid_timeout;
+    CompletedProcess result;
+    if (ec) return result;
+    const SteadyTime deadline = detail::deadline_after(SteadyTime::clock::now(), timeout.length());
+    if (!input.empty()) record_->write(std::string(input), [](const error_code&) {});  // it may end without reading
+    static_cast<void>(record_->close_input());
+    if (!record_->state.wait_until(deadline, detail::has_ended)) {
+        ec = errc::timed_out;
+        return result;
+    }
+    const SteadyTime drained = detail::deadline_after(SteadyTime::clock::now(), engine_->services->config.drain_budget);
+    static_cast<void>(record_->state.wait_until(std::min(drained, deadline), detail::is_output_complete));
+    result.pipe_holder = record_->finish_output(result);
+    const detail::ProcessFacts facts = record_->state.facts();
+    result.status = *facts.status;
+    result.cause = facts.cause;
+    result.duration = facts.ended - facts.started;
+    return result;
+}
+
+inline void ManagedProcess::signal_tree(int number, error_code& ec) {
+    ec = check();
+    if (!ec) ec = record_->signal_tree(number);
+    if (ec == errc::already_ended || ec == error_code(ESRCH, boost::system::system_category())) ec.clear();
+}
+
+inline void ManagedProcess::terminate(error_code& ec) { signal_tree(SIGTERM, ec); }
+inline void ManagedProcess::kill(error_code& ec) { signal_tree(SIGKILL, ec); }
+inline void ManagedProcess::suspend(error_code& ec) { signal_tree(SIGSTOP, ec); }
+inline void ManagedProcess::resume(error_code& ec) { signal_tree(SIGCONT, ec); }
+inline void ManagedProcess::signal(int number, error_code& ec) {
+    ec = check();
+    if (!ec) ec = record_->signal_leader(number);
+}
+
+inline StopReport ManagedProcess::stop(StopPlan plan) {
+    detail::throw_if(check(), "stop");
+    return engine_->stop({record_}, [&](const auto&) { return plan; }, detail::StopReason::asked).front();
+}
+
+inline StopReport ManagedProcess::stop() {
+    detail::throw_if(check(), "stop");
+    return stop(record_->stop_plan);
+}
+
+// The forms that throw.
+
+inline void ManagedProcess::write(std::string_view text) {
+    error_code ec;
+    write(text, ec);
+    detail::throw_if(ec, "write");
+}
+inline void ManagedProcess::close_stdin() {
+    error_code ec;
+    close_stdin(ec);
+    detail::throw_if(ec, "close_stdin");
+}
+inline CompletedProcess ManagedProcess::communicate(std::string_view input, Timeout timeout) {
+    error_code ec;
+    auto result = communicate(input, timeout, ec);
+    detail::throw_if(ec, "communicate");
+    return result;
+}
+inline void ManagedProcess::terminate() {
+    error_code ec;
+    terminate(ec);
+    detail::throw_if(ec, "terminate");
+}
+inline void ManagedProcess::kill() {
+    error_code ec;
+    kill(ec);
+    detail::throw_if(ec, "kill");
+}
+inline void ManagedProcess::signal(int number) {
+    error_code ec;
+    signal(number, ec);
+    detail::throw_if(ec, "signal");
+}
+inline void ManagedProcess::suspend() {
+    error_code ec;
+    suspend(ec);
+    detail::throw_if(ec, "suspend");
+}
+inline void ManagedProcess::resume() {
+    error_code ec;
+    resume(ec);
+    detail::throw_if(ec, "resume");
+}
+
+}  // namespace warden

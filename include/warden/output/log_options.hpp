@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Where the log files of a process are, what they are called, and how long they may become.
+///
+/// Knows:         naming schemes and how a name from outside becomes one that is safe in a file system.
+/// Does not know: files. Nothing here looks at the disk.
+/// Thread-safety: values.
+/// Allocates:     strings.
+
+#include <warden/output/log_limits.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace warden {
+
+/// How log files are named. A pattern with the fields `{name}`, `{type}`, `{uuid}`, `{stream}` (`stdout` or `stderr`)
+/// and `{date}` (start, UTC, `YYYYMMDD_HHMMSS`), relative to the log directory; `/` makes folders.
+class LogNaming {
+public:
+    /// `{name}.log`, and `{name}_error.log` for stderr. Two processes of one name share their files.
+    [[nodiscard]] static LogNaming by_name() { return {"{name}.log", "{name}_error.log", true}; }
+    /// `{type}/{type}-{uuid}.log`
+    [[nodiscard]] static LogNaming by_type() { return {"{type}/{type}-{uuid}.log", {}, false}; }
+    /// `{name}_{date}.log`. Two processes of one name that start in the same second share it.
+    [[nodiscard]] static LogNaming dated() { return {"{name}_{date}.log", {}, false}; }
+    /// Without `{stream}`, both streams go to one file.
+    [[nodiscard]] static LogNaming pattern(std::string text) { return {std::move(text), {}, false}; }
+
+    /// The same as `by_type`.
+    LogNaming() : LogNaming(by_type()) {}
+
+    [[nodiscard]] const std::string& pattern() const noexcept { return pattern_; }
+
+    /// What is wrong with the pattern, in words; empty if nothing is.
+    [[nodiscard]] std::vector<std::string> mistakes() const;
+
+    friend bool operator==(const LogNaming&, const LogNaming&) = default;
+
+private:
+    friend struct LogPaths log_paths(const LogNaming& naming, const struct LogFacts& facts);
+
+    LogNaming(std::string pattern, std::string error_pattern, bool plain_names)
+        : pattern_(std::move(pattern)), error_pattern_(std::move(error_pattern)), plain_names_(plain_names) {}
+
+    std::string pattern_;
+    std::string error_pattern_;  // empty: `pattern_` serves both streams
+    bool plain_names_;           // `{name}` may stand for several hostile names
+};
+
+/// What a naming scheme may use.
+struct LogFacts {
+    std::string_view name{};
+    std::string_view type{};
+    std::string_view uuid{};
+    std::chrono::system_clock::time_point started{};
+};
+
+/// The log files of a process, relative to the log directory. The same file twice if the scheme has no other for stderr.
+struct LogPaths {
+    std::filesystem::path stdout_{};
+    std::filesystem::path stderr_{};
+
+    [[nodiscard]] bool separate() const { return stdout_ != stderr_; }
+    friend bool operator==(const LogPaths&, const LogPaths&) = default;
+};
+
+/// The paths that a naming without mistakes gives. Facts are made safe: none can leave the directory, and
+/// different names that look alike when made safe are told apart by a fingerprint, except in `by_name`.
+[[nodiscard]] LogPaths log_paths(const LogNaming& naming, const LogFacts& facts);
+
+/// A name that is safe as a part of a path everywhere: ASCII letters, digits and `._-+@`, anything else becomes `_`; never
+/// empty, no leading dot or dash, no trailing dot, at most 120 bytes. What Windows reserves for devices gets a `_`.
+[[nodiscard]] std::string safe_file_name(std::string_view name);
+
+/// The log of one process.
+struct LogOptions {
+    std::optional<std::filesystem::path> directory{};  ///< If not set: the log directory of the manager.
+    LogNaming naming{};
+    LogLimits limits{};
+    OnLimit on_limit{};
+
+    /// What is wrong, in words; empty if nothing is.
+    [[nodiscard]] std::vector<std::string> mistakes() const;
+
+    friend bool operator==(const LogOptions&, const LogOptions&) = default;
+};
+
+// -- implementation ----------------------------------------------------------
+namespace detail {
+
+inline constexpr std::array<std::string_view, 5> log_fields{"name", "type", "uuid", "stream", "date"};
+inline constexpr std::size_t longest_file_name = 240;  // leaves room for what a sink appends to it
+
+/// Calls `literal` and `field` for what a pattern consists of; false if its braces do not match.
+template <class Literal, class Field>
+bool parse_pattern(std::string_view pattern, Literal literal, Field field) {
+    while (!pattern.empty()) {
+        const std::size_t brace = pattern.find_first_of("{}");
+        literal(pattern.substr(0, brace));
+        if (brace == pattern.npos) return true;
+        const std::size_t close = pattern.find_first_of("{}", brace + 1);
+        if (pattern[brace] == '}' || close == pattern.npos || pattern[close] == '{') return false;
+        field(pattern.substr(brace + 1, close - brace - 1));
+        pattern.remove_prefix(close + 1);
+    }
+    return true;
+}
+
+inline bool is_device_name(std::string_view name) {
+    constexpr std::array<std::string_view, 6> plain{"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"};
+    std::string upper(name);
+    for (char& c : upper) {
+        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    }
+    if (std::find(plain.begin(), plain.end(), upper) != plain.end()) return true;
+    return upper.size() == 4 && (upper.starts_with("COM") || upper.starts_with("LPT")) && upper[3] >= '0' &&
+           upper[3] <= '9';
+}
+
+/// Eight hexadecimal digits that tell names apart which look alike when made safe (FNV-1a).
+inline std::string fingerprint(std::string_view text) {
+    std::uint32_t hash = 2166136261u;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+    std::string digits(8, '0');
+    for (std::size_t i = 8; i-- > 0; hash >>= 4) digits[i] = "0123456789abcdef"[hash & 15u];
+    return digits;
+}
+
+/// `name` made safe, in at most `most` bytes, and marked if that changed it.
+inline std::string distinct_file_name(std::string_view name, std::size_t most) {
+    std::string safe = safe_file_name(name);
+    if (safe == name && safe.size() <= most) return safe;
+    safe.resize(std::min(safe.size(), most - 9));
+    return safe + '-' + fingerprint(name);
+}
+
+/// Seconds since the epoch as `YYYYMMDD_HHMMSS`, UTC.
+inline std::string compact_date(std::chrono::system_clock::time_point time) {
+    using namespace std::chrono;
+    const auto day = floor<days>(time);
+    const year_month_day date{day};
+    const hh_mm_ss clock{floor<seconds>(time - day)};
+    const auto padded = [](auto number, std::size_t width) {
+        std::string digits = std::to_string(number);
+        return digits.size() < width ? digits.insert(0, width - digits.size(), '0') : digits;
+    };
+    return padded(static_cast<int>(date.year()), 4) + padded(static_cast<unsigned>(date.month()), 2) +
+           padded(static_cast<unsigned>(date.day()), 2) + '_' + padded(clock.hours().count(), 2) +
+           padded(clock.minutes().count(), 2) + padded(clock.seconds().count(), 2);
+}
+
+}  // namespace detail
+
+inline std::string safe_file_name(std::string_view name) {
+    constexpr std::size_t most = 120;
+    std::string safe(name.substr(0, most));
+    for (char& c : safe) {
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && std::string_view("._-+@").find(c) == std::string_view::npos) c = '_';
+    }
+    if (safe.empty()) return "_";
+    if (safe.front() == '.' || safe.front() == '-') safe.front() = '_';
+    if (safe.back() == '.') safe.back() = '_';
+    const std::size_t stem = std::min(safe.find('.'), safe.size());
+    if (detail::is_device_name(std::string_view(safe).substr(0, stem))) {
+        safe.insert(stem, 1, '_');
+        safe.resize(std::min(safe.size(), most));
+    }
+    return safe;
+}
+
+inline std::vector<std::string> LogNaming::mistakes() const {
+    std::vector<std::string> found;
+    const std::string quoted = "log naming \"" + pattern_ + "\": ";
+    const auto bad_byte = [](char c) { return c == '\\' || static_cast<unsigned char>(c) < 32 || c == 127; };
+    if (pattern_.empty()) found.push_back(quoted + "is empty; write for example \"{name}.log\"");
+    if (std::any_of(pattern_.begin(), pattern_.end(), bad_byte)) {
+        found.emplace_back("log naming: a backslash or control character is in the pattern; separate folders by \"/\"");
+    }
+    const bool parsed = detail::parse_pattern(
+        pattern_, [](std::string_view) {},
+        [&](std::string_view field) {
+            if (std::find(detail::log_fields.begin(), detail::log_fields.end(), field) != detail::log_fields.end()) return;
+            found.push_back(quoted + "unknown field {" + std::string(field) +
+                            "}; write {name}, {type}, {uuid}, {stream} or {date}");
+        });
+    if (!parsed) found.push_back(quoted + "a brace has no partner; write fields as {name}");
+    if (pattern_.starts_with('/')) {
+        found.push_back(quoted + "is absolute; write a path relative to the log directory, and set LogOptions::directory");
+    }
+    for (std::size_t begin = 0; begin <= pattern_.size();) {
+        const std::size_t end = std::min(pattern_.find('/', begin), pattern_.size());
+        const std::string_view part = std::string_view(pattern_).substr(begin, end - begin);
+        if (part == "..") found.push_back(quoted + "\"..\" would leave the log directory; leave it out");
+        if (end == pattern_.size() && !pattern_.empty() && (part.empty() || part == ".")) {
+            found.push_back(quoted + "ends in a folder; write a file name, for example \"{name}.log\"");
+        }
+        begin = end + 1;
+    }
+    return found;
+}
+
+inline LogPaths log_paths(const LogNaming& naming, const LogFacts& facts) {
+    const auto expand = [&](const std::string& pattern, std::string_view stream, std::size_t most) {
+        std::string path;
+        detail::parse_pattern(
+            pattern, [&](std::string_view literal) { path += literal; },
+            [&](std::string_view field) {
+                if (field == "stream") path += stream;
+                if (field == "date") path += detail::compact_date(facts.started);
+                if (field == "name" && naming.plain_names_) path += safe_file_name(facts.name);
+                if (field == "name" && !naming.plain_names_) path += detail::distinct_file_name(facts.name, most);
+                if (field == "type") path += detail::distinct_file_name(facts.type, most);
+                if (field == "uuid") path += detail::distinct_file_name(facts.uuid, most);
+            });
+        return std::filesystem::path(path).relative_path().lexically_normal();
+    };
+    const auto fits = [](const std::filesystem::path& path) {
+        return std::all_of(path.begin(), path.end(),
+                           [](const auto& part) { return part.native().size() <= detail::longest_file_name; });
+    };
+    const auto shortened = [&](const std::string& pattern, std::string_view stream) {
+        auto path = expand(pattern, stream, 120);
+        return fits(path) ? path : expand(pattern, stream, 40);
+    };
+    const std::string& error_pattern = naming.error_pattern_.empty() ? naming.pattern_ : naming.error_pattern_;
+    return {shortened(naming.pattern_, "stdout"), shortened(error_pattern, "stderr")};
+}
+
+inline std::vector<std::string> LogOptions::mistakes() const {
+    std::vector<std::string> found = naming.mistakes();
+    for (auto& mistake : limits.mistakes()) found.push_back(std::move(mistake));
+    for (auto& mistake : on_limit.mistakes(limits)) found.push_back(std::move(mistake));
+    if (directory && directory->empty()) {
+        found.emplace_back("the log directory is empty; write a path, or leave it out for the manager's");
+    }
+    return found;
+}
+
+}  // namespace warden

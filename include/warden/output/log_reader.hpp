@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The newest lines of a log, from its files, also while another program writes and rotates them.
+///
+/// Knows:         that `path.1` is older than `path`, and so on.
+/// Does not know: who writes them, or how they are bounded.
+/// Thread-safety: functions without state.
+/// Errors:        by code, or `system_error` from the overload without one.
+/// Allocates:     what it returns, and a buffer of that size.
+
+#include <warden/platform.hpp>
+
+#if WARDEN_OS_POSIX
+#include <warden/detail/unique_handle.hpp>
+#include <warden/error.hpp>
+#include <warden/output/text_window.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace warden {
+
+/// What `tail_file` reads at most. Of a line that is longer, the end is returned.
+inline constexpr std::size_t most_tail_bytes = std::size_t{64} << 20;
+
+/// The newest `count` lines, oldest first, without their newlines; an unterminated last line counts. Goes on into the
+/// rotated files if the active one has fewer. Reads from the end: the cost does not depend on the size of the log.
+/// Refuses symbolic links (ELOOP), directories (EISDIR) and what is not a regular file (EINVAL); ENOENT if there is no
+/// file at all. Unlike the writer, it may read the files of others.
+[[nodiscard]] inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec);
+[[nodiscard]] inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count);
+
+// -- implementation ----------------------------------------------------------
+namespace detail {
+
+struct OpenLog {
+    UniqueFd fd;
+    struct ::stat status {};
+};
+
+inline OpenLog open_log_to_read(const std::string& path, error_code& ec) {
+    OpenLog log;
+    ec.clear();
+    log.fd.reset(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (!log.fd || ::fstat(log.fd.get(), &log.status) != 0) ec = system_code(errno);
+    else if (S_ISDIR(log.status.st_mode)) ec = system_code(EISDIR);
+    else if (!S_ISREG(log.status.st_mode)) ec = system_code(EINVAL);
+    return log;
+}
+
+/// The end of a file in which `count` lines begin, or as much of it as `most` bytes allow.
+inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t most, error_code& ec) {
+    auto begin = static_cast<std::size_t>(log.status.st_size);
+    std::vector<std::string> blocks;  // the newest first
+    std::size_t newlines = 0;
+    std::size_t block_size = 8 * 1024;
+    while (begin > 0 && most > 0 && newlines <= count) {
+        const std::size_t size = std::min({begin, block_size, most});
+        std::string block(size, '\0');
+        std::size_t done = 0;
+        while (done < size) {
+            const ::ssize_t got = ::pread(log.fd.get(), block.data() + done, size - done,
+                                          static_cast<::off_t>(begin - size + done));
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) ec = system_code(errno);
+            if (got <= 0) break;
+            done += static_cast<std::size_t>(got);
+        }
+        if (ec) return {};
+        if (done < size) blocks.clear();  // somebody cut the file meanwhile: what is left is its end
+        block.resize(done);
+        newlines += measure(block).newlines;
+        blocks.push_back(std::move(block));
+        begin -= size;
+        most -= size;
+        block_size = std::min<std::size_t>(block_size * 2, 1 << 20);
+    }
+    std::string text;
+    for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) text += *block;
+    return text;
+}
+
+}  // namespace detail
+
+inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec) {
+    // A rotation moves files the way that this walks, so one can be met twice, but none is missed. While one is under way
+    // a name in between can be missing for an instant.
+    std::vector<std::string> found;  // newest first
+    std::vector<std::pair<::dev_t, ::ino_t>> seen;
+    std::size_t left = most_tail_bytes;
+    error_code first_error;
+    for (std::size_t i = 0, missing = 0; missing < 2 && found.size() < count && left > 0; ++i) {
+        const auto log = detail::open_log_to_read(i == 0 ? path.native() : path.native() + '.' + std::to_string(i), ec);
+        if (ec) {
+            if (i == 0) first_error = ec;
+            if (ec != boost::system::errc::no_such_file_or_directory) break;
+            ++missing;
+            continue;
+        }
+        missing = 0;
+        const std::pair id(log.status.st_dev, log.status.st_ino);
+        if (std::find(seen.begin(), seen.end(), id) != seen.end()) continue;
+        seen.push_back(id);
+        const std::size_t wanted = count - found.size();
+        const std::string text = detail::end_of_log(log, wanted, left, ec);
+        if (ec) break;
+        left -= text.size();
+        auto lines = newest_lines(text, wanted);
+        std::move(lines.rbegin(), lines.rend(), std::back_inserter(found));
+    }
+    ec = seen.empty() ? first_error : error_code();
+    std::reverse(found.begin(), found.end());
+    return found;
+}
+
+inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count) {
+    error_code ec;
+    auto lines = tail_file(path, count, ec);
+    if (ec) throw system_error(ec, "cannot read the log " + path.string());
+    return lines;
+}
+
+}  // namespace warden
+#endif

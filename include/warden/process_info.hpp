@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// What can be known of a process, as values that stay as they were when they were taken.
+///
+/// Thread-safety: values.
+
+#include <warden/command_line.hpp>
+#include <warden/containment.hpp>
+#include <warden/exit_status.hpp>
+#include <warden/fwd.hpp>
+#include <warden/lifecycle.hpp>
+#include <warden/timeout.hpp>
+
+#include <boost/uuid/uuid.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace warden {
+
+using Uuid = boost::uuids::uuid;
+
+/// CPU time, memory and faults. While the process lives: of its tree as it is now. After its end: of its leader and of
+/// the descendants that it waited for, by `wait4(2)`.
+struct ResourceUsage {
+    Nanoseconds user_time{};
+    Nanoseconds system_time{};
+    std::uint64_t max_resident_bytes = 0;  ///< While it lives: the sum of the tree's resident sets now.
+    std::uint64_t major_faults = 0;
+};
+
+/// One member of a process tree.
+struct TreeMember {
+    Pid pid = 0;
+    Pid parent = 0;
+    std::string command;  ///< Its arguments; in brackets the name of one that has none.
+    char state = '?';     ///< As `proc(5)` has it: R, S, D, T, Z, ...
+    std::uint32_t user = 0;
+    Nanoseconds user_time{};
+    Nanoseconds system_time{};
+    std::uint64_t resident_bytes = 0;
+    std::uint64_t major_faults = 0;
+
+    [[nodiscard]] Nanoseconds cpu_time() const noexcept { return user_time + system_time; }
+};
+
+/// A snapshot of one process.
+struct ProcessInfo {
+    Uuid uuid{};
+    Pid pid = 0;
+    std::string name;
+    std::string type;
+    CommandLine command;
+    State state = State::initialized;
+    std::optional<ExitStatus> exit_status;  ///< Set once it has ended.
+    ExitCause cause = ExitCause::unknown;
+    bool tree_alive = false;                ///< Something of its tree lives; also after its leader has ended.
+    std::chrono::system_clock::time_point started_at{};
+    Nanoseconds runtime{};                  ///< From the start to now, or to its end.
+    std::filesystem::path log_path;         ///< Empty if nothing is logged.
+    std::filesystem::path error_log_path;   ///< The same as `log_path` unless the naming separates them.
+    ContainmentReport containment;
+    bool output_incomplete = false;         ///< It ended while somebody else still held one of its output pipes.
+    std::uint64_t output_bytes = 0;
+    std::uint64_t dropped_bytes = 0;        ///< By slow consumers, a full capture buffer or a log that could not be written.
+};
+
+/// The result of `run`.
+struct CompletedProcess {
+    ExitStatus status;
+    std::string out;
+    std::string err;
+    bool truncated = false;      ///< More was written than `capture_bytes` allows.
+    bool incomplete = false;     ///< Somebody still held an output pipe when the drain budget was over.
+    Pid pipe_holder = 0;         ///< Who, if that could be found out.
+    Nanoseconds duration{};
+    ExitCause cause = ExitCause::unknown;
+
+    [[nodiscard]] bool success() const noexcept { return status.success() && cause == ExitCause::normal; }
+};
+
+}  // namespace warden

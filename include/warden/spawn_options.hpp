@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Everything that can be said about a start besides the command.
+///
+/// Knows:         names, values and defaults.
+/// Does not know: descriptors, files, signals; the start validates and acts.
+/// Thread-safety: distinct objects: safe. One shared object: guard it yourself.
+
+#include <warden/command_line.hpp>
+#include <warden/containment.hpp>
+#include <warden/output/log_options.hpp>
+#include <warden/stop_plan.hpp>
+#include <warden/timeout.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace warden {
+
+/// The environment of the child: that of the program with changes, or only what is set here.
+///
+/// Reading the program's environment at a start is as safe as `getenv(3)`: nobody may change it at that moment.
+class Environment {
+public:
+    [[nodiscard]] static Environment inherit() { return Environment(true); }
+    [[nodiscard]] static Environment empty() { return Environment(false); }
+
+    Environment() : Environment(true) {}
+
+    /// The last word on a key wins, and one copy of it is passed.
+    Environment& set(std::string key, std::string value) & {
+        changes_.insert_or_assign(std::move(key), std::move(value));
+        return *this;
+    }
+    Environment& unset(std::string key) & {
+        changes_.insert_or_assign(std::move(key), std::nullopt);
+        return *this;
+    }
+    Environment set(std::string key, std::string value) && { return std::move(set(std::move(key), std::move(value))); }
+    Environment unset(std::string key) && { return std::move(unset(std::move(key))); }
+
+    [[nodiscard]] bool inherits() const noexcept { return inherits_; }
+
+    /// Keys that were set (a value) or unset (nothing).
+    [[nodiscard]] const std::map<std::string, std::optional<std::string>>& changes() const noexcept { return changes_; }
+
+    /// `errc::invalid_environment` for an empty key, a key with `=`, or a NUL byte; else success.
+    [[nodiscard]] error_code check() const noexcept;
+
+    friend bool operator==(const Environment&, const Environment&) = default;
+
+private:
+    explicit Environment(bool inherits) : inherits_(inherits) {}
+
+    std::map<std::string, std::optional<std::string>> changes_;
+    bool inherits_ = true;
+};
+
+/// Where the standard input of a child comes from.
+class Input {
+public:
+    enum Kind : std::uint8_t {
+        null,     ///< The null device: end of file at once.
+        inherit,  ///< That of the program itself.
+        pipe,     ///< A pipe that `write` and `close_stdin` of the handle feed.
+        file,     ///< See `from_file`.
+    };
+
+    Input(Kind kind) : kind_(kind) {}
+    [[nodiscard]] static Input from_file(std::filesystem::path path) {
+        Input input(file);
+        input.path_ = std::move(path);
+        return input;
+    }
+
+    [[nodiscard]] Kind kind() const noexcept { return kind_; }
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+    friend bool operator==(const Input&, const Input&) = default;
+
+private:
+    Kind kind_;
+    std::filesystem::path path_;
+};
+
+/// Where an output stream of a child goes; several at once with `|`, for example `Output::capture | Output::log`.
+///
+/// `inherit` alone hands the program's own descriptor to the child; together with others, warden copies to it.
+/// `null` and `merge` stand alone. `merge` is for stderr: it goes wherever stdout goes, in the order of writing.
+/// `to_file` truncates the file and hands it to the child; it stands alone too. For a bounded file use `log`.
+class Output {
+public:
+    enum Kind : std::uint8_t { null = 1, inherit = 2, capture = 4, log = 8, merge = 16, file = 32 };
+
+    Output(Kind kind) : kinds_(kind) {}
+    [[nodiscard]] static Output to_file(std::filesystem::path path) {
+        Output output(file);
+        output.path_ = std::move(path);
+        return output;
+    }
+
+    friend Output operator|(Output a, const Output& b) {
+        a.kinds_ = static_cast<std::uint8_t>(a.kinds_ | b.kinds_);
+        if (a.path_.empty()) a.path_ = b.path_;
+        return a;
+    }
+    friend Output operator|(Kind a, Kind b) { return Output(a) | Output(b); }
+
+    [[nodiscard]] bool has(Kind kind) const noexcept { return (kinds_ & kind) != 0; }
+    [[nodiscard]] bool is_only(Kind kind) const noexcept { return kinds_ == kind; }
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+    /// Whether the combination makes sense.
+    [[nodiscard]] bool is_valid() const noexcept {
+        return !has(null) && !has(merge) && !has(file) ? true : is_only(null) || is_only(merge) || is_only(file);
+    }
+
+    friend bool operator==(const Output&, const Output&) = default;
+
+private:
+    std::uint8_t kinds_;
+    std::filesystem::path path_;
+};
+
+/// The two output streams of a process.
+enum class Stream : std::uint8_t { stdout_, stderr_ };
+
+/// A line of output, without its line end. `text` is valid during the call.
+struct OutputLine {
+    Stream stream = Stream::stdout_;
+    std::string_view text;
+    bool partial = false;  ///< A part of an over-long line; more of it follows.
+};
+
+/// A callback for lines: callable with `(const OutputLine&)`, `(Stream, std::string_view)` or `(std::string_view)`.
+/// Runs on a thread of the manager, never on the I/O loop; calls for one process come one at a time, in order.
+class LineCallback {
+public:
+    LineCallback() = default;
+
+    template <class F>
+        requires(!std::same_as<std::remove_cvref_t<F>, LineCallback>) && std::invocable<F&, const OutputLine&>
+    LineCallback(F f) : call_(std::move(f)) {}
+
+    template <class F>
+        requires(!std::invocable<F&, const OutputLine&>) && std::invocable<F&, Stream, std::string_view>
+    LineCallback(F f) : call_([f = std::move(f)](const OutputLine& line) mutable { f(line.stream, line.text); }) {}
+
+    template <class F>
+        requires(!std::invocable<F&, const OutputLine&>) && std::invocable<F&, std::string_view>
+    LineCallback(F f) : call_([f = std::move(f)](const OutputLine& line) mutable { f(line.text); }) {}
+
+    explicit operator bool() const noexcept { return static_cast<bool>(call_); }
+    void operator()(const OutputLine& line) const { call_(line); }
+
+private:
+    std::function<void(const OutputLine&)> call_;
+};
+
+/// A callback for output as it was read, in chunks of any size. The same promises as `LineCallback`.
+using ChunkCallback = std::function<void(Stream, std::string_view)>;
+
+/// What a process may use. Nothing set: what the program itself may use. `setrlimit(2)`; a child may lower them further.
+struct ResourceLimits {
+    std::optional<Nanoseconds> cpu_time;      ///< Per process of the tree, in whole seconds, rounded up.
+    std::optional<std::uint64_t> open_files;  ///< Highest descriptor number plus one.
+    std::optional<std::uint64_t> file_bytes;  ///< Largest file that it may write.
+    std::optional<std::uint64_t> core_bytes;  ///< Largest core file; 0 for none.
+
+    friend bool operator==(const ResourceLimits&, const ResourceLimits&) = default;
+};
+
+/// Who the child runs as. Changing user or group needs the right to; supplementary groups go with the user.
+struct Identity {
+    std::string user;                     ///< Name or number; empty: the program's own.
+    std::string group;                    ///< Name or number; empty: the primary group of `user`, or the program's own.
+    std::optional<std::uint32_t> umask;   ///< 0 to 0777.
+    std::optional<int> nice;              ///< -20 to 19, the value itself, not an increment.
+
+    friend bool operator==(const Identity&, const Identity&) = default;
+};
+
+/// A check before the start. `supervision/preflight.hpp` has ready-made ones.
+struct PreflightCheck {
+    std::string name;  ///< "python3 is installed"
+    /// Nothing if all is well; else what is missing and how to mend it. May throw; that is a failure too.
+    std::function<std::optional<std::string>()> run;
+};
+
+/// What to do with a line or chunk callback, or a copy to the program's own output, that falls behind.
+enum class SlowConsumer : std::uint8_t {
+    drop,   ///< Its queue is bounded; what does not fit is dropped and counted. Nobody waits.
+    pause,  ///< The pipe of this one process is not read meanwhile, so the child waits in `write(2)`. Nothing is lost.
+};
+
+/// All of it has defaults; name what differs.
+struct SpawnOptions {
+    std::string name{};               ///< For people, logs and `find`; default: the file name of the program.
+    std::string type = "process";     ///< A free word such as `generation`.
+    Environment environment{};
+    std::filesystem::path working_directory{};  ///< Default: that of the program at the moment of the start.
+    Input stdin_ = Input::null;
+    std::optional<Output> stdout_{};  ///< Default: `log` for `spawn`, `capture` for `run`.
+    std::optional<Output> stderr_{};  ///< The same.
+    LogOptions log{};
+    std::optional<Timeout> timeout{};      ///< From launch to end; default: `ManagerConfig::default_timeout`.
+    std::optional<StopPlan> stop_plan{};   ///< Default: `ManagerConfig::stop_plan`.
+    ResourceLimits limits{};
+    ContainmentDemand containment{};
+    Identity identity{};
+    std::vector<PreflightCheck> preflight{};
+    LineCallback on_line{};
+    ChunkCallback on_chunk{};
+    SlowConsumer slow_consumer = SlowConsumer::drop;
+    std::size_t capture_bytes = 64u << 20;  ///< Per stream; what comes after is dropped and counted.
+    std::map<std::string, std::string> metadata{};  ///< Carried into every event of the process.
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline error_code Environment::check() const noexcept {
+    for (const auto& [key, value] : changes_) {
+        if (key.empty() || key.find('=') != std::string::npos || key.find('\0') != std::string::npos ||
+            (value && value->find('\0') != std::string::npos)) {
+            return errc::invalid_environment;
+        }
+    }
+    return {};
+}
+
+}  // namespace warden

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <warden/command_line.hpp>
+#include <warden/containment.hpp>
+#include <warden/error.hpp>
+#include <warden/exit_status.hpp>
+#include <warden/lifecycle.hpp>
+#include <warden/managed_process.hpp>
+#include <warden/manager_config.hpp>
+#include <warden/output/capture.hpp>
+#include <warden/output/line_splitter.hpp>
+#include <warden/output/log_limits.hpp>
+#include <warden/output/log_options.hpp>
+#include <warden/output/log_reader.hpp>
+#include <warden/output/log_sink.hpp>
+#include <warden/output/text_window.hpp>
+#include <warden/process_info.hpp>
+#include <warden/process_manager.hpp>
+#include <warden/spawn_options.hpp>
+#include <warden/stop_plan.hpp>
+#include <warden/supervision/preflight.hpp>
+#include <warden/telemetry/event.hpp>
+#include <warden/telemetry/event_json.hpp>
+#include <warden/telemetry/event_log.hpp>
+#include <warden/telemetry/metrics.hpp>
+#include <warden/telemetry/prometheus.hpp>
+#include <warden/timeout.hpp>
+#include <warden/version.hpp>

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// A directory of its own for each log test, and what such a test reads and counts.
+#pragma once
+
+#include <support/catch.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace log_test {
+
+class Directory {
+public:
+    Directory() {
+        std::string name = (std::filesystem::temp_directory_path() / "warden-log-XXXXXX").string();
+        REQUIRE(::mkdtemp(name.data()) != nullptr);
+        path_ = name;
+    }
+    Directory(const Directory&) = delete;
+    ~Directory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+
+    [[nodiscard]] std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+    /// The names of all entries, sorted.
+    [[nodiscard]] std::vector<std::string> names() const {
+        std::vector<std::string> found;
+        for (const auto& entry : std::filesystem::directory_iterator(path_)) found.push_back(entry.path().filename().string());
+        std::sort(found.begin(), found.end());
+        return found;
+    }
+
+private:
+    std::filesystem::path path_;
+};
+
+/// The whole file, by few system calls; nothing if it is not there.
+inline std::optional<std::string> slurp(const std::filesystem::path& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return std::nullopt;
+    std::string text(1 << 16, '\0');
+    std::size_t size = 0;
+    for (::ssize_t got = 1; got > 0;) {
+        if (size == text.size()) text.resize(text.size() * 2);
+        got = ::read(fd, text.data() + size, text.size() - size);
+        if (got > 0) size += static_cast<std::size_t>(got);
+    }
+    ::close(fd);
+    text.resize(size);
+    return text;
+}
+
+inline std::size_t count_lines(std::string_view text) {
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) + (!text.empty() && text.back() != '\n');
+}
+
+inline std::size_t count_chars(std::string_view text) {
+    return static_cast<std::size_t>(
+        std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
+}
+
+/// path.9, path.8, ..., path: in the order of writing.
+inline std::string whole_log(const std::filesystem::path& path, std::size_t kept_files) {
+    std::string text;
+    for (std::size_t i = kept_files; i > 0; --i) text += slurp(path.native() + '.' + std::to_string(i)).value_or("");
+    return text + slurp(path).value_or("");
+}
+
+/// Numbered lines of a hundred bytes or so.
+inline std::string numbered_line(std::size_t number) {
+    std::string line = std::to_string(number);
+    line.insert(0, 9 - std::min<std::size_t>(line.size(), 9), '0');
+    return line + std::string(40 + number % 70, static_cast<char>('a' + number % 26)) + '\n';
+}
+
+/// The numbers of the complete lines, if each is whole and they are consecutive.
+inline std::optional<std::vector<std::size_t>> consecutive_numbers(std::string_view text) {
+    std::vector<std::size_t> numbers;
+    for (std::size_t end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+        const std::size_t number = std::strtoul(std::string(text.substr(0, 9)).c_str(), nullptr, 10);
+        if (text.substr(0, end + 1) != numbered_line(number)) return std::nullopt;
+        if (!numbers.empty() && numbers.back() + 1 != number) return std::nullopt;
+        numbers.push_back(number);
+        text.remove_prefix(end + 1);
+    }
+    return numbers;
+}
+
+}  // namespace log_test

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include <warden/output/log_reader.hpp>
+#include <warden/output/log_sink.hpp>
+
+#include "output_log_directory.hpp"
+
+#include <support/catch.hpp>
+
+#include <atomic>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include <sys/stat.h>
+
+using namespace log_test;
+using warden::error_code;
+using warden::LogSink;
+using warden::OnLimit;
+using warden::tail_file;
+
+namespace {
+
+void put(const std::filesystem::path& path, std::string_view text) { std::ofstream(path) << text; }
+
+}  // namespace
+
+TEST_CASE("log reader: the newest lines, the unterminated last one too") {
+    const Directory directory;
+    put(directory / "a.log", "one\n\nthree\nfour");
+    CHECK(tail_file(directory / "a.log", 0).empty());
+    CHECK(tail_file(directory / "a.log", 1) == std::vector<std::string>{"four"});
+    CHECK(tail_file(directory / "a.log", 3) == std::vector<std::string>{"", "three", "four"});
+    CHECK(tail_file(directory / "a.log", 9).size() == 4);
+    put(directory / "empty.log", "");
+    CHECK(tail_file(directory / "empty.log", 9).empty());
+}
+
+TEST_CASE("log reader: goes on into rotated files, over a gap of one") {
+    const Directory directory;
+    put(directory / "a.log", "5\n");
+    put(directory / "a.log.1", "3\n4\n");
+    put(directory / "a.log.2", "1\n2\n");
+    CHECK(tail_file(directory / "a.log", 4) == std::vector<std::string>{"2", "3", "4", "5"});
+    CHECK(tail_file(directory / "a.log", 9).size() == 5);
+    std::filesystem::remove(directory / "a.log.1");
+    CHECK(tail_file(directory / "a.log", 9) == std::vector<std::string>{"1", "2", "5"});
+    std::filesystem::remove(directory / "a.log");
+    CHECK(tail_file(directory / "a.log.2", 9) == std::vector<std::string>{"1", "2"});
+}
+
+TEST_CASE("log reader: lines longer than a block come whole, any bytes survive") {
+    const Directory directory;
+    std::string text;
+    for (std::size_t i = 0; i < 50; ++i) text += std::string(i * 3'000, static_cast<char>(128 + i)) + std::string(1, '\0') + "\n";
+    put(directory / "a.log", text);
+    const auto lines = tail_file(directory / "a.log", 20);
+    REQUIRE(lines.size() == 20);
+    for (std::size_t i = 0; i < 20; ++i) CHECK(lines[i].size() == (i + 30) * 3'000 + 1);
+    CHECK(lines[19].front() == static_cast<char>(128 + 49));
+}
+
+TEST_CASE("log reader: what is not a log is refused") {
+    const Directory directory;
+    const auto refusal = [](const std::filesystem::path& path) {
+        error_code ec;
+        CHECK(tail_file(path, 5, ec).empty());
+        return ec;
+    };
+    CHECK(refusal(directory / "none") == warden::detail::system_code(ENOENT));
+    CHECK(refusal(directory.path()) == warden::detail::system_code(EISDIR));
+    CHECK(refusal("/dev/zero") == warden::detail::system_code(EINVAL));
+    REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
+    CHECK(refusal(directory / "fifo") == warden::detail::system_code(EINVAL));
+    std::filesystem::create_symlink(directory / "none", directory / "link");
+    CHECK(refusal(directory / "link") == warden::detail::system_code(ELOOP));
+    CHECK_THROWS_AS(tail_file(directory / "none", 1), warden::system_error);
+}
+
+TEST_CASE("log reader: misses no line while the log is rotated or replaced under it") {
+    for (const OnLimit on_limit : {OnLimit::keep_newest, OnLimit::rotate(3)}) {
+        const Directory directory;
+        error_code ec;
+        LogSink sink = LogSink::open(directory / "a.log", {100, 5'000}, on_limit, ec);
+        REQUIRE_FALSE(ec);
+        for (std::size_t i = 0; i < 200; ++i) sink.write(numbered_line(i));
+        std::atomic<std::size_t> published{199};
+        std::atomic<int> samples{0};
+        std::atomic<bool> done{false};
+        std::string fault;
+        std::thread reader([&] {
+            while (!done && fault.empty()) {
+                const std::size_t newest = published;
+                error_code failed;
+                const auto lines = tail_file(directory / "a.log", 25, failed);
+                std::string text;
+                for (const auto& line : lines) text += line + "\n";
+                const auto numbers = consecutive_numbers(text);
+                if (failed) fault = failed.message();
+                else if (!numbers) fault = "a line is missing or torn:\n" + text;
+                else if (numbers->size() < 20) fault = "too few lines:\n" + text;
+                else if (numbers->back() < newest) fault = "without the newest line";
+                ++samples;
+            }
+        });
+        for (std::size_t i = 200; i < 20'000 || samples < 50; ++i) {
+            sink.write(numbered_line(i));
+            published = i;
+        }
+        done = true;
+        reader.join();
+        CHECK(fault == "");
+    }
+}
