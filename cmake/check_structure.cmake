@@ -10,7 +10,7 @@ set(rooms
     "words        timeout|command_line|spawn_options|exit_status|process_info|lifecycle|stop_plan|containment|manager_config"
     "words        output/(log_limits|log_options)"
     "engine       output/log_(sink|reader)|telemetry/event_log"  # with files and threads
-    "pure         output/.*|telemetry/(event|metrics|prometheus)"
+    "pure         output/.*|telemetry/(event|event_json|metrics|prometheus)"
     "backend      detail/(posix|linux|windows)/.*|detail/unique_handle"
     "engine       detail/.*"
     "front        managed_process|process_manager"

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -93,37 +94,49 @@ inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t
     return text;
 }
 
+/// As `tail_file`; nothing if the log was rotated meanwhile, so that a newer file could be taken for an older one, unless
+/// that is no matter.
+inline std::optional<std::vector<std::string>> tail_files(const std::string& path, std::size_t count, bool no_matter,
+                                                          error_code& ec) {
+    std::vector<std::string> found;  // newest first
+    OpenLog active = open_log_to_read(path, ec);
+    const error_code active_error = ec;
+    if (ec && ec != boost::system::errc::no_such_file_or_directory) return found;
+    std::size_t left = most_tail_bytes;
+    const auto take = [&](const OpenLog& log) {
+        const std::size_t wanted = count - found.size();
+        const std::string text = end_of_log(log, wanted, left, ec);
+        auto lines = newest_lines(text, wanted);
+        std::move(lines.rbegin(), lines.rend(), std::back_inserter(found));
+        left -= text.size();
+    };
+    if (!ec) take(active);
+    bool any = !active_error;
+    // While a rotation is under way, one name can be missing for an instant, and one file can be met twice.
+    ::ino_t previous = any ? active.status.st_ino : 0;
+    for (std::size_t i = 1, missing = 0; missing < 2 && found.size() < count && left > 0; ++i) {
+        const OpenLog log = open_log_to_read(path + '.' + std::to_string(i), ec);
+        missing = ec ? missing + 1 : 0;
+        if (ec) continue;
+        struct ::stat now {};
+        const bool moved = any && (::lstat(path.c_str(), &now) != 0 || now.st_ino != active.status.st_ino);
+        if (moved && !no_matter) return std::nullopt;
+        if (log.status.st_ino != previous) take(log);
+        previous = log.status.st_ino;
+        any = true;
+    }
+    ec = any ? error_code() : active_error;
+    std::reverse(found.begin(), found.end());
+    return found;
+}
+
 }  // namespace detail
 
 inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec) {
-    // A rotation moves files the way that this walks, so one can be met twice, but none is missed. While one is under way
-    // a name in between can be missing for an instant.
-    std::vector<std::string> found;  // newest first
-    std::vector<std::pair<::dev_t, ::ino_t>> seen;
-    std::size_t left = most_tail_bytes;
-    error_code first_error;
-    for (std::size_t i = 0, missing = 0; missing < 2 && found.size() < count && left > 0; ++i) {
-        const auto log = detail::open_log_to_read(i == 0 ? path.native() : path.native() + '.' + std::to_string(i), ec);
-        if (ec) {
-            if (i == 0) first_error = ec;
-            if (ec != boost::system::errc::no_such_file_or_directory) break;
-            ++missing;
-            continue;
-        }
-        missing = 0;
-        const std::pair id(log.status.st_dev, log.status.st_ino);
-        if (std::find(seen.begin(), seen.end(), id) != seen.end()) continue;
-        seen.push_back(id);
-        const std::size_t wanted = count - found.size();
-        const std::string text = detail::end_of_log(log, wanted, left, ec);
-        if (ec) break;
-        left -= text.size();
-        auto lines = newest_lines(text, wanted);
-        std::move(lines.rbegin(), lines.rend(), std::back_inserter(found));
-    }
-    ec = seen.empty() ? first_error : error_code();
-    std::reverse(found.begin(), found.end());
-    return found;
+    constexpr int most_attempts = 50;
+    std::optional<std::vector<std::string>> lines;
+    for (int attempt = 1; !lines; ++attempt) lines = detail::tail_files(path.native(), count, attempt == most_attempts, ec);
+    return *lines;
 }
 
 inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count) {

@@ -115,7 +115,8 @@ inline std::optional<std::string> check_executable(const std::string& name) {
         const fs::path candidate = fs::path(directory) / name;
         const int error = execution_error(candidate);
         if (error == 0) return std::nullopt;
-        if (error == EACCES) nearly = check_program_file(candidate);
+        std::error_code ignored;
+        if (error == EACCES && fs::is_regular_file(candidate, ignored)) nearly = check_program_file(candidate);
     }
     if (nearly) return nearly;
     return quoted(name) + " is in no directory of PATH (" + search_path +
@@ -172,7 +173,7 @@ inline std::optional<std::uint64_t> available_memory() {
 
 inline std::optional<std::string> check_memory(std::uint64_t bytes) {
     const auto available = available_memory();
-    if (!available) return "the free memory is unknown: /proc/meminfo has no MemAvailable; mount /proc or leave this check out";
+    if (!available) return "the free memory is unknown: no /proc/meminfo; mount /proc or leave this check out";
     if (*available >= bytes) return std::nullopt;
     return size_in_words(*available) + " of memory are available, " + size_in_words(bytes) +
            " are needed; end something that uses memory, or ask for less";
@@ -234,7 +235,8 @@ inline PreflightCheck environment_set(std::string name) {
     auto check = [name]() -> std::optional<std::string> {
         const char* value = warden::detail::environment_variable(name.c_str());
         if (value && *value != '\0') return std::nullopt;
-        return "the environment variable " + name + (value ? " is empty" : " is not set") + "; export it before the start";
+        return "the environment variable " + name + (value ? " is empty" : " is not set") +
+               "; export it before the start";
     };
     return {"environment variable " + name + " is set", std::move(check)};
 }

@@ -89,8 +89,8 @@ struct Event {
     std::optional<State> from{};  ///< The state before, for `state`.
     std::optional<State> to{};    ///< The state after.
     std::string message{};        ///< One sentence for people. It is not redacted: no arguments in it.
-    /// As in `SpawnOptions`. The keys `trace_id` (32 lower-case hexadecimal digits) and `span_id` (16) are the context of
-    /// a trace that the process is part of.
+    /// As in `SpawnOptions`. The keys `trace_id` (32 lower-case hexadecimal digits) and `span_id` (16) are the context
+    /// of a trace that the process is part of.
     std::map<std::string, std::string> metadata{};
     std::vector<std::pair<std::string, AttributeValue>> attributes{};  ///< Of two with one key, the later one counts.
 
@@ -107,10 +107,8 @@ struct SeverityRow {
     int number;  // OpenTelemetry's log data model
 };
 inline constexpr std::array severity_rows{
-    SeverityRow{Severity::debug, "debug", "DEBUG", 5},
-    SeverityRow{Severity::info, "info", "INFO", 9},
-    SeverityRow{Severity::warning, "warning", "WARNING", 13},
-    SeverityRow{Severity::error, "error", "ERROR", 17},
+    SeverityRow{Severity::debug, "debug", "DEBUG", 5},           SeverityRow{Severity::info, "info", "INFO", 9},
+    SeverityRow{Severity::warning, "warning", "WARNING", 13},    SeverityRow{Severity::error, "error", "ERROR", 17},
     SeverityRow{Severity::critical, "critical", "CRITICAL", 21},
 };
 

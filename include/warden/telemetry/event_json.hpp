@@ -37,9 +37,9 @@ namespace warden {
 inline constexpr std::size_t max_event_string_bytes = 4096;
 inline constexpr std::size_t max_event_bytes = 65536;
 
-/// One JSON object and a newline (RFC 8259). Whatever the strings hold, the line is valid UTF-8 without control and format
-/// characters: these are escaped, and what is no UTF-8 becomes U+FFFD. `redact_arguments`: of the command, only the
-/// program and the number of arguments. Numbers that are not finite become null.
+/// One JSON object and a newline (RFC 8259). Whatever the strings hold, the line is valid UTF-8 without control and
+/// format characters: these are escaped, and what is no UTF-8 becomes U+FFFD. `redact_arguments`: of the command, only
+/// the program and the number of arguments. Numbers that are not finite become null.
 [[nodiscard]] inline std::string to_json_line(const Event& event, bool redact_arguments);
 
 // -- implementation ----------------------------------------------------------
@@ -72,11 +72,13 @@ struct CodePoints {
     char32_t last;
 };
 inline constexpr std::array unseen_code_points{
-    CodePoints{0x7F, 0x9F},       CodePoints{0xAD, 0xAD},       CodePoints{0x600, 0x605},     CodePoints{0x61C, 0x61C},
-    CodePoints{0x6DD, 0x6DD},     CodePoints{0x70F, 0x70F},     CodePoints{0x890, 0x891},     CodePoints{0x8E2, 0x8E2},
-    CodePoints{0x180E, 0x180E},   CodePoints{0x200B, 0x200F},   CodePoints{0x2028, 0x202E},   CodePoints{0x2060, 0x206F},
-    CodePoints{0xFEFF, 0xFEFF},   CodePoints{0xFFF9, 0xFFFB},   CodePoints{0x110BD, 0x110BD}, CodePoints{0x110CD, 0x110CD},
-    CodePoints{0x13430, 0x1343F}, CodePoints{0x1BCA0, 0x1BCA3}, CodePoints{0x1D173, 0x1D17A}, CodePoints{0xE0000, 0xE007F},
+    CodePoints{0x7F, 0x9F},       CodePoints{0xAD, 0xAD},       CodePoints{0x600, 0x605},
+    CodePoints{0x61C, 0x61C},     CodePoints{0x6DD, 0x6DD},     CodePoints{0x70F, 0x70F},
+    CodePoints{0x890, 0x891},     CodePoints{0x8E2, 0x8E2},     CodePoints{0x180E, 0x180E},
+    CodePoints{0x200B, 0x200F},   CodePoints{0x2028, 0x202E},   CodePoints{0x2060, 0x206F},
+    CodePoints{0xFEFF, 0xFEFF},   CodePoints{0xFFF9, 0xFFFB},   CodePoints{0x110BD, 0x110BD},
+    CodePoints{0x110CD, 0x110CD}, CodePoints{0x13430, 0x1343F}, CodePoints{0x1BCA0, 0x1BCA3},
+    CodePoints{0x1D173, 0x1D17A}, CodePoints{0xE0000, 0xE007F},
 };
 
 constexpr bool is_unseen(char32_t c) noexcept {
@@ -86,8 +88,8 @@ constexpr bool is_unseen(char32_t c) noexcept {
     return false;
 }
 
-/// The UTF-8 sequence (RFC 3629) at the beginning of `text`, which is not empty: its code point, and its length or 0 if it is
-/// none; overlong forms, surrogates and values above 10FFFF are none.
+/// The UTF-8 sequence (RFC 3629) at the beginning of `text`, which is not empty: its code point, and its length or 0 if
+/// it is none; overlong forms, surrogates and values above 10FFFF are none.
 struct Utf8Sequence {
     char32_t code_point = 0;
     std::size_t length = 0;
@@ -120,7 +122,8 @@ inline void append_escape(std::string& to, char32_t c) {
 /// Serialized JSON in which every string can be looked at safely. The bytes below 20 are escaped there already.
 inline std::string made_safe(std::string json) {
     const auto plain_end = [](std::string_view text) {
-        const auto end = std::find_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x7F; });
+        const auto end =
+            std::find_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x7F; });
         return static_cast<std::size_t>(end - text.begin());
     };
     const std::size_t plain = plain_end(json);
@@ -289,7 +292,8 @@ private:
 }  // namespace detail
 
 inline std::string to_json_line(const Event& event, bool redact_arguments) {
-    alignas(std::max_align_t) std::array<unsigned char, 8192> first_bytes;  // of an event; the heap serves what is larger
+    // Enough for a usual event; the heap serves what is larger.
+    alignas(std::max_align_t) std::array<unsigned char, 8192> first_bytes;
     boost::json::monotonic_resource memory(first_bytes.data(), first_bytes.size());
     boost::json::object fields(&memory);
     detail::EventWriter(fields).write(event, redact_arguments);

@@ -41,10 +41,10 @@ public:
     /// Writes nothing.
     EventLog() = default;
 
-    /// Opens or continues the file; its directories are made. If it is named after an instance id, as it is by default, the
-    /// oldest logs named so in its directory go, with what rotation made of them; other files are never touched.
-    /// An options value that is not `enabled` opens nothing, which is no error. `errc::invalid_options`: no path, or limits
-    /// that make no sense. Else the error is that of `LogSink::open`.
+    /// Opens or continues the file; its directories are made. If it is named after an instance id, as it is by default,
+    /// the oldest logs named so in its directory go, with what rotation made of them; other files are never touched. An
+    /// options value that is not `enabled` opens nothing, which is no error. `errc::invalid_options`: no path, or
+    /// limits that make no sense. Else the error is that of `LogSink::open`.
     [[nodiscard]] static EventLog open(const EventLogOptions& options, bool redact_arguments, error_code& ec);
 
     void write(const Event& event) noexcept;

@@ -6,8 +6,8 @@
 ///
 /// Knows:         counters and histograms, and how to copy them out.
 /// Does not know: who reads them, formats.
-/// Thread-safety: any thread may count and take snapshots at any time; nobody waits. Numbers of one snapshot may be apart by
-///                what was being counted at that moment.
+/// Thread-safety: any thread may count and take snapshots at any time; nobody waits. The numbers of one snapshot may be
+///                apart by what was being counted at that moment.
 /// Allocates:     never.
 
 #include <warden/exit_status.hpp>
@@ -24,12 +24,12 @@ namespace warden {
 
 /// The upper bounds of the buckets of a latency, inclusive; one more bucket is for all above.
 inline constexpr std::array<Nanoseconds, 18> latency_bounds{
-    std::chrono::microseconds(100),  std::chrono::microseconds(250), std::chrono::microseconds(500),
-    std::chrono::milliseconds(1),    std::chrono::microseconds(2500), std::chrono::milliseconds(5),
-    std::chrono::milliseconds(10),   std::chrono::milliseconds(25),  std::chrono::milliseconds(50),
-    std::chrono::milliseconds(100),  std::chrono::milliseconds(250), std::chrono::milliseconds(500),
-    std::chrono::seconds(1),         std::chrono::milliseconds(2500), std::chrono::seconds(5),
-    std::chrono::seconds(10),        std::chrono::seconds(30),       std::chrono::seconds(60)};
+    std::chrono::microseconds(100), std::chrono::microseconds(250),  std::chrono::microseconds(500),
+    std::chrono::milliseconds(1),   std::chrono::microseconds(2500), std::chrono::milliseconds(5),
+    std::chrono::milliseconds(10),  std::chrono::milliseconds(25),   std::chrono::milliseconds(50),
+    std::chrono::milliseconds(100), std::chrono::milliseconds(250),  std::chrono::milliseconds(500),
+    std::chrono::seconds(1),        std::chrono::milliseconds(2500), std::chrono::seconds(5),
+    std::chrono::seconds(10),       std::chrono::seconds(30),        std::chrono::seconds(60)};
 
 /// How often which latency was seen.
 struct LatencySnapshot {
@@ -47,23 +47,23 @@ inline constexpr std::size_t exit_cause_count = detail::exit_cause_names.size();
 
 /// All figures of a manager since it was made.
 struct MetricsSnapshot {
-    std::uint64_t active = 0;                            ///< Running now.
+    std::uint64_t active = 0;  ///< Running now.
     std::uint64_t spawned_total = 0;
     std::uint64_t spawn_failures_total = 0;
     std::array<std::uint64_t, exit_cause_count> exits{};  ///< By `ExitCause`; see `exits_by`.
     std::uint64_t timeouts_total = 0;
     std::uint64_t restarts_total = 0;
-    std::uint64_t forced_total = 0;                      ///< Trees that had to be ended by force.
+    std::uint64_t forced_total = 0;  ///< Trees that had to be ended by force.
     std::uint64_t cleanup_successes_total = 0;
     std::uint64_t cleanup_failures_total = 0;
     std::uint64_t alerts_total = 0;
     std::uint64_t events_total = 0;
-    std::uint64_t output_bytes_total = 0;                ///< Read from processes.
-    std::uint64_t log_bytes_total = 0;                   ///< Given to log files.
-    std::uint64_t dropped_bytes_total = 0;               ///< Of output: by slow consumers, full buffers, disk errors.
-    std::uint64_t callback_exceptions_total = 0;         ///< Thrown by callbacks of the program, and swallowed.
-    LatencySnapshot spawn_latency{};                     ///< Of starts that succeeded, from the call to the running program.
-    LatencySnapshot stop_latency{};                      ///< From the request to the end of the tree or of the plan.
+    std::uint64_t output_bytes_total = 0;         ///< Read from processes.
+    std::uint64_t log_bytes_total = 0;            ///< Given to log files.
+    std::uint64_t dropped_bytes_total = 0;        ///< Of output: by slow consumers, full buffers, disk errors.
+    std::uint64_t callback_exceptions_total = 0;  ///< Thrown by callbacks of the program, and swallowed.
+    LatencySnapshot spawn_latency{};              ///< Of starts that succeeded, from the call to the running program.
+    LatencySnapshot stop_latency{};               ///< From the request to the end of the tree or of the plan.
 
     [[nodiscard]] constexpr std::uint64_t exits_by(ExitCause cause) const noexcept {
         return exits[static_cast<std::size_t>(cause)];
@@ -100,7 +100,9 @@ private:
     using Counter = std::atomic<std::uint64_t>;
     static_assert(Counter::is_always_lock_free);
 
-    static void count(Counter& counter, std::uint64_t by = 1) noexcept { counter.fetch_add(by, std::memory_order_relaxed); }
+    static void count(Counter& counter, std::uint64_t by = 1) noexcept {
+        counter.fetch_add(by, std::memory_order_relaxed);
+    }
     static std::uint64_t read(const Counter& counter) noexcept { return counter.load(std::memory_order_relaxed); }
 
     class Latency {
@@ -141,7 +143,8 @@ constexpr std::uint64_t LatencySnapshot::count() const noexcept {
 }
 
 inline void Metrics::Latency::add(Nanoseconds latency) noexcept {
-    const auto bucket = std::lower_bound(latency_bounds.begin(), latency_bounds.end(), latency) - latency_bounds.begin();
+    const auto bucket =
+        std::lower_bound(latency_bounds.begin(), latency_bounds.end(), latency) - latency_bounds.begin();
     count(counts_[static_cast<std::size_t>(bucket)]);
     count(sum_, static_cast<std::uint64_t>(std::max(latency, Nanoseconds::zero()).count()));
 }

@@ -29,8 +29,8 @@ inline constexpr std::string_view prometheus_content_type = "text/plain; version
 /// A name and a value that every sample carries, such as the host of a manager.
 using PrometheusLabels = std::vector<std::pair<std::string, std::string>>;
 
-/// All figures, each with its HELP and TYPE. Names of labels are made valid, values are escaped; a label `cause` or `le`
-/// is renamed, as these are in use.
+/// All figures, each with its HELP and TYPE. Names of labels are made valid, values are escaped; a label `cause` or
+/// `le` is renamed, as these are in use.
 [[nodiscard]] inline std::string to_prometheus(const MetricsSnapshot& metrics, const PrometheusLabels& labels = {});
 
 // -- implementation ----------------------------------------------------------
@@ -51,7 +51,8 @@ inline constexpr std::array prometheus_rows{
     PrometheusRow{"forced_total", "counter", "Process trees that were ended by force.", &MetricsSnapshot::forced_total},
     PrometheusRow{"cleanup_successes_total", "counter", "Cleanups that succeeded.",
                   &MetricsSnapshot::cleanup_successes_total},
-    PrometheusRow{"cleanup_failures_total", "counter", "Cleanups that failed.", &MetricsSnapshot::cleanup_failures_total},
+    PrometheusRow{"cleanup_failures_total", "counter", "Cleanups that failed.",
+                  &MetricsSnapshot::cleanup_failures_total},
     PrometheusRow{"alerts_total", "counter", "Alerts that were raised.", &MetricsSnapshot::alerts_total},
     PrometheusRow{"events_total", "counter", "Events that were made.", &MetricsSnapshot::events_total},
     PrometheusRow{"output_bytes_total", "counter", "Bytes read from processes.", &MetricsSnapshot::output_bytes_total},
@@ -149,7 +150,8 @@ inline std::string to_prometheus(const MetricsSnapshot& metrics, const Prometheu
         writer.sample(std::to_string(metrics.exits[i]), {}, "cause=\"" + cause + '"');
     }
     writer.latency("spawn_latency_seconds", "From the call to the running program.", metrics.spawn_latency);
-    writer.latency("stop_latency_seconds", "From the request to the end of the tree or of the plan.", metrics.stop_latency);
+    writer.latency("stop_latency_seconds", "From the request to the end of the tree or of the plan.",
+                   metrics.stop_latency);
     return writer.take();
 }
 
