@@ -308,7 +308,7 @@ inline CompletedProcess ManagedProcess::communicate(std::string_view input, Time
     }
     const SteadyTime drained = detail::deadline_after(SteadyTime::clock::now(), engine_->services->config.drain_budget);
     static_cast<void>(record_->state.wait_until(std::min(drained, deadline), detail::is_output_complete));
-    result.pipe_holder = record_->finish_output(result);
+    record_->finish_output(result);
     const detail::ProcessFacts facts = record_->state.facts();
     result.status = *facts.status;
     result.cause = facts.cause;

@@ -156,7 +156,7 @@ inline bool assign_mechanism(Mechanism& to, std::string_view text) {
 
 inline bool assign_path(std::filesystem::path& to, std::string_view text) {
     to = text;
-    return true;
+    return !text.empty();
 }
 
 inline constexpr std::string_view a_duration = "a duration such as 90s or 5m";
@@ -187,9 +187,9 @@ inline constexpr std::array environment_settings{
                        [](ManagerConfig& c, std::string_view t) { return assign_flag(c.redact_arguments, t); }},
 };
 
-/// "the configuration is not valid:" and one mistake a line.
+/// "these must be mended:" and one mistake a line.
 [[nodiscard]] inline std::string joined(const std::vector<std::string>& mistakes) {
-    std::string text;
+    std::string text = "these must be mended:";
     for (const auto& mistake : mistakes) text += "\n  - " + mistake;
     return text;
 }
@@ -245,6 +245,7 @@ inline std::vector<std::string> ManagerConfig::validate() const {
     const auto append = [&](const std::vector<std::string>& more) { found.insert(found.end(), more.begin(), more.end()); };
     append(stop_plan.mistakes());
     append(event_log.limits.mistakes());
+    append(event_log.on_limit.mistakes(event_log.limits));
     return found;
 }
 

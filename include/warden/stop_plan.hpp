@@ -182,6 +182,9 @@ inline std::vector<std::string> StopPlan::mistakes() const {
         if (step.grace < Nanoseconds::zero()) {
             found.push_back("the grace of '" + std::string(to_string(step.action)) + "' is negative");
         }
+        if (step.action == StopAction::signal && (step.signal_number < 1 || step.signal_number > 64)) {
+            found.push_back("signal " + std::to_string(step.signal_number) + " is not one of 1 to 64");
+        }
         if (step.action == StopAction::run_command && step.command.check()) {
             found.emplace_back("the command of 'run_command' is empty or holds a NUL byte");
         }

@@ -80,8 +80,8 @@ public:
     void write(std::string text, InputPump::Done done);
     [[nodiscard]] error_code close_input();
 
-    /// Takes what was captured and gives up on pipes that others still hold. Who held one, or 0.
-    [[nodiscard]] Pid finish_output(CompletedProcess& result);
+    /// Takes what was captured, and gives up on pipes that somebody still holds.
+    void finish_output(CompletedProcess& result);
 
     [[nodiscard]] Event event(EventKind kind) const;
 
@@ -95,6 +95,7 @@ private:
     void settle(const LeaderEnd& end, bool extinct);
     void extinct();
     void release_tree();
+    [[nodiscard]] Pid pipe_holder();
     void begin_stop(StopPlan plan, StopReason reason);
     [[nodiscard]] std::string act(const StopStep& step);
     [[nodiscard]] ExitCause cause_of(const ExitStatus& status) const;
@@ -247,7 +248,11 @@ inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
                        {"warden.output.bytes", static_cast<std::int64_t>(output->bytes())},
                        {"warden.output.dropped_bytes", static_cast<std::int64_t>(output->dropped())}};
     services_->emit(std::move(exit));
-    if (output_open) services_->emit(event(EventKind::output_incomplete));
+    if (output_open) {
+        Event incomplete = event(EventKind::output_incomplete);
+        incomplete.attributes = {{"warden.pipe_holder.pid", static_cast<std::int64_t>(pipe_holder())}};
+        services_->emit(std::move(incomplete));
+    }
     if (gone) timeout_timer_.cancel();
     state.change([&](ProcessFacts& facts) {
         facts.state = next_state(facts.state, happened).value_or(State::failed);

@@ -192,15 +192,22 @@ inline error_code ProcessRecord::close_input() {
     });
 }
 
-inline Pid ProcessRecord::finish_output(CompletedProcess& result) {
-    return services_->loop.call([&] {
-        Pid holder = 0;
+/// Who of the tree has one of our output pipes open for writing; 0 if nobody that may be looked at.
+inline Pid ProcessRecord::pipe_holder() {
+    const auto members = visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); });
+    for (const auto& pump : pumps) {
+        const Pid holder = pump && pump->is_open() ? procfs::pipe_writer(members, pump->inode()) : 0;
+        if (holder != 0) return holder;
+    }
+    return 0;
+}
+
+inline void ProcessRecord::finish_output(CompletedProcess& result) {
+    services_->loop.call([&] {
+        for (const auto& pump : pumps) result.incomplete = result.incomplete || (pump && pump->is_open());
+        if (result.incomplete) result.pipe_holder = pipe_holder();
         for (const auto& pump : pumps) {
-            if (!pump || !pump->is_open()) continue;
-            result.incomplete = true;
-            const auto members = visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); });
-            if (holder == 0) holder = procfs::pipe_writer(members, pump->inode());
-            pump->close();
+            if (pump) pump->close();
         }
         const auto take = [&](Stream stream) {
             auto& capture = output->routes[static_cast<std::size_t>(stream)].capture;
@@ -210,7 +217,6 @@ inline Pid ProcessRecord::finish_output(CompletedProcess& result) {
         };
         result.out = take(Stream::stdout_);
         result.err = take(Stream::stderr_);
-        return holder;
     });
 }
 

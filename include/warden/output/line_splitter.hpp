@@ -24,9 +24,10 @@ namespace warden {
 /// The views are valid only during the callback.
 struct LineView {
     std::string_view text;
-    std::string_view separator;  ///< "\n", "\r\n", or nothing: more of the line follows, or the input ended without one.
-    std::uint64_t part = 0;      ///< Counts the parts of one line from 0.
-    bool partial = false;        ///< Not the end of the line: another part follows.
+    std::string_view
+        separator;           ///< "\n", "\r\n", or nothing: more of the line follows, or the input ended without one.
+    std::uint64_t part = 0;  ///< Counts the parts of one line from 0.
+    bool partial = false;    ///< Not the end of the line: another part follows.
 };
 
 /// The lines are the same however the input is spread over chunks: LF or CR LF ends one; a lone CR is a byte like any
@@ -34,14 +35,14 @@ struct LineView {
 /// character. A line that lies within a chunk is not copied.
 class LineSplitter {
 public:
-    static constexpr std::size_t default_max_line_bytes = 16 * 1024;
+    static constexpr std::size_t default_max_line_bytes = std::size_t{16} << 10;
     static constexpr std::size_t least_max_line_bytes = 4;  ///< One character; less is taken as this.
 
     explicit LineSplitter(std::size_t max_line_bytes = default_max_line_bytes) noexcept
         : max_line_bytes_(std::max(max_line_bytes, least_max_line_bytes)) {}
 
-    /// Calls `callback(const LineView&)` for each line and part that `chunk` completes. The callback must neither throw nor
-    /// feed this splitter.
+    /// Calls `callback(const LineView&)` for each line and part that `chunk` completes. The callback must neither throw
+    /// nor feed this splitter.
     template <class Callback>
     void feed(std::string_view chunk, Callback&& callback);
 

@@ -28,8 +28,8 @@ struct LogLimits {
     std::size_t max_lines = 5000;    ///< From 1 to `LogLimits::highest`.
     std::size_t max_chars = 10'000;  ///< From 1 to `LogLimits::highest`.
 
-    static constexpr std::size_t highest = sizeof(std::size_t) > 4 ? std::size_t{1} << (sizeof(std::size_t) * 5)
-                                                                   : std::size_t{1} << 28;
+    static constexpr std::size_t highest =
+        sizeof(std::size_t) > 4 ? std::size_t{1} << (sizeof(std::size_t) * 5) : std::size_t{1} << 28;
 
     /// What `max_chars` characters can take at most. A file or text within the bound is never larger.
     [[nodiscard]] constexpr std::size_t max_bytes() const noexcept;
@@ -40,8 +40,8 @@ struct LogLimits {
     friend auto operator<=>(const LogLimits&, const LogLimits&) = default;
 };
 
-/// What happens when the bound is reached. Either way a cut falls between lines, never inside a character; only a single
-/// line that is longer than the bound is cut, and keeps its end.
+/// What happens when the bound is reached. Either way a cut falls between lines, never inside a character; only a
+/// single line that is longer than the bound is cut, and keeps its end.
 class OnLimit {
 public:
     /// The oldest lines go. At least the newest half of the bound stays, or as many whole lines as fit if they are that
@@ -84,8 +84,8 @@ constexpr std::size_t LogLimits::max_bytes() const noexcept {
 inline std::vector<std::string> LogLimits::mistakes() const {
     std::vector<std::string> found;
     const auto check = [&](const char* name, std::size_t value, std::size_t usual) {
-        const std::string advice = "; write a number from 1 to " + std::to_string(highest) + ", for example " +
-                                   std::to_string(usual);
+        const std::string advice =
+            "; write a number from 1 to " + std::to_string(highest) + ", for example " + std::to_string(usual);
         if (value == 0) found.push_back(std::string(name) + " is 0, which would keep nothing" + advice);
         if (value > highest) {
             found.push_back(std::string(name) + " is " + std::to_string(value) +
@@ -100,7 +100,8 @@ inline std::vector<std::string> LogLimits::mistakes() const {
 inline std::vector<std::string> OnLimit::mistakes(const LogLimits& limits) const {
     std::vector<std::string> found;
     if (rotates_ && kept_files_ == 0) {
-        found.emplace_back("rotate(0) would keep nothing when the bound is reached; write rotate(1) or more, or keep_newest");
+        found.emplace_back(
+            "rotate(0) would keep nothing when the bound is reached; write rotate(1) or more, or keep_newest");
     }
     if (kept_files_ > most_files) {
         found.push_back("rotate(" + std::to_string(kept_files_) + ") is too many files; write a number from 1 to " +
@@ -108,8 +109,8 @@ inline std::vector<std::string> OnLimit::mistakes(const LogLimits& limits) const
     }
     if (!rotates_ && limits.max_chars > most_chars_in_memory && limits.max_chars <= LogLimits::highest) {
         found.push_back("max_chars is " + std::to_string(limits.max_chars) +
-                        ", and keep_newest holds that in memory; write at most " + std::to_string(most_chars_in_memory) +
-                        ", or rotate(n)");
+                        ", and keep_newest holds that in memory; write at most " +
+                        std::to_string(most_chars_in_memory) + ", or rotate(n)");
     }
     return found;
 }

@@ -66,7 +66,8 @@ struct LogFacts {
     std::chrono::system_clock::time_point started{};
 };
 
-/// The log files of a process, relative to the log directory. The same file twice if the scheme has no other for stderr.
+/// The log files of a process, relative to the log directory. The same file twice if the scheme has no other for
+/// stderr.
 struct LogPaths {
     std::filesystem::path stdout_{};
     std::filesystem::path stderr_{};
@@ -79,8 +80,9 @@ struct LogPaths {
 /// different names that look alike when made safe are told apart by a fingerprint, except in `by_name`.
 [[nodiscard]] LogPaths log_paths(const LogNaming& naming, const LogFacts& facts);
 
-/// A name that is safe as a part of a path everywhere: ASCII letters, digits and `._-+@`, anything else becomes `_`; never
-/// empty, no leading dot or dash, no trailing dot, at most 120 bytes. What Windows reserves for devices gets a `_`.
+/// A name that is safe as a part of a path everywhere: ASCII letters, digits and `._-+@`, anything else becomes `_`;
+/// never empty, no leading dot or dash, no trailing dot, at most 120 bytes. What Windows reserves for devices gets a
+/// `_`.
 [[nodiscard]] std::string safe_file_name(std::string_view name);
 
 /// The log of one process.
@@ -191,13 +193,15 @@ inline std::vector<std::string> LogNaming::mistakes() const {
     const bool parsed = detail::parse_pattern(
         pattern_, [](std::string_view) {},
         [&](std::string_view field) {
-            if (std::find(detail::log_fields.begin(), detail::log_fields.end(), field) != detail::log_fields.end()) return;
+            if (std::find(detail::log_fields.begin(), detail::log_fields.end(), field) != detail::log_fields.end())
+                return;
             found.push_back(quoted + "unknown field {" + std::string(field) +
                             "}; write {name}, {type}, {uuid}, {stream} or {date}");
         });
     if (!parsed) found.push_back(quoted + "a brace has no partner; write fields as {name}");
     if (pattern_.starts_with('/')) {
-        found.push_back(quoted + "is absolute; write a path relative to the log directory, and set LogOptions::directory");
+        found.push_back(quoted +
+                        "is absolute; write a path relative to the log directory, and set LogOptions::directory");
     }
     for (std::size_t begin = 0; begin <= pattern_.size();) {
         const std::size_t end = std::min(pattern_.find('/', begin), pattern_.size());

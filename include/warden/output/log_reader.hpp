@@ -41,7 +41,8 @@ inline constexpr std::size_t most_tail_bytes = std::size_t{64} << 20;
 /// rotated files if the active one has fewer. Reads from the end: the cost does not depend on the size of the log.
 /// Refuses symbolic links (ELOOP), directories (EISDIR) and what is not a regular file (EINVAL); ENOENT if there is no
 /// file at all. Unlike the writer, it may read the files of others.
-[[nodiscard]] inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec);
+[[nodiscard]] inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count,
+                                                        error_code& ec);
 [[nodiscard]] inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count);
 
 // -- implementation ----------------------------------------------------------
@@ -67,14 +68,14 @@ inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t
     auto begin = static_cast<std::size_t>(log.status.st_size);
     std::vector<std::string> blocks;  // the newest first
     std::size_t newlines = 0;
-    std::size_t block_size = 8 * 1024;
+    std::size_t block_size = std::size_t{8} << 10;
     while (begin > 0 && most > 0 && newlines <= count) {
         const std::size_t size = std::min({begin, block_size, most});
         std::string block(size, '\0');
         std::size_t done = 0;
         while (done < size) {
-            const ::ssize_t got = ::pread(log.fd.get(), block.data() + done, size - done,
-                                          static_cast<::off_t>(begin - size + done));
+            const ::ssize_t got =
+                ::pread(log.fd.get(), block.data() + done, size - done, static_cast<::off_t>(begin - size + done));
             if (got < 0 && errno == EINTR) continue;
             if (got < 0) ec = system_code(errno);
             if (got <= 0) break;
@@ -87,15 +88,16 @@ inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t
         blocks.push_back(std::move(block));
         begin -= size;
         most -= size;
-        block_size = std::min<std::size_t>(block_size * 2, 1 << 20);
+        block_size = std::min(block_size * 2, std::size_t{1} << 20);
     }
     std::string text;
-    for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) text += *block;
+    std::reverse(blocks.begin(), blocks.end());
+    for (const std::string& block : blocks) text += block;
     return text;
 }
 
-/// As `tail_file`; nothing if the log was rotated meanwhile, so that a newer file could be taken for an older one, unless
-/// that is no matter.
+/// As `tail_file`; nothing if the log was rotated meanwhile, so that a newer file could be taken for an older one,
+/// unless that is no matter.
 inline std::optional<std::vector<std::string>> tail_files(const std::string& path, std::size_t count, bool no_matter,
                                                           error_code& ec) {
     std::vector<std::string> found;  // newest first
@@ -135,7 +137,8 @@ inline std::optional<std::vector<std::string>> tail_files(const std::string& pat
 inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec) {
     constexpr int most_attempts = 50;
     std::optional<std::vector<std::string>> lines;
-    for (int attempt = 1; !lines; ++attempt) lines = detail::tail_files(path.native(), count, attempt == most_attempts, ec);
+    for (int attempt = 1; !lines; ++attempt)
+        lines = detail::tail_files(path.native(), count, attempt == most_attempts, ec);
     return *lines;
 }
 

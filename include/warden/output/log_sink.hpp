@@ -29,6 +29,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -36,26 +37,27 @@ namespace warden {
 
 /// What became of the text that a sink was given.
 struct LogSinkStats {
-    std::uint64_t bytes = 0;          ///< Given to `write`.
-    std::uint64_t dropped_bytes = 0;  ///< Never reached the file because of an error. What the bound removes is no drop.
-    std::uint64_t failures = 0;       ///< How often it became degraded.
-    std::uint64_t compactions = 0;    ///< How often the file was replaced by its newest part.
+    std::uint64_t bytes = 0;  ///< Given to `write`.
+    std::uint64_t dropped_bytes =
+        0;                          ///< Never reached the file because of an error. What the bound removes is no drop.
+    std::uint64_t failures = 0;     ///< How often it became degraded.
+    std::uint64_t compactions = 0;  ///< How often the file was replaced by its newest part.
     std::uint64_t rotations = 0;
-    std::size_t lines = 0;            ///< In the active file now.
-    std::size_t chars = 0;            ///< In the active file now.
-    bool degraded = false;            ///< Writing fails at the moment; it is tried again.
-    error_code last_error{};          ///< Why; stays when it has recovered.
+    std::size_t lines = 0;    ///< In the active file now.
+    std::size_t chars = 0;    ///< In the active file now.
+    bool degraded = false;    ///< Writing fails at the moment; it is tried again.
+    error_code last_error{};  ///< Why; stays when it has recovered.
 };
 
 /// Writes text to a bounded file, at once to the operating system. There must be one sink per path.
 ///
-/// At every instant the file is within `limits`, also for somebody who reads it meanwhile; if he opened it before it was
-/// replaced, he keeps the old content. With `keep_newest`, and over all files with `rotate`, what is there is the end of
-/// what was written, without a gap, unless something was dropped.
+/// At every instant the file is within `limits`, also for somebody who reads it meanwhile; if he opened it before it
+/// was replaced, he keeps the old content. With `keep_newest`, and over all files with `rotate`, what is there is the
+/// end of what was written, without a gap, unless something was dropped.
 ///
-/// When writing fails (disk full, I/O error, file size limit, file removed or renamed, directory gone), the text is held in
-/// memory as far as the bound allows and tried again with a later write, `retry_interval` after the last attempt at the
-/// earliest. What had to leave memory before it could be written is dropped, by whole lines.
+/// When writing fails (disk full, I/O error, file size limit, file removed or renamed, directory gone), the text is
+/// held in memory as far as the bound allows and tried again with a later write, `retry_interval` after the last
+/// attempt at the earliest. What had to leave memory before it could be written is dropped, by whole lines.
 class LogSink {
 public:
     using Clock = std::chrono::steady_clock;
@@ -67,9 +69,9 @@ public:
     LogSink() : LogSink(LogLimits{}, OnLimit{}) {}
 
     /// Opens or creates the file and its directories; an existing text is continued. Files 0600, directories 0700.
-    /// `errc::invalid_options`: see the `mistakes()` of both. Else why the file is no place for a log: ELOOP (a symbolic
-    /// link), EISDIR, EINVAL (a FIFO, device or socket), EMLINK (it has a second name), EPERM (the file or its directory
-    /// belongs to another user), or the system's code.
+    /// `errc::invalid_options`: see the `mistakes()` of both. Else why the file is no place for a log: ELOOP (a
+    /// symbolic link), EISDIR, EINVAL (a FIFO, device or socket), EMLINK (it has a second name), EPERM (the file or its
+    /// directory belongs to another user), or the system's code.
     [[nodiscard]] static LogSink open(const std::filesystem::path& path, const LogLimits& limits, OnLimit on_limit,
                                       error_code& ec);
 
@@ -78,10 +80,11 @@ public:
 
     [[nodiscard]] LogSinkStats stats() const;
 
-    /// The newest `count` lines, from memory, without their newlines; also what could not be written. With `rotate` memory
-    /// holds no more than the default bound; `tail_file` reads further back.
+    /// The newest `count` lines, from memory, without their newlines; also what could not be written. With `rotate`
+    /// memory holds no more than the default bound; `tail_file` reads further back.
     [[nodiscard]] std::vector<std::string> tail(std::size_t count) const;
 
+    /// Absolute; empty if nothing was opened.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
 private:
@@ -109,7 +112,7 @@ private:
     LogLimits limits_;
     OnLimit on_limit_;
     std::unique_ptr<Shared> shared_;
-    LogSinkStats stats_;            // the writer's own copy
+    LogSinkStats stats_;  // the writer's own copy
     detail::LogFile file_;
     detail::TextSize content_{};    // of the file
     detail::TextSize open_line_{};  // the part of it after the last newline
@@ -136,7 +139,8 @@ inline LogSink LogSink::open(const std::filesystem::path& path, const LogLimits&
         return {};
     }
     LogSink sink(limits, on_limit);
-    sink.path_ = path;
+    std::error_code no_directory;
+    sink.path_ = path.empty() ? path : std::filesystem::absolute(path, no_directory);  // the program may change its own
     sink.open_file(ec);
     if (ec) return {};
     sink.publish();
@@ -203,8 +207,8 @@ inline void LogSink::write(std::string_view text, Clock::time_point now) noexcep
     publish();
 }
 
-/// Gives the file up if it is not at its path any more. What was written to a removed file since it was last seen there is
-/// written again, from the beginning of a line.
+/// Gives the file up if it is not at its path any more. What was written to a removed file since it was last seen there
+/// is written again, from the beginning of a line.
 inline void LogSink::look_after_file() {
     if (!file_) return;
     using Standing = detail::LogFile::Standing;

@@ -42,7 +42,9 @@ struct TextSize {
 [[nodiscard]] constexpr TextSize half_of(const TextSize& bound) noexcept;
 
 /// A byte that continues a UTF-8 character.
-[[nodiscard]] constexpr bool continues_char(char byte) noexcept { return (static_cast<unsigned char>(byte) & 0xC0u) == 0x80u; }
+[[nodiscard]] constexpr bool continues_char(char byte) noexcept {
+    return (static_cast<unsigned char>(byte) & 0xC0u) == 0x80u;
+}
 
 /// Counts `text`, many bytes at a time.
 [[nodiscard]] inline TextSize measure(std::string_view text) noexcept;
@@ -148,7 +150,8 @@ inline std::size_t fitting_suffix(std::string_view text, const TextSize& most) n
         }
     }
     while (begin > 0 && (sum += measure_byte(text[begin - 1])).within(most)) --begin;
-    for (int skipped = 0; begin > 0 && begin < text.size() && continues_char(text[begin]) && skipped < 3; ++skipped) ++begin;
+    for (int skipped = 0; begin > 0 && begin < text.size() && continues_char(text[begin]) && skipped < 3; ++skipped)
+        ++begin;
     return begin;
 }
 

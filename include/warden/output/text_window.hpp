@@ -21,12 +21,11 @@
 
 namespace warden {
 
-/// As much of the end of what was appended as is within the bound and begins a line. If the oldest line that would still
-/// fit in part is longer than the whole bound, the window begins inside that line, but never inside a character.
+/// As much of the end of what was appended as is within the bound and begins a line. If the oldest line that would
+/// still fit in part is longer than the whole bound, the window begins inside that line, but never inside a character.
 class TextWindow {
 public:
-    explicit TextWindow(const LogLimits& limits = {}) noexcept
-        : bound_(detail::bound_of(limits)) {}
+    explicit TextWindow(const LogLimits& limits = {}) noexcept : bound_(detail::bound_of(limits)) {}
 
     /// Of text that is much larger than the bound, only the end is read.
     void append(std::string_view text);
@@ -54,9 +53,9 @@ private:
     void drop(const detail::TextSize& size) noexcept;
 
     detail::TextSize bound_;
-    std::string buffer_;      // the window is from begin_ on
+    std::string buffer_;  // the window is from begin_ on
     std::size_t begin_ = 0;
-    detail::TextSize size_;   // of the window
+    detail::TextSize size_;       // of the window
     bool begins_inside_ = false;  // a line that is longer than the bound
 };
 

@@ -42,20 +42,20 @@
 namespace warden::preflight {
 
 /// A program of this name is in the PATH of this program, or `name` has a slash and is one that may be executed.
-[[nodiscard]] inline PreflightCheck executable(std::string name);
+[[nodiscard]] inline PreflightCheck executable(const std::string& name);
 
 /// Something that is not a directory is at `path`: a file, a device, a socket.
-[[nodiscard]] inline PreflightCheck file_exists(std::filesystem::path path);
+[[nodiscard]] inline PreflightCheck file_exists(const std::filesystem::path& path);
 
 /// A directory is at `path`, and this program may make files in it: it makes one, hidden, and removes it at once.
-[[nodiscard]] inline PreflightCheck directory_writable(std::filesystem::path path);
+[[nodiscard]] inline PreflightCheck directory_writable(const std::filesystem::path& path);
 
 /// The variable is set in the environment of this program, and not empty. Its value appears nowhere.
-[[nodiscard]] inline PreflightCheck environment_set(std::string name);
+[[nodiscard]] inline PreflightCheck environment_set(const std::string& name);
 
 /// On the file system of `path` there are `bytes` free for this user. `path` need not exist yet: then the nearest
 /// directory above it counts. `statvfs(3)`
-[[nodiscard]] inline PreflightCheck disk_space(std::filesystem::path path, std::uint64_t bytes);
+[[nodiscard]] inline PreflightCheck disk_space(const std::filesystem::path& path, std::uint64_t bytes);
 
 /// The machine can give `bytes` of memory without swapping: MemAvailable of `proc_meminfo(5)`. The limit of a container
 /// is not considered. Fails where there is no /proc.
@@ -63,10 +63,10 @@ namespace warden::preflight {
 
 /// Nobody listens at this TCP port of `host`, a numeric address, as `bind(2)` without SO_REUSEADDR sees it: connections
 /// that were closed a minute ago can hold a port too.
-[[nodiscard]] inline PreflightCheck port_free(std::uint16_t port, std::string host = "127.0.0.1");
+[[nodiscard]] inline PreflightCheck port_free(std::uint16_t port, const std::string& host = "127.0.0.1");
 
 /// `holds` returns true. `name` says so in words; `advice` says what to do if not.
-[[nodiscard]] inline PreflightCheck predicate(std::string name, std::function<bool()> holds, std::string advice);
+[[nodiscard]] inline PreflightCheck predicate(const std::string& name, std::function<bool()> holds, std::string advice);
 
 // -- implementation ----------------------------------------------------------
 namespace detail {
@@ -219,19 +219,19 @@ inline std::optional<std::string> check_port(std::uint16_t port, const std::stri
 
 }  // namespace detail
 
-inline PreflightCheck executable(std::string name) {
+inline PreflightCheck executable(const std::string& name) {
     return {name + " can be executed", [name] { return detail::check_executable(name); }};
 }
 
-inline PreflightCheck file_exists(std::filesystem::path path) {
+inline PreflightCheck file_exists(const std::filesystem::path& path) {
     return {"file " + path.string() + " exists", [path] { return detail::check_file(path); }};
 }
 
-inline PreflightCheck directory_writable(std::filesystem::path path) {
+inline PreflightCheck directory_writable(const std::filesystem::path& path) {
     return {"directory " + path.string() + " is writable", [path] { return detail::check_writable(path); }};
 }
 
-inline PreflightCheck environment_set(std::string name) {
+inline PreflightCheck environment_set(const std::string& name) {
     auto check = [name]() -> std::optional<std::string> {
         const char* value = warden::detail::environment_variable(name.c_str());
         if (value && *value != '\0') return std::nullopt;
@@ -241,7 +241,7 @@ inline PreflightCheck environment_set(std::string name) {
     return {"environment variable " + name + " is set", std::move(check)};
 }
 
-inline PreflightCheck disk_space(std::filesystem::path path, std::uint64_t bytes) {
+inline PreflightCheck disk_space(const std::filesystem::path& path, std::uint64_t bytes) {
     return {detail::size_in_words(bytes) + " are free at " + path.string(),
             [path, bytes] { return detail::check_disk(path, bytes); }};
 }
@@ -250,12 +250,12 @@ inline PreflightCheck memory_available(std::uint64_t bytes) {
     return {detail::size_in_words(bytes) + " of memory are available", [bytes] { return detail::check_memory(bytes); }};
 }
 
-inline PreflightCheck port_free(std::uint16_t port, std::string host) {
+inline PreflightCheck port_free(std::uint16_t port, const std::string& host) {
     return {"port " + std::to_string(port) + " on " + host + " is free",
             [port, host] { return detail::check_port(port, host); }};
 }
 
-inline PreflightCheck predicate(std::string name, std::function<bool()> holds, std::string advice) {
+inline PreflightCheck predicate(const std::string& name, std::function<bool()> holds, std::string advice) {
     auto check = [name, holds = std::move(holds), advice = std::move(advice)]() -> std::optional<std::string> {
         if (holds && holds()) return std::nullopt;
         return "the check '" + name + "' said no; " + advice;

@@ -115,6 +115,7 @@ inline void prune_event_logs(const std::filesystem::path& own, std::size_t kept)
         set.files.push_back(entry->path());
     }
     std::vector<EventLogSet> others;
+    others.reserve(sets.size());
     for (auto& [id, set] : sets) others.push_back(std::move(set));
     std::sort(others.begin(), others.end(), [](const auto& a, const auto& b) { return a.newest > b.newest; });
     for (std::size_t i = kept - 1; i < others.size(); ++i) {

@@ -127,6 +127,9 @@ WARDEN_IN_CHILD inline int place_stdio_in_child(const ChildPlan& plan) noexcept 
 
 /// Resource limits, priority, umask, then groups and ids: the last may take away the right to the former.
 WARDEN_IN_CHILD inline int take_limits_in_child(const ChildPlan& plan) noexcept {
+    for (int i = 0; i < RLIM_NLIMITS; ++i) {
+        if ((plan.inherited_mask >> i & 1u) != 0) raw(SYS_prlimit64, 0, i, &plan.inherited[i], nullptr);
+    }
     for (std::uint32_t i = 0; i < plan.limit_count; ++i) {
         const ChildLimit& wanted = plan.limits[i];
         struct rlimit now{};

@@ -10,6 +10,7 @@
 /// Errors:        the system's codes.
 
 #include <warden/detail/linux/guardian_process.hpp>
+#include <warden/detail/linux/inherited.hpp>
 #include <warden/detail/linux/pidfd.hpp>
 #include <warden/detail/unique_handle.hpp>
 #include <warden/timeout.hpp>
@@ -32,6 +33,7 @@ namespace warden::detail {
 struct SpareKeeper {
     UniqueFd socket;
     Pid pid = 0;
+    std::shared_ptr<const InheritedAttributes> inherited;  ///< What it has of the host.
 };
 
 /// What a guardian is to watch over.
@@ -87,6 +89,7 @@ private:
     mutable std::mutex mutex_;
     std::condition_variable arrived_;
     std::deque<SpareKeeper> ready_;
+    std::shared_ptr<const InheritedAttributes> inherited_;
     std::size_t asked_ = 0;
     std::size_t waiting_ = 0;
     Pid pid_ = 0;
@@ -126,6 +129,7 @@ inline void Guardian::fork_guardian(error_code& ec) {
         host.reset(pipe_ends[0]);
         lifeline_.reset(pipe_ends[1]);
     }
+    auto inherited = std::make_shared<const InheritedAttributes>(read_inherited());
     GuardianPorts ports{theirs.get(), host.get(), duty_.group, {}};
     std::strncpy(ports.group_name, duty_.group_name.c_str(), sizeof ports.group_name - 1);
     int pidfd = -1;
@@ -140,6 +144,7 @@ inline void Guardian::fork_guardian(error_code& ec) {
     }
     const std::lock_guard lock(mutex_);
     pid_ = static_cast<Pid>(pid);
+    inherited_ = std::move(inherited);
     ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
     control_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, ours.release());
     process_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, pidfd);
@@ -179,7 +184,7 @@ inline void Guardian::receive_keepers() {
                 break;
             }
             if (asked_ > 0) --asked_;
-            if (count == 1) ready_.push_back({UniqueFd(fds[0]), ready.pid});
+            if (count == 1) ready_.push_back({UniqueFd(fds[0]), ready.pid, inherited_});
             else broken_ = system_code(-ready.pid);
         }
         ask_for_keepers();

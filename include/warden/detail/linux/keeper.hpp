@@ -59,6 +59,22 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
+/// What the host has changed since its keepers were forked goes with the request.
+inline void take_inherited(const InheritedAttributes& keepers, LaunchRequest& request) {
+    const InheritedAttributes now = read_inherited();
+    for (std::size_t i = 0; i < now.limits.size(); ++i) {
+        const auto& [soft, hard] = now.limits[i];
+        if (soft == keepers.limits[i].rlim_cur && hard == keepers.limits[i].rlim_max) continue;
+        request.inherited[i] = now.limits[i];
+        request.inherited_mask |= 1u << i;
+    }
+    if (request.plan.umask < 0) request.plan.umask = now.umask;
+    if (!request.plan.change_nice && now.nice != keepers.nice) {
+        request.plan.change_nice = true;
+        request.plan.nice = now.nice;
+    }
+}
+
 /// The text of a launch request; see `LaunchRequest`.
 [[nodiscard]] inline std::string launch_text(const ChildPlan& plan, LaunchRequest& request) {
     std::string text(reinterpret_cast<const char*>(plan.groups), plan.group_count * sizeof(gid_t));
@@ -78,6 +94,7 @@ inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     const auto fail = [&](int error, SpawnStep step) { answer = {error, static_cast<std::int32_t>(step), 0}; };
     LaunchRequest request{};
     request.plan = plan;
+    take_inherited(*keeper_.inherited, request);
     const std::string text = launch_text(plan, request);
     request.text_bytes = static_cast<std::uint32_t>(text.size());
     const UniqueFd here(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -142,7 +159,10 @@ struct KeeperTree::Watch {
         KeeperEvent event{};
         std::size_t none = 0;
         int fds[descriptors_beside];
-        const long size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
+        long size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
+        if (size == -ECONNRESET) {  // it ended before it read our last command; what it said before that is still there
+            size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
+        }
         if (size == -EAGAIN) return wait(self);
         const bool gone = size != static_cast<long>(sizeof event);  // the keeper itself was killed
         const bool is_extinct = gone || event.extinct != 0;

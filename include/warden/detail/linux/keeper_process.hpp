@@ -78,6 +78,8 @@ WARDEN_IN_CHILD inline void launch_in_keeper(KeeperState& keeper, LaunchRequest&
         plan.argv = take(request.argument_count);
         plan.environment = take(request.variable_count);
         if (plan.directory) plan.directory = text;
+        plan.inherited = request.inherited;
+        plan.inherited_mask = request.inherited_mask;
         plan.kept = nullptr;
         plan.kept_count = 0;
         plan.hook = nullptr;

@@ -30,6 +30,8 @@ struct KeeperReady {
 /// text: supplementary groups; then, each ended by NUL, candidates, arguments, variables and the directory.
 struct LaunchRequest {
     ChildPlan plan;  ///< Its pointers mean nothing here, but for null or not.
+    struct rlimit inherited[RLIM_NLIMITS];  ///< Limits of the host that the keeper does not have.
+    std::uint32_t inherited_mask;           ///< Bit n for limit n.
     std::uint32_t text_bytes;
     std::uint32_t in_memory_file;
     std::uint32_t candidate_count;

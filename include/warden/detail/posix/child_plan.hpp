@@ -48,6 +48,8 @@ struct ChildPlan {
     std::int32_t nice = 0;
     std::array<ChildLimit, 8> limits{};
     std::uint32_t limit_count = 0;
+    const struct rlimit* inherited = nullptr;  ///< By number of the limit; set before `limits`, where the mask has a bit.
+    std::uint32_t inherited_mask = 0;
 
     int (*hook)(void*) = nullptr;              ///< Runs in the child once its descriptors are right; an errno, or 0.
     void* hook_argument = nullptr;

@@ -34,16 +34,16 @@
 
 namespace warden::detail {
 
-/// A file that one program writes and others may read at any time. Mode 0600 when created. A new content is prepared in a
-/// hidden file beside it, `.<name>.tmp`, which takes its place at once.
+/// A file that one program writes and others may read at any time. Mode 0600 when created. A new content is prepared in
+/// a hidden file beside it, `.<name>.tmp`, which takes its place at once.
 class LogFile {
 public:
     LogFile() noexcept = default;
 
     /// Opens or creates `path`, and its directories (0700). Tidies up what a crash left behind.
-    /// Refuses links (ELOOP), directories (EISDIR), what is not a regular file (EINVAL), files with several names (EMLINK),
-    /// files of other users and directories of users other than this one and root (EPERM). Never follows a link in the
-    /// last part of the path, never waits.
+    /// Refuses links (ELOOP), directories (EISDIR), what is not a regular file (EINVAL), files with several names
+    /// (EMLINK), files of other users and directories of users other than this one and root (EPERM). Never follows a
+    /// link in the last part of the path, never waits.
     [[nodiscard]] static LogFile open(const std::filesystem::path& path, error_code& ec);
 
     explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
@@ -64,8 +64,8 @@ public:
     /// The file at the path has `text` for its content, from one instant to the next.
     void replace(std::string_view text, error_code& ec);
 
-    /// What is at the path becomes path.1, cut to `keep_bytes`; that one path.2, up to path.`kept_files`; the oldest goes.
-    /// At the path there is a new file with `text`.
+    /// What is at the path becomes path.1, cut to `keep_bytes`; that one path.2, up to path.`kept_files`; the oldest
+    /// goes. At the path there is a new file with `text`.
     void rotate(std::size_t kept_files, std::uint64_t keep_bytes, std::string_view text, error_code& ec);
 
     enum class Standing : std::uint8_t {
@@ -98,7 +98,8 @@ private:
 // -- implementation ----------------------------------------------------------
 
 /// Gives `a` the file at `b` and the other way round, in one instant; `b` may be missing. Where the system cannot, `a`
-/// takes the place of `b`. On ext4 this is also several times faster than rename(2) over a file, which writes it to disk.
+/// takes the place of `b`. On ext4 this is also several times faster than rename(2) over a file, which writes it to
+/// disk.
 #if WARDEN_OS_LINUX
 inline int exchange_names(const char* a, const char* b) noexcept {
     if (::renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0) return 0;
@@ -114,12 +115,13 @@ inline bool same_file(const struct ::stat& a, const struct ::stat& b) noexcept {
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/// Writes all of it, or says why not; `written` is what got there. SIGXFSZ would end the program, so a write over the limit
-/// is not tried.
+/// Writes all of it, or says why not; `written` is what got there. SIGXFSZ would end the program, so a write over the
+/// limit is not tried.
 inline error_code write_all(int fd, std::uint64_t size, std::string_view text, std::size_t& written) noexcept {
     struct ::rlimit limit {};
     written = 0;
-    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size + text.size() > limit.rlim_cur) {
+    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        size + text.size() > limit.rlim_cur) {
         return system_code(EFBIG);
     }
     while (written < text.size()) {
@@ -207,12 +209,13 @@ inline UniqueFd LogFile::open_existing_or_new(const std::string& path, error_cod
 /// the rotation was.
 inline void LogFile::tidy_up(error_code& ec) noexcept {
     const std::string first = rotated(1);
-    struct ::stat active {}, temporary {}, previous {};
+    struct ::stat active {
+    }, temporary{}, previous{};
     const bool has_previous = ::lstat(first.c_str(), &previous) == 0;
     if (::lstat(temporary_.c_str(), &temporary) == 0 && has_previous && same_file(temporary, previous)) {
         // Exchanged, but the unfinished last line, which the new file begins with, may not be cut off yet.
         const UniqueFd fd(::open(first.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-        std::uint64_t end = static_cast<std::uint64_t>(previous.st_size);
+        auto end = static_cast<std::uint64_t>(previous.st_size);
         char byte = '\n';
         while (fd && end > 0 && ::pread(fd.get(), &byte, 1, static_cast<::off_t>(end - 1)) == 1 && byte != '\n') --end;
         if (fd && end > 0) (void)!::ftruncate(fd.get(), static_cast<::off_t>(end));
@@ -331,7 +334,8 @@ inline void LogFile::rotate(std::size_t kept_files, std::uint64_t keep_bytes, st
 }
 
 inline LogFile::Standing LogFile::standing() noexcept {
-    struct ::stat open {}, named {};
+    struct ::stat open {
+    }, named{};
     if (::fstat(fd_.get(), &open) != 0 || open.st_dev != device_ || open.st_ino != inode_) {
         (void)fd_.release();  // the number is not ours any more
         return Standing::moved;

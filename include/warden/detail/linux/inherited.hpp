@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// What a child inherits from its parent besides descriptors, so that a child of a keeper gets it from the host instead.
+///
+/// Knows:         resource limits, nice value, umask; as they are at this moment, not as they were at the guardian's fork.
+/// Does not know: scheduling policies, affinities, namespaces: those are of the moment when the manager was made.
+/// Thread-safety: safe.
+
+#include <warden/detail/linux/procfs.hpp>
+
+#if WARDEN_OS_LINUX
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <sys/resource.h>
+
+namespace warden::detail {
+
+struct InheritedAttributes {
+    std::array<struct rlimit, RLIM_NLIMITS> limits{};
+    std::int32_t nice = 0;
+    std::int32_t umask = -1;  ///< -1: unknown, for want of /proc.
+};
+
+[[nodiscard]] inline InheritedAttributes read_inherited() {
+    InheritedAttributes now;
+    for (std::size_t i = 0; i < now.limits.size(); ++i) {
+        ::getrlimit(static_cast<__rlimit_resource_t>(i), &now.limits[i]);
+    }
+    now.nice = ::getpriority(PRIO_PROCESS, 0);
+    const std::string status = procfs::read_file("/proc/self/status", 128);
+    if (const auto at = status.find("\nUmask:\t"); at != std::string::npos) {
+        now.umask = static_cast<std::int32_t>(std::strtol(status.c_str() + at + 8, nullptr, 8));
+    }
+    return now;
+}
+
+}  // namespace warden::detail
+#endif
