@@ -66,7 +66,7 @@ public:
     [[nodiscard]] std::optional<ExitStatus> exit_status() const;
     [[nodiscard]] ExitCause cause() const;
     /// Whether the process itself runs. Its descendants may outlive it: see `tree_alive`.
-    [[nodiscard]] bool running() const;
+    [[nodiscard]] bool running() const { return check() == error_code{} && !exit_status(); }
     [[nodiscard]] bool tree_alive() const;
     /// The newest lines of its output; 0 to what `LogLimits` keeps.
     [[nodiscard]] std::vector<std::string> tail(std::size_t lines) const;
@@ -148,7 +148,7 @@ private:
     void end() noexcept;
     template <class F>
     [[nodiscard]] auto read(F f) const -> std::invoke_result_t<F, detail::ProcessRecord&> {
-        return record_ ? f(*record_) : std::invoke_result_t<F, detail::ProcessRecord&>{};
+        return check() ? std::invoke_result_t<F, detail::ProcessRecord&>{} : f(*record_);
     }
 
     std::shared_ptr<detail::Engine> engine_;
@@ -173,7 +173,12 @@ inline error_code ManagedProcess::check() const {
 
 inline void ManagedProcess::end() noexcept {
     if (!record_) return;
-    if (engine_->services->is_owner() && !detail::is_all_over(record_->state.facts())) {
+    if (!engine_->services->is_owner()) {
+        detail::leave_to_owner(std::move(record_));
+        detail::leave_to_owner(std::move(engine_));
+        return;
+    }
+    if (!detail::is_all_over(record_->state.facts())) {
         try {
             static_cast<void>(engine_->stop({record_}, [](const auto& record) { return record.stop_plan; }, detail::StopReason::asked));
         } catch (...) {  // no memory for it; the table keeps the record, and cleanup ends the tree
@@ -193,7 +198,6 @@ inline ProcessInfo ManagedProcess::info() const { return read([](auto& r) { retu
 inline Nanoseconds ManagedProcess::runtime() const { return info().runtime; }
 inline std::optional<ExitStatus> ManagedProcess::exit_status() const { return read([](auto& r) { return r.state.facts().status; }); }
 inline ExitCause ManagedProcess::cause() const { return read([](auto& r) { return r.state.facts().cause; }); }
-inline bool ManagedProcess::running() const { return record_ && !detail::has_ended(record_->state.facts()); }
 inline bool ManagedProcess::tree_alive() const { return read([](auto& r) { return r.state.facts().tree_alive; }); }
 inline std::filesystem::path ManagedProcess::log_path() const { return read([](auto& r) { return r.log_path; }); }
 inline std::filesystem::path ManagedProcess::error_log_path() const { return read([](auto& r) { return r.error_log_path; }); }

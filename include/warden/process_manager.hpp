@@ -6,7 +6,8 @@
 ///
 /// Knows:         all processes of this manager.
 /// Thread-safety: all functions from any thread, also from callbacks. No lock is held while anything is waited for.
-/// Errors:        SpawnError from `spawn` and `run`; system_error elsewhere, or `error_code& ec` last.
+/// Errors:        SpawnError from `spawn` and `run`; system_error elsewhere, or `error_code& ec` last. In a forked copy
+///                of the program: `errc::forked`.
 
 #include <warden/detail/engine.hpp>
 #include <warden/detail/spawn.hpp>
@@ -47,7 +48,9 @@ public:
 
 private:
     void end() noexcept {
-        if (engine_) engine_->services->unsubscribe(id_);
+        if (!engine_) return;
+        if (engine_->services->is_owner()) engine_->services->unsubscribe(id_);
+        else detail::leave_to_owner(std::move(engine_));
         engine_.reset();
     }
     std::shared_ptr<detail::Engine> engine_;
@@ -71,7 +74,7 @@ public:
     explicit ProcessManager(ManagerConfig config);
     ProcessManager(const ProcessManager&) = delete;
     ProcessManager& operator=(const ProcessManager&) = delete;
-    ~ProcessManager() { engine_->shut_down(); }
+    ~ProcessManager();
 
     /// Starts a process. Further arguments are initializers of Boost.Process v2; they need the mechanism `cgroup`.
     /// @throws SpawnError: the step that failed, the path, the system's code. Then nothing of the attempt is left.
@@ -121,6 +124,7 @@ public:
 
 private:
     [[nodiscard]] std::vector<std::shared_ptr<detail::ProcessRecord>> named(std::string_view key) const;
+    [[nodiscard]] detail::Engine& engine() const;  // throws errc::forked in a copy, whose locks nobody may ever release
 
     std::shared_ptr<detail::Engine> engine_;
 };
@@ -151,6 +155,16 @@ inline ProcessManager::ProcessManager(ManagerConfig config) {
     detail::throw_if_mistaken(config);
     engine_ = std::make_shared<detail::Engine>(std::move(config));
     engine_->set_up();
+}
+
+inline ProcessManager::~ProcessManager() {
+    if (engine_->services->is_owner()) engine_->shut_down();
+    else detail::leave_to_owner(std::move(engine_));
+}
+
+inline detail::Engine& ProcessManager::engine() const {
+    if (!engine_->services->is_owner()) throw system_error(errc::forked);
+    return *engine_;
 }
 
 inline ProcessManager& ProcessManager::instance() {
@@ -213,25 +227,25 @@ inline CompletedProcess ProcessManager::run(CommandLine command, SpawnOptions op
 
 inline std::vector<ProcessInfo> ProcessManager::list() const {
     std::vector<ProcessInfo> infos;
-    for (const auto& record : engine_->table.all()) infos.push_back(record->info());
+    for (const auto& record : engine().table.all()) infos.push_back(record->info());
     return infos;
 }
 
 inline std::vector<std::shared_ptr<detail::ProcessRecord>> ProcessManager::named(std::string_view key) const {
-    auto found = engine_->table.named(key);
+    auto found = engine().table.named(key);
     if (found.empty()) throw system_error(errc::not_found, "'" + std::string(key) + "'");
     return found;
 }
 
 inline std::optional<ProcessInfo> ProcessManager::find(std::string_view name_or_uuid) const {
-    const auto found = engine_->table.named(name_or_uuid);
+    const auto found = engine().table.named(name_or_uuid);
     if (found.empty()) return std::nullopt;
     return found.front()->info();
 }
 
 inline std::vector<Pid> ProcessManager::active_pids() const {
     std::vector<Pid> pids;
-    for (const auto& record : engine_->table.alive()) {
+    for (const auto& record : engine().table.alive()) {
         if (!detail::has_ended(record->state.facts())) pids.push_back(record->pid);
     }
     return pids;
@@ -239,7 +253,7 @@ inline std::vector<Pid> ProcessManager::active_pids() const {
 
 inline StopReport ProcessManager::stop(std::string_view name_or_uuid, std::optional<StopPlan> plan) {
     const auto records = named(name_or_uuid);
-    const auto reports = engine_->stop(
+    const auto reports = engine().stop(
         records, [&](const detail::ProcessRecord& record) { return plan.value_or(record.stop_plan); }, detail::StopReason::asked);
     StopReport all;
     for (const StopReport& report : reports) {
@@ -258,10 +272,10 @@ inline ManagedProcess ProcessManager::restart(std::string_view name_or_uuid) {
     return spawn(record->command, record->options);
 }
 
-inline std::map<Uuid, StopReport> ProcessManager::cleanup_all() { return engine_->clean_up(); }
+inline std::map<Uuid, StopReport> ProcessManager::cleanup_all() { return engine().clean_up(); }
 
 inline Subscription ProcessManager::subscribe(std::function<void(const Event&)> subscriber) {
-    return {engine_, engine_->services->subscribe(std::move(subscriber))};
+    return {engine_, engine().services->subscribe(std::move(subscriber))};
 }
 
 }  // namespace warden

@@ -19,6 +19,7 @@
 
 #include <map>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -91,6 +92,13 @@ private:
     std::atomic<bool> over_alert_threshold_{false};
     std::once_flag shut_down_once_;
 };
+
+/// In a forked copy of the program: lets go of what belongs to the original without touching it. Its descriptors, groups
+/// and processes are shared with the original, so no destructor may run.
+template <class T>
+inline void leave_to_owner(std::shared_ptr<T> pointer) noexcept {
+    static_cast<void>(new (std::nothrow) std::shared_ptr<T>(std::move(pointer)));
+}
 
 [[nodiscard]] inline Uuid new_uuid() {
     static thread_local boost::uuids::random_generator generator;

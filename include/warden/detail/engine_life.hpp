@@ -85,7 +85,7 @@ inline void Engine::choose_containment() {
             set_up_error_ = {errc::containment_unavailable, "a keeper needs /proc with the children of threads in it"};
         }
     } else {
-        if (why.empty()) why = "this system has no '" + std::string(to_string(wanted)) + "'";
+        if (why.empty()) why = "the mechanism '" + std::string(to_string(wanted)) + "' is not available in this version";
         containment_.why_not_stronger = why;
         set_up_error_ = {errc::containment_unavailable, why};
     }
@@ -150,8 +150,9 @@ inline void Engine::on_signal(int signal) {
     auto left = std::make_shared<std::atomic<std::size_t>>(records.size() + 1);
     const auto one_less = [this, left, signal](const StopReport&) {
         if (left->fetch_sub(1) != 1) return;
-        cleaning_up_ = false;
         ShutdownHooks::instance().finished(signal);
+        cleaning_up_ = false;
+        cleaning_up_.notify_all();
     };
     for (const auto& record : records) {
         record->stop(hurry ? StopPlan::now() : cleanup_plan(*record), StopReason::host_shutdown, one_less);
@@ -195,6 +196,7 @@ inline std::map<Uuid, StopReport> Engine::clean_up() {
 inline void Engine::shut_down() {
     if (!services->is_owner()) return;
     std::call_once(shut_down_once_, [this] {
+        cleaning_up_.wait(true);  // a signal is being obeyed: its usual effect, if it has one, ends the program meanwhile
         table.close();
         clean_up();
         if (signal_write_) ShutdownHooks::instance().remove(signal_write_.get());
