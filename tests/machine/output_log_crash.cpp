@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <warden/output/log_sink.hpp>
-
 #include "output_log_directory.hpp"
-
 #include <support/catch.hpp>
+#include <warden/output/log_sink.hpp>
 
 #include <csignal>
 #include <string>
@@ -19,8 +17,8 @@ using warden::OnLimit;
 
 namespace {
 
-/// Runs `work` in a child that is killed at its `stop`-th entry to or return from a system call. False if it ended before
-/// that; nothing if this program may not trace its child.
+/// Runs `work` in a child that is killed at its `stop`-th entry to or return from a system call. False if it ended
+/// before that; nothing if this program may not trace its child.
 template <class Work>
 std::optional<bool> killed_at(int stop, Work work) {
     const ::pid_t child = ::fork();
@@ -78,8 +76,9 @@ TEST_CASE("log sink: a host killed at any system call leaves whole lines, and th
             for (const auto& name : directory.names()) CHECK(name.starts_with("a.log"));
             CHECK(directory.names().size() <= kept + 1);
             const std::size_t start = text.rfind('\n') + 1;  // the next number, of which the beginning is there
-            const std::size_t next = text.empty() ? 0 : std::strtoul(text.substr(0, 9).c_str(), nullptr, 10) +
-                                                            count_lines(text.substr(0, start));
+            const std::size_t next = text.empty() ? 0
+                                                  : std::strtoul(text.substr(0, 9).c_str(), nullptr, 10) +
+                                                        count_lines(text.substr(0, start));
             sink.write(std::string_view(numbered_line(next)).substr(text.size() - start));
             const auto after = consecutive_numbers(whole_log(path, kept));
             REQUIRE(after.has_value());

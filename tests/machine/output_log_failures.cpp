@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <warden/output/log_sink.hpp>
-
 #include "output_log_directory.hpp"
-
 #include <support/catch.hpp>
+#include <warden/output/log_sink.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -305,7 +303,8 @@ TEST_CASE("log sink: a descriptor closed by somebody else is replaced, and its n
     ::close(lowest);
     LogSink sink = open_sink(directory / "a.log");
     sink.write("one\n", clock.later());
-    struct ::stat mine {}, found {};
+    struct ::stat mine {
+    }, found{};
     REQUIRE(::stat(sink.path().c_str(), &mine) == 0);
     int fd = lowest;
     while (fd < lowest + 8 && (::fstat(fd, &found) != 0 || !warden::detail::same_file(mine, found))) ++fd;
@@ -326,7 +325,8 @@ TEST_CASE("log sink: a directory in the place of the file is one failure and is 
     sink.write("one\n", clock.later());
     std::filesystem::remove(sink.path());
     std::filesystem::create_directory(sink.path());
-    for (int i = 0; i < 50; ++i) sink.write(numbered_line(static_cast<std::size_t>(i)), i % 9 == 0 ? clock.later() : clock.now);
+    for (int i = 0; i < 50; ++i)
+        sink.write(numbered_line(static_cast<std::size_t>(i)), i % 9 == 0 ? clock.later() : clock.now);
     CHECK(sink.stats().degraded);
     CHECK(sink.stats().failures == 1);
     CHECK(sink.stats().dropped_bytes > 0);
@@ -336,4 +336,19 @@ TEST_CASE("log sink: a directory in the place of the file is one failure and is 
     CHECK_FALSE(sink.stats().degraded);
     CHECK(slurp(sink.path()).value().ends_with("end\n"));
     CHECK(directory.names() == std::vector<std::string>{"a.log"});
+}
+
+TEST_CASE("log sink: a relative path stays where it was when the program changes its directory") {
+    const Directory directory;
+    Clock clock;
+    const auto before = std::filesystem::current_path();
+    std::filesystem::create_directory(directory / "elsewhere");
+    std::filesystem::current_path(directory.path());
+    LogSink sink = open_sink("a.log");
+    std::filesystem::current_path(directory / "elsewhere");
+    sink.write("one\n", clock.later());
+    sink.write("two\n", clock.later());
+    std::filesystem::current_path(before);
+    CHECK(slurp(directory / "a.log") == "one\ntwo\n");
+    CHECK(std::filesystem::is_empty(directory / "elsewhere"));
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/supervision/preflight.hpp>
-
 #include <support/catch.hpp>
+#include <warden/supervision/preflight.hpp>
 
 #include <cstdint>
 #include <cstdlib>
@@ -214,7 +213,8 @@ TEST_CASE("preflight: an address that is none is a failure, without asking a nam
 
 TEST_CASE("preflight: a predicate fails with its advice") {
     bool holds = false;
-    const auto check = preflight::predicate("the model is warm", [&] { return holds; }, "start the model first");
+    const auto check = preflight::predicate(
+        "the model is warm", [&] { return holds; }, "start the model first");
     CHECK(check.name == "the model is warm");
     CHECK(contains(failure_of(check, "the model is warm"), "start the model first"));
     holds = true;

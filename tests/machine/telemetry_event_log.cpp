@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "output_log_directory.hpp"
-
-#include <warden/telemetry/event_log.hpp>
-
 #include <support/catch.hpp>
+#include <warden/telemetry/event_log.hpp>
 
 #include <boost/json.hpp>
 
@@ -77,7 +75,8 @@ TEST_CASE("event log: is bounded and rotated") {
     CHECK(log.stats().dropped_bytes == 0);
 }
 
-TEST_CASE("event log: one that is not enabled opens nothing, one that cannot be opened says why, and both take events") {
+TEST_CASE(
+    "event log: one that is not enabled opens nothing, one that cannot be opened says why, and both take events") {
     const log_test::Directory directory;
     error_code ec = errc::forked;
     EventLogOptions options = at(directory / "e.jsonl");
@@ -104,8 +103,13 @@ TEST_CASE("event log: the oldest logs of earlier managers go with all their file
         make_file(directory / (id(i) + ".jsonl.1"), 10'000);
         make_file(directory / ("." + id(i) + ".jsonl.tmp"), 10'000);
     }
-    const std::vector<std::string> strangers{"data.jsonl",        id(90) + ".json",       id(91) + ".jsonl.bak", id(92) + ".jsonl.",
-                                             id(93) + ".jsonl.1x", "x" + id(94) + ".jsonl", "A" + id(95).substr(1) + ".jsonl"};
+    const std::vector<std::string> strangers{"data.jsonl",
+                                             id(90) + ".json",
+                                             id(91) + ".jsonl.bak",
+                                             id(92) + ".jsonl.",
+                                             id(93) + ".jsonl.1x",
+                                             "x" + id(94) + ".jsonl",
+                                             "A" + id(95).substr(1) + ".jsonl"};
     for (const auto& name : strangers) make_file(directory / name, 20'000);
     fs::create_directory(directory / (id(96) + ".jsonl"));
     make_file(directory / "target", 20'000);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/output/line_splitter.hpp>
-
 #include <support/catch.hpp>
+#include <warden/output/line_splitter.hpp>
 
 #include <random>
 #include <string>
@@ -44,8 +43,11 @@ std::string joined(const std::vector<Line>& lines) {
 }  // namespace
 
 TEST_CASE("line splitter: LF and CR LF end a line, a lone CR does not") {
-    const std::vector<Line> expected{{"a", "\n", 0, false}, {"b", "\r\n", 0, false}, {"", "\n", 0, false},
-                                     {"", "\r\n", 0, false}, {"c\rd", "", 0, false}};
+    const std::vector<Line> expected{{"a", "\n", 0, false},
+                                     {"b", "\r\n", 0, false},
+                                     {"", "\n", 0, false},
+                                     {"", "\r\n", 0, false},
+                                     {"c\rd", "", 0, false}};
     CHECK(split(100, {"a\nb\r\n\n\r\nc\rd"}) == expected);
     CHECK(split(100, {"a\nb\r", "\n\n\r", "\nc", "\rd"}) == expected);
 }
@@ -58,10 +60,9 @@ TEST_CASE("line splitter: the unterminated last line is delivered, an empty end 
 }
 
 TEST_CASE("line splitter: an over-long line comes in marked parts") {
-    CHECK(split(4, {"0123456789\nx\n"}) == std::vector<Line>{{"0123", "", 0, true},
-                                                              {"4567", "", 1, true},
-                                                              {"89", "\n", 2, false},
-                                                              {"x", "\n", 0, false}});
+    CHECK(
+        split(4, {"0123456789\nx\n"}) ==
+        std::vector<Line>{{"0123", "", 0, true}, {"4567", "", 1, true}, {"89", "\n", 2, false}, {"x", "\n", 0, false}});
     CHECK(split(4, {"0123\n"}) == std::vector<Line>{{"0123", "\n", 0, false}});
     CHECK(split(4, {"0123\r", "\n"}) == std::vector<Line>{{"0123", "\r\n", 0, false}});
     CHECK(split(4, {"0123\r"}) == std::vector<Line>{{"0123", "", 0, true}, {"\r", "", 1, false}});
@@ -85,13 +86,15 @@ TEST_CASE("line splitter: the lines do not depend on the chunks, and together th
     const auto pick = [&random](std::size_t low, std::size_t high) {
         return std::uniform_int_distribution<std::size_t>(low, high)(random);
     };
-    const std::vector<std::string> alphabet{"a", "\n", "\r", "\r\n", "é", "€", "𝄞", "\x80", "\xF0", "\xFF", std::string(1, '\0')};
+    const std::vector<std::string> alphabet{
+        "a", "\n", "\r", "\r\n", "é", "€", "𝄞", "\x80", "\xF0", "\xFF", std::string(1, '\0')};
     for (int round = 0; round < 2'000; ++round) {
         const std::size_t limit = pick(4, 40);
         const std::size_t newline_rate = pick(0, 4);
         std::string text;
         for (std::size_t i = pick(0, 300); i > 0; --i) {
-            text += pick(0, 4) < newline_rate ? alphabet[pick(0, alphabet.size() - 1)] : alphabet[pick(4, alphabet.size() - 1)];
+            text += pick(0, 4) < newline_rate ? alphabet[pick(0, alphabet.size() - 1)]
+                                              : alphabet[pick(4, alphabet.size() - 1)];
         }
         std::vector<std::string> chunks;
         for (std::size_t at = 0; at < text.size();) {

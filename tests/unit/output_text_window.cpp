@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/output/text_window.hpp>
-
 #include <support/catch.hpp>
+#include <warden/output/text_window.hpp>
 
 #include <random>
 #include <string>
@@ -90,7 +89,8 @@ TEST_CASE("text window: is the naive window of everything appended, for any chun
             REQUIRE(expected.ends_with(half));
             const auto half_size = warden::detail::measure(half);
             const std::size_t half_lines = half_size.newlines + (!half.empty() && half.back() != '\n');
-            REQUIRE((half == expected || half_lines * 2 >= limits.max_lines || half_size.chars * 2 >= limits.max_chars));
+            REQUIRE(
+                (half == expected || half_lines * 2 >= limits.max_lines || half_size.chars * 2 >= limits.max_chars));
         }
     }
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <support/catch.hpp>
 #include <warden/output/capture.hpp>
 #include <warden/output/log_options.hpp>
-
-#include <support/catch.hpp>
 
 #include <string>
 
@@ -37,19 +36,21 @@ TEST_CASE("log options: all mistakes are reported together") {
 }
 
 TEST_CASE("log naming: the presets give the documented names") {
-    const LogFacts facts{"train", "job", "0f3e", std::chrono::system_clock::time_point{std::chrono::seconds(1'709'210'096)}};
+    const LogFacts facts{"train", "job", "0f3e",
+                         std::chrono::system_clock::time_point{std::chrono::seconds(1'709'210'096)}};
     CHECK(log_paths(LogNaming::by_name(), facts) == LogPaths{"train.log", "train_error.log"});
     CHECK(log_paths(LogNaming::by_type(), facts) == LogPaths{"job/job-0f3e.log", "job/job-0f3e.log"});
     CHECK(log_paths(LogNaming::dated(), facts) == LogPaths{"train_20240229_123456.log", "train_20240229_123456.log"});
-    CHECK(log_paths(LogNaming::pattern("{type}/{name}.{stream}"), facts) == LogPaths{"job/train.stdout", "job/train.stderr"});
+    CHECK(log_paths(LogNaming::pattern("{type}/{name}.{stream}"), facts) ==
+          LogPaths{"job/train.stdout", "job/train.stderr"});
     CHECK(LogNaming{} == LogNaming::by_type());
     CHECK(log_paths(LogNaming::by_name(), facts).separate());
     CHECK_FALSE(log_paths(LogNaming::dated(), facts).separate());
 }
 
 TEST_CASE("log naming: a pattern that cannot work is refused") {
-    for (const char* pattern : {"", "/var/{name}.log", "../{name}", "a/../{name}", "{name", "name}", "{{name}}", "{pid}.log",
-                                "{name}/", "..", ".", "a\\{name}", "a\n"}) {
+    for (const char* pattern : {"", "/var/{name}.log", "../{name}", "a/../{name}", "{name", "name}", "{{name}}",
+                                "{pid}.log", "{name}/", "..", ".", "a\\{name}", "a\n"}) {
         INFO(pattern);
         CHECK_FALSE(LogNaming::pattern(pattern).mistakes().empty());
     }

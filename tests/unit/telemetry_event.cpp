@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/telemetry/event_json.hpp>
-
 #include <support/catch.hpp>
+#include <warden/telemetry/event_json.hpp>
 
 #include <boost/json.hpp>
 
@@ -21,14 +20,16 @@ constexpr std::array<std::string_view, 12> hostile_texts{
     "two\nlines\r\n",
     "a \"quote\" and a \\backslash\\",
     "\x1B[2J\x1B]0;title\x07",
-    "\xE2\x80\xAE" "drawkcab",               // U+202E
+    "\xE2\x80\xAE"
+    "drawkcab",  // U+202E
     std::string_view("a\0b", 3),
     "\xFF\xFE",
-    "\xED\xA0\x80 \xED\xBF\xBF",             // surrogates
+    "\xED\xA0\x80 \xED\xBF\xBF",               // surrogates
     "\xC0\x80 \xE0\x80\xAF \xF0\x80\x80\x80",  // overlong
     "\xF4\x90\x80\x80 \xF8\x88\x80\x80\x80",   // above 10FFFF
     "cut \xE2\x82",
-    "\x7F \xC2\x85 \xC2\x9B" "31m \xEF\xBB\xBF",  // DEL, NEL, CSI, BOM
+    "\x7F \xC2\x85 \xC2\x9B"
+    "31m \xEF\xBB\xBF",                      // DEL, NEL, CSI, BOM
     "\xE2\x80\xA8\xE2\x80\xA9\xE2\x80\x8B",  // U+2028, U+2029, U+200B
 };
 
@@ -47,7 +48,8 @@ void check_is_safe(const std::string& line) {
     for (std::size_t i = 0; i + 1 < line.size(); ++i) {
         if (byte(i) < 0x20 || byte(i) == 0x7F || (byte(i) == 0xC2 && byte(i + 1) < 0xA0)) FAIL("control at " << i);
     }
-    for (const std::string_view unseen : {"\xE2\x80\xAE", "\xE2\x80\xA8", "\xE2\x80\x8B", "\xEF\xBB\xBF", "\xE2\x81\xA6"}) {
+    for (const std::string_view unseen :
+         {"\xE2\x80\xAE", "\xE2\x80\xA8", "\xE2\x80\x8B", "\xEF\xBB\xBF", "\xE2\x81\xA6"}) {
         CHECK(line.find(unseen) == std::string::npos);
     }
 }
@@ -126,10 +128,9 @@ TEST_CASE("event: a full one reads as documented") {
 
 TEST_CASE("event: what is not known is left out") {
     const std::string line = to_json_line(Event{.kind = EventKind::health}, false);
-    CHECK(line ==
-          R"({"timestamp":"1970-01-01T00:00:00.000000000Z","severity_text":"INFO","severity_number":9,)"
-          R"("event.name":"warden.manager.health"})"
-          "\n");
+    CHECK(line == R"({"timestamp":"1970-01-01T00:00:00.000000000Z","severity_text":"INFO","severity_number":9,)"
+                  R"("event.name":"warden.manager.health"})"
+                  "\n");
 }
 
 TEST_CASE("event: a signal and an unknown end are not an exit code") {
@@ -151,7 +152,8 @@ TEST_CASE("event: the time is UTC to the nanosecond, before 1970 and after 2038 
     const std::chrono::system_clock::time_point epoch;
     CHECK(stamp(epoch - 1ns) == "1969-12-31T23:59:59.999999999Z");
     CHECK(stamp(epoch + 1ns) == "1970-01-01T00:00:00.000000001Z");
-    CHECK(stamp(std::chrono::sys_days(std::chrono::year(2038) / 1 / 19) + 3h + 14min + 8s) == "2038-01-19T03:14:08.000000000Z");
+    CHECK(stamp(std::chrono::sys_days(std::chrono::year(2038) / 1 / 19) + 3h + 14min + 8s) ==
+          "2038-01-19T03:14:08.000000000Z");
     CHECK(stamp(std::chrono::sys_days(std::chrono::year(2024) / 2 / 29) + 12h) == "2024-02-29T12:00:00.000000000Z");
 }
 
@@ -171,8 +173,14 @@ TEST_CASE("event: hostile text gives one safe line, and comes back as it was whe
 
 TEST_CASE("event: each invalid byte becomes one replacement character, what is around it stays") {
     const auto body = [](std::string text) { return text_of(parsed({.message = std::move(text)}), "body"); };
-    CHECK(body("a\xFF" "b") == "a\xEF\xBF\xBD" "b");
-    CHECK(body("a\xE2\x82" "b") == "a\xEF\xBF\xBD\xEF\xBF\xBD" "b");
+    CHECK(body("a\xFF"
+               "b") ==
+          "a\xEF\xBF\xBD"
+          "b");
+    CHECK(body("a\xE2\x82"
+               "b") ==
+          "a\xEF\xBF\xBD\xEF\xBF\xBD"
+          "b");
     CHECK(body("\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80") == "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80");
 }
 

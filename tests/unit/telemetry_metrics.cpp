@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/telemetry/metrics.hpp>
-
 #include <support/catch.hpp>
+#include <warden/telemetry/metrics.hpp>
 
 #include <chrono>
 #include <thread>
@@ -37,8 +36,8 @@ TEST_CASE("metrics: each thing is counted where it belongs, and a snapshot stays
     CHECK(seen.exits_by(ExitCause::forced) == 1);
     CHECK(seen.exits_by(ExitCause::crashed) == 0);
     for (const auto one : {seen.spawn_failures_total, seen.timeouts_total, seen.restarts_total, seen.forced_total,
-                           seen.cleanup_successes_total, seen.cleanup_failures_total, seen.alerts_total, seen.events_total,
-                           seen.callback_exceptions_total, seen.stop_latency.count()}) {
+                           seen.cleanup_successes_total, seen.cleanup_failures_total, seen.alerts_total,
+                           seen.events_total, seen.callback_exceptions_total, seen.stop_latency.count()}) {
         CHECK(one == 1);
     }
     CHECK(seen.output_bytes_total == 100);

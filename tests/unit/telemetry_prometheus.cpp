@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/telemetry/prometheus.hpp>
-
 #include <support/catch.hpp>
+#include <warden/telemetry/prometheus.hpp>
 
 #include <chrono>
 #include <set>
@@ -35,50 +34,54 @@ TEST_CASE("prometheus: the figures read as documented") {
     metrics.ended(ExitCause::timed_out);
     metrics.stopped(90s);
     const std::string text = to_prometheus(metrics.snapshot());
-    CHECK(text.starts_with("# HELP warden_active_processes Processes that run now.\n"
-                           "# TYPE warden_active_processes gauge\n"
-                           "warden_active_processes 1\n"
-                           "# HELP warden_spawned_total Processes that were started.\n"
-                           "# TYPE warden_spawned_total counter\n"
-                           "warden_spawned_total 2\n"));
-    CHECK(contains(text, "# HELP warden_exits_total Processes that ended, by cause.\n"
-                         "# TYPE warden_exits_total counter\n"
-                         "warden_exits_total{cause=\"unknown\"} 0\n"
-                         "warden_exits_total{cause=\"normal\"} 0\n"
-                         "warden_exits_total{cause=\"stopped\"} 0\n"
-                         "warden_exits_total{cause=\"forced\"} 0\n"
-                         "warden_exits_total{cause=\"timed_out\"} 1\n"
-                         "warden_exits_total{cause=\"memory_limit\"} 0\n"
-                         "warden_exits_total{cause=\"cpu_limit\"} 0\n"
-                         "warden_exits_total{cause=\"crashed\"} 0\n"
-                         "warden_exits_total{cause=\"host_shutdown\"} 0\n"));
-    CHECK(contains(text, "# HELP warden_spawn_latency_seconds From the call to the running program.\n"
-                         "# TYPE warden_spawn_latency_seconds histogram\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.0001\"} 0\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.00025\"} 0\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.0005\"} 0\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.001\"} 1\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.0025\"} 1\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.005\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.01\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.025\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.05\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.1\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.25\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"0.5\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"1\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"2.5\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"5\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"10\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"30\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"60\"} 2\n"
-                         "warden_spawn_latency_seconds_bucket{le=\"+Inf\"} 2\n"
-                         "warden_spawn_latency_seconds_sum 0.004\n"
-                         "warden_spawn_latency_seconds_count 2\n"));
-    CHECK(text.ends_with("warden_stop_latency_seconds_bucket{le=\"60\"} 0\n"
-                         "warden_stop_latency_seconds_bucket{le=\"+Inf\"} 1\n"
-                         "warden_stop_latency_seconds_sum 90\n"
-                         "warden_stop_latency_seconds_count 1\n"));
+    CHECK(
+        text.starts_with("# HELP warden_active_processes Processes that run now.\n"
+                         "# TYPE warden_active_processes gauge\n"
+                         "warden_active_processes 1\n"
+                         "# HELP warden_spawned_total Processes that were started.\n"
+                         "# TYPE warden_spawned_total counter\n"
+                         "warden_spawned_total 2\n"));
+    CHECK(contains(text,
+                   "# HELP warden_exits_total Processes that ended, by cause.\n"
+                   "# TYPE warden_exits_total counter\n"
+                   "warden_exits_total{cause=\"unknown\"} 0\n"
+                   "warden_exits_total{cause=\"normal\"} 0\n"
+                   "warden_exits_total{cause=\"stopped\"} 0\n"
+                   "warden_exits_total{cause=\"forced\"} 0\n"
+                   "warden_exits_total{cause=\"timed_out\"} 1\n"
+                   "warden_exits_total{cause=\"memory_limit\"} 0\n"
+                   "warden_exits_total{cause=\"cpu_limit\"} 0\n"
+                   "warden_exits_total{cause=\"crashed\"} 0\n"
+                   "warden_exits_total{cause=\"host_shutdown\"} 0\n"));
+    CHECK(contains(text,
+                   "# HELP warden_spawn_latency_seconds From the call to the running program.\n"
+                   "# TYPE warden_spawn_latency_seconds histogram\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.0001\"} 0\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.00025\"} 0\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.0005\"} 0\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.001\"} 1\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.0025\"} 1\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.005\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.01\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.025\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.05\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.1\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.25\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"0.5\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"1\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"2.5\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"5\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"10\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"30\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"60\"} 2\n"
+                   "warden_spawn_latency_seconds_bucket{le=\"+Inf\"} 2\n"
+                   "warden_spawn_latency_seconds_sum 0.004\n"
+                   "warden_spawn_latency_seconds_count 2\n"));
+    CHECK(
+        text.ends_with("warden_stop_latency_seconds_bucket{le=\"60\"} 0\n"
+                       "warden_stop_latency_seconds_bucket{le=\"+Inf\"} 1\n"
+                       "warden_stop_latency_seconds_sum 90\n"
+                       "warden_stop_latency_seconds_count 1\n"));
 }
 
 TEST_CASE("prometheus: every line is valid, every family is described once, and no name comes twice") {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/command_line.hpp>
-
 #include <support/catch.hpp>
+#include <warden/command_line.hpp>
 
 #include <string>
 #include <vector>

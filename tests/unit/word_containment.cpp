@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/containment.hpp>
-
 #include <support/catch.hpp>
+#include <warden/containment.hpp>
 
 #include <array>
 #include <set>
@@ -30,7 +29,9 @@ TEST_CASE("containment: a demanded mechanism is met by no other, however strong"
 
 TEST_CASE("mechanism: each has a name of its own") {
     std::set<std::string_view> names;
-    for (int i = 0; i <= static_cast<int>(Mechanism::job_object); ++i) names.insert(to_string(static_cast<Mechanism>(i)));
+    for (int i = 0; i <= static_cast<int>(Mechanism::job_object); ++i) {
+        names.insert(to_string(static_cast<Mechanism>(i)));
+    }
     CHECK(names.size() == static_cast<std::size_t>(Mechanism::job_object) + 1);
     CHECK(names.count("") == 0);
     CHECK(to_string(Mechanism::automatic) == "auto");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/spawn_options.hpp>
-
 #include <support/catch.hpp>
+#include <warden/spawn_options.hpp>
 
 #include <optional>
 #include <string>
@@ -12,7 +11,8 @@ TEST_CASE("environment: inherits unless it is asked to be empty, and the last wo
     CHECK(Environment().inherits());
     CHECK(Environment::inherit().inherits());
     CHECK_FALSE(Environment::empty().inherits());
-    const auto environment = Environment::empty().set("A", "1").set("A", "2").set("B", "").unset("C").set("D", "x").unset("D");
+    const auto environment =
+        Environment::empty().set("A", "1").set("A", "2").set("B", "").unset("C").set("D", "x").unset("D");
     CHECK(environment.changes().size() == 4);
     CHECK(environment.changes().at("A") == "2");
     CHECK(environment.changes().at("B") == "");

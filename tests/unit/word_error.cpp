@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/error.hpp>
-
 #include <support/catch.hpp>
+#include <warden/error.hpp>
 
 #include <set>
 #include <string>
@@ -11,7 +10,9 @@ using namespace warden;
 
 TEST_CASE("error: every code has a message of its own, and an unknown number has one too") {
     std::set<std::string> messages;
-    for (int i = 0; i <= static_cast<int>(errc::forked); ++i) messages.insert(error_code(static_cast<errc>(i)).message());
+    for (int i = 0; i <= static_cast<int>(errc::forked); ++i) {
+        messages.insert(error_code(static_cast<errc>(i)).message());
+    }
     CHECK(messages.size() == static_cast<std::size_t>(errc::forked) + 1);
     CHECK(messages.count("") == 0);
     CHECK(error_category().message(1000) == "unknown error");
@@ -29,7 +30,8 @@ TEST_CASE("error: a code is compared with its name, and only success is no error
 }
 
 TEST_CASE("spawn error: carries the code, the step and the path, and says so in words") {
-    const SpawnError error(detail::system_code(2), SpawnStep::working_directory, "/nowhere", "cannot start x: working directory");
+    const SpawnError error(detail::system_code(2), SpawnStep::working_directory, "/nowhere",
+                           "cannot start x: working directory");
     CHECK(error.step() == SpawnStep::working_directory);
     CHECK(error.path() == "/nowhere");
     CHECK(error.code() == boost::system::errc::no_such_file_or_directory);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/exit_status.hpp>
-
 #include <support/catch.hpp>
+#include <warden/exit_status.hpp>
 
 #include <set>
 #include <string_view>
@@ -47,7 +46,9 @@ TEST_CASE("exit status: a signal is not an exit with 128 and its number") {
 
 TEST_CASE("exit cause: each has a name of its own") {
     std::set<std::string_view> names;
-    for (int i = 0; i <= static_cast<int>(ExitCause::host_shutdown); ++i) names.insert(to_string(static_cast<ExitCause>(i)));
+    for (int i = 0; i <= static_cast<int>(ExitCause::host_shutdown); ++i) {
+        names.insert(to_string(static_cast<ExitCause>(i)));
+    }
     CHECK(names.size() == static_cast<std::size_t>(ExitCause::host_shutdown) + 1);
     CHECK(names.count("") == 0);
     CHECK(to_string(ExitCause::unknown) == "unknown");

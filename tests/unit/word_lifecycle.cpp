@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/lifecycle.hpp>
-
 #include <support/catch.hpp>
+#include <warden/lifecycle.hpp>
 
 #include <array>
 #include <set>
@@ -55,7 +54,8 @@ TEST_CASE("lifecycle: nothing leads back to a state before") {
     }
 }
 
-TEST_CASE("lifecycle: what can happen to a running process can happen to one that is ready, being ready again excepted") {
+TEST_CASE(
+    "lifecycle: what can happen to a running process can happen to one that is ready, being ready again excepted") {
     for (std::size_t i = 0; i < transition_count; ++i) {
         const auto happened = static_cast<Transition>(i);
         if (happened == Transition::became_ready) continue;

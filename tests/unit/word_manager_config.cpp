@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/manager_config.hpp>
-
 #include <support/catch.hpp>
+#include <warden/manager_config.hpp>
 
 #include <chrono>
 #include <map>
@@ -117,16 +116,38 @@ TEST_CASE("configuration: a duration takes a unit, a bare number is seconds, and
     CHECK(parse_duration("5min") == 5min);
     CHECK(parse_duration("1.5h") == 90min);
     CHECK(parse_duration("2d") == 48h);
-    for (const char* text : {"", " ", "s", "-1", "-1s", "5 s", " 5s", "5s ", "5x", "1e3", "0x10", "nan", "inf", "1d2h", "5S",
-                             "1e300h", "99999999999999999999", "200000d", "..5", "5ms\n"}) {
+    for (const char* text : {"",
+                             " ",
+                             "s",
+                             "-1",
+                             "-1s",
+                             "5 s",
+                             " 5s",
+                             "5s ",
+                             "5x",
+                             "1e3",
+                             "0x10",
+                             "nan",
+                             "inf",
+                             "1d2h",
+                             "5S",
+                             "1e300h",
+                             "99999999999999999999",
+                             "200000d",
+                             "..5",
+                             "5ms\n"}) {
         INFO(text);
         CHECK_FALSE(parse_duration(text));
     }
 }
 
 TEST_CASE("configuration: a flag is one of eight words, and a mechanism is named exactly") {
-    for (const char* yes : {"1", "true", "yes", "on"}) CHECK(configured({{"WARDEN_REDACT_ARGUMENTS", yes}}).redact_arguments);
-    for (const char* no : {"0", "false", "no", "off"}) CHECK_FALSE(configured({{"WARDEN_HANDLE_SIGNALS", no}}).handle_signals);
+    for (const char* yes : {"1", "true", "yes", "on"}) {
+        CHECK(configured({{"WARDEN_REDACT_ARGUMENTS", yes}}).redact_arguments);
+    }
+    for (const char* no : {"0", "false", "no", "off"}) {
+        CHECK_FALSE(configured({{"WARDEN_HANDLE_SIGNALS", no}}).handle_signals);
+    }
     CHECK(contains(mistakes_of({{"WARDEN_HANDLE_SIGNALS", "maybe"}}), "yes or no"));
     CHECK(configured({{"WARDEN_MECHANISM", "auto"}}).mechanism == Mechanism::automatic);
     CHECK(configured({{"WARDEN_MECHANISM", "process_group"}}).mechanism == Mechanism::process_group);
@@ -147,7 +168,8 @@ TEST_CASE("configuration: all mistakes are reported together, each with the vari
 }
 
 TEST_CASE("configuration: numbers out of range are mistakes") {
-    CHECK(contains(mistakes_of({{"WARDEN_MAX_PROCESSES", "0"}}), "max_processes is 0; it must be between 1 and 1000000"));
+    CHECK(
+        contains(mistakes_of({{"WARDEN_MAX_PROCESSES", "0"}}), "max_processes is 0; it must be between 1 and 1000000"));
     CHECK(contains(mistakes_of({{"WARDEN_MAX_PROCESSES", "1000001"}}), "max_processes"));
     CHECK(contains(mistakes_of({{"WARDEN_MAX_PROCESSES", "99999999999999999999"}}), "whole number"));
     CHECK(contains(mistakes_of({{"WARDEN_MAX_PROCESSES", "7 "}}), "whole number"));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/stop_plan.hpp>
-
 #include <support/catch.hpp>
+#include <warden/stop_plan.hpp>
 
 #include <chrono>
 #include <set>
@@ -74,7 +73,8 @@ TEST_CASE("stop plan: the deadline saturates, and a negative grace does not shor
     CHECK(StopPlan{}.deadline() == 0s);
     CHECK(StopPlan{}.terminate(Nanoseconds::max()).kill(1ns).deadline() == Nanoseconds::max());
     CHECK(StopPlan{}.terminate(1ns).kill(Nanoseconds::max()).deadline() == Nanoseconds::max());
-    CHECK(StopPlan{}.terminate(Nanoseconds::max()).kill(Nanoseconds::max()).last_resort(1s).deadline() == Nanoseconds::max());
+    CHECK(StopPlan{}.terminate(Nanoseconds::max()).kill(Nanoseconds::max()).last_resort(1s).deadline() ==
+          Nanoseconds::max());
     CHECK(StopPlan{}.terminate(Nanoseconds::min()).kill(2s).deadline() == 2s);
 }
 
@@ -88,7 +88,9 @@ TEST_CASE("stop plan: one that something could outlive is a mistake, and all mis
 
 TEST_CASE("stop action: each has a name of its own") {
     std::set<std::string_view> names;
-    for (int i = 0; i <= static_cast<int>(StopAction::last_resort); ++i) names.insert(to_string(static_cast<StopAction>(i)));
+    for (int i = 0; i <= static_cast<int>(StopAction::last_resort); ++i) {
+        names.insert(to_string(static_cast<StopAction>(i)));
+    }
     CHECK(names.size() == static_cast<std::size_t>(StopAction::last_resort) + 1);
     CHECK(names.count("") == 0);
     CHECK(to_string(StopAction::last_resort) == "last_resort");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <warden/timeout.hpp>
-
 #include <support/catch.hpp>
+#include <warden/timeout.hpp>
 
 #include <chrono>
 #include <limits>

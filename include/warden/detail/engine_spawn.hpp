@@ -108,11 +108,11 @@ inline void Engine::hold_tree(ProcessRecord& record) {
     error_code ec;
     record.containment = containment_;
     if (home_) {
-        std::string group = home_->add_group(ec);
+        std::string group = home_->take_group(ec);
         if (!ec) record.tree.emplace<CgroupTree>(home_, std::move(group));
     } else {
         SpareKeeper keeper = guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
-        if (!ec) record.tree.emplace<KeeperTree>(std::move(keeper));
+        if (!ec) record.tree.emplace<KeeperTree>(guardian_, std::move(keeper));
     }
     if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, std::string(to_string(containment_.mechanism)));
 }

@@ -127,35 +127,37 @@ inline void OutputPump::wait() {
     });
 }
 
+/// Reads until the pipe is empty or the buffer is full, then routes it all at once. False at the end of the stream.
 inline bool OutputPump::read_some(std::size_t at_most) {
     auto& buffer = loop_.read_buffer();
-    ssize_t size = 0;
-    do size = ::read(pipe_.native_handle(), buffer.data(), std::min(at_most, buffer.size()));
-    while (size < 0 && errno == EINTR);
-    if (size < 0 && errno == EAGAIN) return true;
-    if (size <= 0) {  // the end; on a terminal that is EIO
-        end();
-        return false;
+    at_most = std::min(at_most, buffer.size());
+    std::size_t filled = 0;
+    bool at_end = false;
+    while (filled < at_most && !at_end) {
+        const ssize_t size = ::read(pipe_.native_handle(), buffer.data() + filled, at_most - filled);
+        if (size > 0) filled += static_cast<std::size_t>(size);
+        else if (size < 0 && errno == EINTR) continue;
+        else if (size < 0 && errno == EAGAIN) break;
+        else at_end = true;  // on a terminal, its end is EIO
     }
-    const auto count = static_cast<std::size_t>(size);
     constexpr std::size_t default_pipe_bytes = 64 * 1024;
-    if (!enlarged_ && count >= default_pipe_bytes) {  // it floods: fewer, larger reads
+    if (!enlarged_ && filled >= default_pipe_bytes) {  // it floods: fewer, larger reads
         enlarged_ = true;
         ::fcntl(pipe_.native_handle(), F_SETPIPE_SZ, static_cast<int>(pipe_bytes_));
     }
-    router_->write(stream_, {buffer.data(), count});
-    return true;
+    if (filled > 0) router_->write(stream_, {buffer.data(), filled});
+    if (at_end) end();
+    return !at_end;
 }
 
 inline void OutputPump::drain_now() {
     int there = 0;
     if (!pipe_.is_open() || ::ioctl(pipe_.native_handle(), FIONREAD, &there) != 0) return;
-    for (auto left = static_cast<std::size_t>(there); left > 0 && pipe_.is_open();) {
-        const std::uint64_t before = router_->bytes();
-        if (!read_some(left)) return;
-        const auto got = static_cast<std::size_t>(router_->bytes() - before);
-        if (got == 0) return;
-        left -= std::min(got, left);
+    // One more byte than is there, so that an end of the stream is seen now.
+    for (auto left = static_cast<std::size_t>(there) + 1; left > 0;) {
+        const std::size_t turn = std::min(left, loop_.read_buffer().size());
+        if (!read_some(turn)) return;
+        left -= turn;
     }
 }
 

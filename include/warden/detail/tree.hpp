@@ -28,7 +28,7 @@ concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, Ch
     { read.pid() } -> std::same_as<Pid>;
     { read.signal_leader(signal) } -> std::same_as<error_code>;
     { read.signal_tree(signal) } -> std::same_as<error_code>;
-    { read.kill_tree() } -> std::same_as<error_code>;
+    { tree.kill_tree() } -> std::same_as<error_code>;
     { read.members() } -> std::same_as<std::vector<Pid>>;
 };
 

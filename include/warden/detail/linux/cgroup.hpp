@@ -22,6 +22,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unistd.h>
@@ -46,20 +47,27 @@ public:
     /// Where the group stands below the root of the hierarchy, as /proc/<pid>/cgroup shows it.
     [[nodiscard]] const std::string& path_in_hierarchy() const noexcept { return path_; }
 
-    /// A new group beneath it: its name.
-    [[nodiscard]] std::string add_group(error_code& ec);
+    /// An empty group beneath it: its name. One that has been used before costs the kernel a fraction of a new one.
+    [[nodiscard]] std::string take_group(error_code& ec);
+    /// Takes an empty group back in which nothing was ever killed.
+    void give_group(std::string group) noexcept;
     void remove_group(const std::string& group) noexcept;
 
 private:
     CgroupHome(UniqueFd parent, UniqueFd directory, std::string name, std::string path)
-        : parent_(std::move(parent)), directory_(std::move(directory)), name_(std::move(name)), path_(std::move(path)) {}
+        : parent_(std::move(parent)), directory_(std::move(directory)), name_(std::move(name)), path_(std::move(path)) {
+        spare_.reserve(most_spare);
+    }
     [[nodiscard]] bool prove(std::string& why);
 
     UniqueFd parent_;
     UniqueFd directory_;
     std::string name_;
     std::string path_;
-    std::atomic<std::uint64_t> count_{0};
+    static constexpr std::size_t most_spare = 16;
+    std::mutex mutex_;
+    std::vector<std::string> spare_;
+    std::uint64_t count_ = 0;
 };
 
 /// One tree in a group of its own.
@@ -80,7 +88,7 @@ public:
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
     [[nodiscard]] error_code signal_tree(int signal) const;
-    [[nodiscard]] error_code kill_tree() const noexcept;
+    [[nodiscard]] error_code kill_tree() noexcept;
     [[nodiscard]] std::vector<Pid> members() const;
 
 private:
@@ -94,6 +102,7 @@ private:
     std::string group_;
     Pid pid_ = 0;
     UniqueFd pidfd_;
+    std::atomic<bool> killed_{false};  // cgroup.kill was written: Linux kills whatever is born in such a group later
     std::shared_ptr<Watch> watch_;
 };
 
@@ -143,11 +152,14 @@ inline std::shared_ptr<CgroupHome> CgroupHome::make(const std::string& name, std
     return home->prove(why) ? home : nullptr;
 }
 
-inline CgroupHome::~CgroupHome() { ::unlinkat(parent_.get(), name_.c_str(), AT_REMOVEDIR); }
+inline CgroupHome::~CgroupHome() {
+    for (const auto& group : spare_) remove_group(group);
+    ::unlinkat(parent_.get(), name_.c_str(), AT_REMOVEDIR);
+}
 
 inline bool CgroupHome::prove(std::string& why) {
     error_code ec;
-    const std::string group = add_group(ec);
+    const std::string group = take_group(ec);
     if (ec) {
         why = "a control group cannot be made in our own: " + ec.message();
         return false;
@@ -167,11 +179,30 @@ inline bool CgroupHome::prove(std::string& why) {
     return born && killed == 0;
 }
 
-inline std::string CgroupHome::add_group(error_code& ec) {
+inline std::string CgroupHome::take_group(error_code& ec) {
     ec.clear();
-    std::string group = std::to_string(count_.fetch_add(1, std::memory_order_relaxed));
+    std::string group;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!spare_.empty()) {
+            group = std::move(spare_.back());
+            spare_.pop_back();
+            return group;
+        }
+        group = std::to_string(count_++);
+    }
     if (::mkdirat(directory_.get(), group.c_str(), 0755) != 0) ec = system_code(errno);
     return group;
+}
+
+inline void CgroupHome::give_group(std::string group) noexcept {
+    struct stat status {};
+    const bool has_groups_below = ::fstatat(directory_.get(), group.c_str(), &status, 0) != 0 || status.st_nlink != 2;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!has_groups_below && spare_.size() < spare_.capacity()) return spare_.push_back(std::move(group));
+    }
+    remove_group(group);
 }
 
 inline void CgroupHome::remove_group(const std::string& group) noexcept {
@@ -183,8 +214,9 @@ inline void CgroupHome::remove_group(const std::string& group) noexcept {
 
 inline CgroupTree::~CgroupTree() {
     watch_.reset();
-    if (pidfd_ && is_populated()) static_cast<void>(kill_tree());
-    home_->remove_group(group_);
+    if (is_populated()) static_cast<void>(kill_tree());
+    if (killed_) home_->remove_group(group_);
+    else home_->give_group(std::move(group_));
 }
 
 inline void CgroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
@@ -201,7 +233,8 @@ inline void CgroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
 
 inline error_code CgroupTree::signal_leader(int signal) const noexcept { return signal_pidfd(pidfd_.get(), signal); }
 
-inline error_code CgroupTree::kill_tree() const noexcept {
+inline error_code CgroupTree::kill_tree() noexcept {
+    killed_ = true;
     const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
     const int failed = directory ? kill_group(directory.get()) : errno;
     return failed == 0 || failed == ENOENT ? error_code{} : system_code(failed);

@@ -40,7 +40,7 @@ struct SpareKeeper {
 struct GuardianDuty {
     int group = -1;               ///< The directory of the host's control group; -1 for none. Borrowed.
     std::string group_name;
-    std::size_t spare_keepers = 0;  ///< Kept ready; 0 if none is ever taken.
+    std::size_t spare_keepers = 0;  ///< Made ready at first; 0 if none is ever taken.
 };
 
 class Guardian : public std::enable_shared_from_this<Guardian> {
@@ -53,6 +53,9 @@ public:
 
     /// A keeper to launch from. Waits for one at most until `deadline`.
     [[nodiscard]] SpareKeeper take_keeper(SteadyTime deadline, error_code& ec);
+
+    /// Takes back a keeper whose tree is gone.
+    void give_keeper(SpareKeeper keeper);
 
     /// Tells the guardian to end and waits until it has, or until `deadline`.
     void stop(SteadyTime deadline);
@@ -79,6 +82,8 @@ private:
     void receive_keepers();
     void ask_for_keepers();  // with the lock held: records are sent without waiting
     void replace();
+
+    static constexpr std::size_t most_ready = 16;
 
     boost::asio::io_context& loop_;
     const GuardianDuty duty_;
@@ -155,7 +160,8 @@ inline void Guardian::fork_guardian(error_code& ec) {
 
 inline void Guardian::ask_for_keepers() {
     if (duty_.spare_keepers == 0 || stopping_) return;
-    while (ready_.size() + asked_ < duty_.spare_keepers + waiting_) {
+    const std::size_t low = (duty_.spare_keepers + 1) / 2;
+    while (ready_.size() + asked_ < low + waiting_) {
         const GuardianCommand command = GuardianCommand::make_keeper;
         if (send_record(control_->native_handle(), &command, sizeof command, nullptr, 0, nullptr, 0) < 0) return;
         ++asked_;
@@ -210,6 +216,16 @@ inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
     ready_.pop_front();
     ask_for_keepers();
     return keeper;
+}
+
+inline void Guardian::give_keeper(SpareKeeper keeper) {
+    {
+        const std::lock_guard lock(mutex_);
+        // One that has the former guardian's view of the host is not taken back, nor more than may be of use.
+        if (stopping_ || keeper.inherited != inherited_ || ready_.size() >= most_ready) return;
+        ready_.push_back(std::move(keeper));
+    }
+    arrived_.notify_one();
 }
 
 inline void Guardian::watch() {

@@ -31,9 +31,9 @@ class KeeperTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::keeper;
 
-    explicit KeeperTree(SpareKeeper keeper) : keeper_(std::move(keeper)) {}
+    KeeperTree(std::shared_ptr<Guardian> guardian, SpareKeeper keeper) : guardian_(std::move(guardian)), keeper_(std::move(keeper)) {}
     KeeperTree(KeeperTree&&) = delete;
-    ~KeeperTree() = default;  // closing the socket makes the keeper empty the tree
+    ~KeeperTree();
 
     /// Has the keeper launch the leader. On failure nothing is left of it.
     void launch(const ChildPlan& plan, ChildAnswer& answer);
@@ -51,8 +51,10 @@ private:
     struct Watch;
     [[nodiscard]] error_code tell(KeeperCommand command) const noexcept;
 
+    const std::shared_ptr<Guardian> guardian_;
     SpareKeeper keeper_;
     Pid pid_ = 0;
+    bool refused_ = false;  // the keeper has said that there is no leader
     UniqueFd pidfd_;  // none where pidfds are refused; then signals for the leader go by its pid, through the keeper
     std::shared_ptr<Watch> watch_;
 };
@@ -113,6 +115,7 @@ inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     }
     const int fds[] = {plan.stdio[0], plan.stdio[1], plan.stdio[2], here.get(), file.get()};
     const bool beside = static_cast<bool>(file);
+    ::fcntl(keeper_.socket.get(), F_SETFL, 0);  // the answer is waited for, in this thread
     const long sent = send_record(keeper_.socket.get(), &request, sizeof request, text.data(), beside ? 0 : text.size(),
                                   fds, beside ? 5 : 4);
     if (sent < 0) return fail(static_cast<int>(-sent), SpawnStep::containment);
@@ -121,15 +124,17 @@ inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     std::size_t count = 0;
     const long size = receive_record(keeper_.socket.get(), &reply, sizeof reply, nullptr, 0, received, count);
     if (size != static_cast<long>(sizeof reply)) return fail(size < 0 ? static_cast<int>(-size) : EPIPE, SpawnStep::containment);
+    ::fcntl(keeper_.socket.get(), F_SETFL, O_NONBLOCK);
     if (count == 1) pidfd_.reset(received[0]);
     answer = reply.answer;
     pid_ = answer.error == 0 ? reply.pid : 0;
+    refused_ = answer.error != 0;
 }
 
 inline error_code KeeperTree::tell(KeeperCommand command) const noexcept {
     const long sent = send_record(keeper_.socket.get(), &command, sizeof command, nullptr, 0, nullptr, 0);
     if (sent >= 0) return {};
-    // The keeper ends when its tree has: nothing is left to be signalled.
+    // Without a keeper nothing is left to be signalled, or the guardian ends it.
     return sent == -EPIPE || sent == -ECONNRESET ? system_code(ESRCH) : system_code(static_cast<int>(-sent));
 }
 
@@ -148,6 +153,7 @@ struct KeeperTree::Watch {
     LeaderEnded ended;
     std::function<void()> extinct;
     bool leader_ended = false;
+    bool keeper_ready = false;  // it has said that nothing is left
 
     static void wait(const std::shared_ptr<Watch>& self) {
         self->socket.async_wait(Descriptor::wait_read, [self](const error_code& ec) {
@@ -159,13 +165,11 @@ struct KeeperTree::Watch {
         KeeperEvent event{};
         std::size_t none = 0;
         int fds[descriptors_beside];
-        long size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
-        if (size == -ECONNRESET) {  // it ended before it read our last command; what it said before that is still there
-            size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
-        }
+        const long size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
         if (size == -EAGAIN) return wait(self);
         const bool gone = size != static_cast<long>(sizeof event);  // the keeper itself was killed
         const bool is_extinct = gone || event.extinct != 0;
+        keeper_ready = !gone && is_extinct;
         if (is_extinct) socket.release();
         else wait(self);
         if (!leader_ended) {
@@ -177,8 +181,14 @@ struct KeeperTree::Watch {
     }
 };
 
+inline KeeperTree::~KeeperTree() {
+    const bool ready = watch_ ? watch_->keeper_ready : refused_;
+    watch_.reset();
+    if (ready) guardian_->give_keeper(std::move(keeper_));
+    // Else closing the socket makes the keeper empty the tree.
+}
+
 inline void KeeperTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
-    ::fcntl(keeper_.socket.get(), F_SETFL, O_NONBLOCK);
     watch_ = std::make_shared<Watch>(loop, keeper_.socket.get());
     watch_->ended = std::move(ended);
     watch_->extinct = std::move(extinct);

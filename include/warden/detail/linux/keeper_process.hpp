@@ -2,11 +2,12 @@
 #pragma once
 
 /// @file
-/// The keeper: the process that is parent of one tree's leader and subreaper of all that the leader starts.
+/// The keeper: the process that is parent of one tree's leader and subreaper of all that the leader starts. It holds one
+/// tree at a time; when nothing is left of it, it is ready for the next.
 ///
 /// Knows:         how to launch the one plan it is given, to reap, to signal the tree, to empty it.
 /// Does not know: the heap, locks, the host's memory. Async-signal-safe throughout.
-/// Ends:          when the tree is gone; without a tree, when the host closes the socket or ends.
+/// Ends:          once it has no tree, when the host has closed the socket or has ended.
 
 #include <warden/detail/linux/clone_launcher.hpp>
 #include <warden/detail/linux/keeper_protocol.hpp>
@@ -52,6 +53,14 @@ WARDEN_IN_CHILD inline const char* split_in_child(const char* text, const char* 
     return text;
 }
 
+/// Nothing is left of the tree: ready for another.
+WARDEN_IN_CHILD inline void forget_tree(KeeperState& keeper) noexcept {
+    keeper.leader = -1;
+    keeper.launched = false;
+    keeper.emptying = false;
+    keeper.seen.unmap();
+}
+
 /// Launches the plan of `request`, whose strings are at `text`.
 WARDEN_IN_CHILD inline void launch_in_keeper(KeeperState& keeper, LaunchRequest& request, const char* text,
                                              const int* fds) noexcept {
@@ -95,7 +104,7 @@ WARDEN_IN_CHILD inline void launch_in_keeper(KeeperState& keeper, LaunchRequest&
     if (child.pidfd >= 0) raw(SYS_close, child.pidfd);
 }
 
-/// Receives the one launch request. A keeper that cannot launch has no reason to be.
+/// Receives a launch request. A command is for a tree that was gone before it came; there is nothing to do for it.
 WARDEN_IN_CHILD inline void accept_launch(KeeperState& keeper) noexcept {
     constexpr std::size_t buffer_bytes = inline_text_bytes + 4096;
     void* const memory = ::mmap(nullptr, buffer_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -104,7 +113,11 @@ WARDEN_IN_CHILD inline void accept_launch(KeeperState& keeper) noexcept {
     int fds[descriptors_beside];
     std::size_t fd_count = 0;
     const long size = receive_record(keeper.ports.socket, &request, sizeof request, memory, buffer_bytes, fds, fd_count);
-    if (size < static_cast<long>(sizeof request)) exit_in_child(0);  // the host does not want it any more
+    if (size <= 0) exit_in_child(0);  // the host does not want it any more
+    if (size < static_cast<long>(sizeof request)) {
+        ::munmap(memory, buffer_bytes);
+        return;
+    }
     if (fd_count < (request.in_memory_file ? 5u : 4u)) exit_in_child(1);
     void* file = MAP_FAILED;
     if (request.in_memory_file) {
@@ -115,7 +128,6 @@ WARDEN_IN_CHILD inline void accept_launch(KeeperState& keeper) noexcept {
     if (file != MAP_FAILED) ::munmap(file, request.text_bytes);
     ::munmap(memory, buffer_bytes);
     for (std::size_t i = 0; i < fd_count; ++i) raw(SYS_close, fds[i]);
-    if (!keeper.launched) exit_in_child(0);
 }
 
 /// Signals the tree until a walk finds nobody new.
@@ -142,7 +154,7 @@ WARDEN_IN_CHILD inline void obey_host(KeeperState& keeper) noexcept {
     }
 }
 
-/// Reaps whoever has ended, and tells the host. Ends the keeper once nobody is left.
+/// Reaps whoever has ended, and tells the host.
 WARDEN_IN_CHILD inline void reap_in_keeper(KeeperState& keeper) noexcept {
     KeeperEvent event{};
     for (;;) {
@@ -160,8 +172,12 @@ WARDEN_IN_CHILD inline void reap_in_keeper(KeeperState& keeper) noexcept {
         event.usage = usage;
     }
     if ((event.leader_ended | event.extinct) == 0) return;
-    if (keeper.ports.socket >= 0) send_record(keeper.ports.socket, &event, sizeof event, nullptr, 0, nullptr, 0);
-    if (event.extinct != 0) exit_in_child(0);
+    if (event.extinct != 0) forget_tree(keeper);
+    if (keeper.ports.socket < 0) {
+        if (event.extinct != 0) exit_in_child(0);
+        return;
+    }
+    send_record(keeper.ports.socket, &event, sizeof event, nullptr, 0, nullptr, 0);
 }
 
 WARDEN_IN_CHILD inline void drain_signals(int signals) noexcept {
@@ -174,21 +190,20 @@ WARDEN_IN_CHILD inline void drain_signals(int signals) noexcept {
     for (;;) {
         struct pollfd ready[3] = {{keeper.ports.socket, POLLIN, 0}, {ports.signals, POLLIN, 0}, {ports.host, POLLIN, 0}};
         if (raw(SYS_ppoll, ready, 3, nullptr, nullptr, sizeof(std::uint64_t)) < 0) continue;
-        if (ready[2].revents != 0) {
-            if (!keeper.launched) exit_in_child(0);
-            keeper.emptying = true;
+        if (ready[2].revents != 0) {  // nobody is there to be told anything
             raw(SYS_close, ports.host);
-            ports.host = -1;
+            raw(SYS_close, keeper.ports.socket);
+            ports.host = keeper.ports.socket = -1;
+            keeper.emptying = true;
         }
-        if (ready[0].revents != 0 && !keeper.launched) {
-            if (ports.host >= 0) accept_launch(keeper);
-        } else if (ready[0].revents != 0) {
-            obey_host(keeper);
+        if (keeper.ports.socket < 0 && !keeper.launched) exit_in_child(0);
+        if (ready[0].revents != 0 && keeper.ports.socket >= 0) {
+            if (keeper.launched) obey_host(keeper);
+            else accept_launch(keeper);
         }
         if (ready[1].revents != 0) drain_signals(ports.signals);
-        if (!keeper.launched) continue;
-        reap_in_keeper(keeper);
-        if (!keeper.emptying) continue;
+        if (keeper.launched) reap_in_keeper(keeper);
+        if (!keeper.launched || !keeper.emptying) continue;
         if (!keeper.seen.is_mapped() && !keeper.seen.map()) continue;
         while (signal_descendants(SIGKILL, keeper.seen, nullptr).fresh > 0) {}
         reap_in_keeper(keeper);

@@ -25,7 +25,7 @@ struct KeeperReady {
     std::int32_t pid;
 };
 
-/// Host to keeper, the first and only one of its kind. Three descriptors for the standard streams and one for the
+/// Host to keeper without a tree. Three descriptors for the standard streams and one for the
 /// directory to start in come beside it, then one of a memfd that holds the text, if that does not fit behind it. The
 /// text: supplementary groups; then, each ended by NUL, candidates, arguments, variables and the directory.
 struct LaunchRequest {
@@ -46,19 +46,21 @@ struct LaunchReply {
     std::int32_t pid;
 };
 
-/// Host to keeper, afterwards. Closing the socket means `empty`.
+/// Host to keeper with a tree. Closing the socket means `empty`. Shorter than a request, so that they are told apart.
 struct KeeperCommand {
     enum Kind : std::uint32_t { signal_tree = 1, empty } kind;
     std::int32_t signal;
 };
 
-/// Keeper to host, afterwards: the leader has ended, nothing of the tree is left, or both at once.
+/// Keeper to host: the leader has ended, nothing of the tree is left and the keeper is ready again, or both at once.
 struct KeeperEvent {
     std::uint32_t leader_ended;
     std::uint32_t extinct;
     std::int32_t wait_status;
     struct rusage usage;
 };
+
+static_assert(sizeof(KeeperCommand) < sizeof(LaunchRequest));
 
 /// Sends one record with descriptors beside it. A negative errno on failure.
 WARDEN_IN_CHILD inline long send_record(int socket, const void* first, std::size_t first_bytes, const void* second,
