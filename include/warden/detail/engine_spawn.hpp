@@ -156,6 +156,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     const Output out = record->options.stdout_.value_or(unsaid);
     const Output err = record->options.stderr_.value_or(unsaid);
     bool reserved = false;
+    std::optional<Event> starting;  // told together with what came of it
     try {
         validate(record->command, record->options, out, err);
         if (const error_code ec = cleaning_up_ ? error_code(errc::shut_down) : table.reserve(services->config.max_processes)) {
@@ -170,7 +171,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         record->started_at = std::chrono::system_clock::now();
         record->timeout = record->options.timeout.value_or(services->config.default_timeout);
         record->stop_plan = record->options.stop_plan.value_or(services->config.stop_plan);
-        record->advance(Transition::start);
+        starting = record->advanced(Transition::start);
         open_logs(*record, out, err);
         connect_consumers(*record, out, err);
         PreparedLaunch prepared(record->command, record->options, out, err);
@@ -184,7 +185,8 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     } catch (const SpawnError& error) {
         if (reserved) table.give_back();
         services->metrics.spawn_failed();
-        Event failed = record->event(EventKind::spawn_failed);
+        if (starting) services->emit(std::move(*starting));
+        Event failed = record->advanced(Transition::launch_failed, EventKind::spawn_failed).value_or(record->event(EventKind::spawn_failed));
         failed.attributes = {{"warden.spawn.step", std::string(to_string(error.step()))},
                              {"warden.spawn.path", error.path().string()},
                              {"error.message", error.code().message()}};
@@ -219,7 +221,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         });
     };
     services->metrics.spawned(now - began);
-    record->advance(Transition::launched, EventKind::spawn);
+    services->emit(std::move(*starting), *record->advanced(Transition::launched, EventKind::spawn));
     table.add(record);
     watch_count();
     record->activate();

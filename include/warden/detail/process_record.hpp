@@ -59,7 +59,9 @@ public:
 
     ProcessState state;
 
-    /// Follows the lifecycle table and tells so by an event of that kind; does nothing if the table has no such row.
+    /// Follows the lifecycle table. The event that tells so, of that kind; nothing if the table has no such row.
+    [[nodiscard]] std::optional<Event> advanced(Transition happened, EventKind kind = EventKind::state);
+    /// The same, and emits the event.
     void advance(Transition happened, EventKind kind = EventKind::state);
 
     /// The launch succeeded: begin to watch, to read and to count the time.
@@ -135,13 +137,18 @@ inline Event ProcessRecord::event(EventKind kind) const {
     return event;
 }
 
-inline void ProcessRecord::advance(Transition happened, EventKind kind) {
+inline std::optional<Event> ProcessRecord::advanced(Transition happened, EventKind kind) {
     const auto from = state.advance(happened);
-    if (!from) return;
+    if (!from) return std::nullopt;
     Event changed = event(kind);
+    changed.time = std::chrono::system_clock::now();
     changed.from = *from;
     changed.to = next_state(*from, happened);
-    services_->emit(std::move(changed));
+    return changed;
+}
+
+inline void ProcessRecord::advance(Transition happened, EventKind kind) {
+    if (auto changed = advanced(happened, kind)) services_->emit(std::move(*changed));
 }
 
 inline void ProcessRecord::activate() {

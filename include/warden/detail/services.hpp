@@ -44,7 +44,10 @@ public:
     [[nodiscard]] bool is_owner() const noexcept { return static_cast<Pid>(::getpid()) == owner; }
 
     /// To the event log and to all subscribers, in the order of the calls from one thread. Never waits.
+    /// An event without a time gets that of the call.
     void emit(Event event);
+    /// Two at once: the loop is woken once.
+    void emit(Event first, Event second);
 
     /// Called on the dispatcher, one event at a time. What falls behind by more than the queue is dropped and counted.
     [[nodiscard]] std::uint64_t subscribe(Subscriber subscriber);
@@ -64,6 +67,7 @@ private:
         std::shared_ptr<std::atomic<std::size_t>> waiting;
     };
     static constexpr std::size_t most_waiting_events = 10'000;
+    void record(Event event);
     void deliver(const std::shared_ptr<const Event>& event);
 
     std::optional<EventLog> event_log_;
@@ -78,16 +82,24 @@ private:
 // -- implementation ----------------------------------------------------------
 
 inline void Services::emit(Event event) {
-    event.time = std::chrono::system_clock::now();
+    if (event.time == std::chrono::system_clock::time_point{}) event.time = std::chrono::system_clock::now();
+    if (loop.is_loop_thread()) return record(std::move(event));
+    loop.post([this, event = std::move(event)]() mutable { record(std::move(event)); });
+}
+
+inline void Services::emit(Event first, Event second) {
+    loop.post([this, first = std::move(first), second = std::move(second)]() mutable {
+        record(std::move(first));
+        record(std::move(second));
+    });
+}
+
+inline void Services::record(Event event) {
     event.instance = instance_id;
-    auto handle = [this, event = std::move(event)]() mutable {
-        event.sequence = ++sequence_;
-        metrics.event_made();
-        if (event_log_) event_log_->write(event);
-        if (has_subscribers_.load(std::memory_order_acquire)) deliver(std::make_shared<const Event>(std::move(event)));
-    };
-    if (loop.is_loop_thread()) handle();
-    else loop.post(std::move(handle));
+    event.sequence = ++sequence_;
+    metrics.event_made();
+    if (event_log_) event_log_->write(event);
+    if (has_subscribers_.load(std::memory_order_acquire)) deliver(std::make_shared<const Event>(std::move(event)));
 }
 
 inline void Services::deliver(const std::shared_ptr<const Event>& event) {
