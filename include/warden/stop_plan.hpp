@@ -16,6 +16,8 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +30,7 @@ enum class StopAction : std::uint8_t {
     close_stdin,  ///< Closes the standard input of the process.
     write_line,   ///< Writes a line to its standard input.
     run_command,  ///< Runs a command; `{pid}` in its arguments becomes the process id.
+    call,         ///< Calls a function of the program; `supervision/http_stop.hpp` has one that makes an HTTP request.
     signal,       ///< Sends a signal to the process, not to its descendants.
     terminate,    ///< Asks the whole tree to end, then lets suspended members go on so that they can obey.
     freeze,       ///< Stops the whole tree from running, so that nothing can be started meanwhile.
@@ -38,6 +41,13 @@ enum class StopAction : std::uint8_t {
 /// The name of the enumerator, as it stands in events.
 [[nodiscard]] constexpr std::string_view to_string(StopAction action) noexcept;
 
+/// A function for the step `call`: runs on a thread of the manager, is given the process id and the grace of the step, and
+/// should be done by then. What it throws, or returns in words, is only reported.
+struct StopCall {
+    std::string name;  ///< "POST http://127.0.0.1:8000/shutdown"
+    std::function<std::string(Pid, Nanoseconds)> run;
+};
+
 /// One step: an action, and how long the tree may take to be gone before the next step.
 struct StopStep {
     StopAction action = StopAction::terminate;
@@ -45,6 +55,7 @@ struct StopStep {
     int signal_number = 0;     ///< For `signal`.
     std::string text;          ///< For `write_line`, without the newline.
     CommandLine command;       ///< For `run_command`.
+    std::shared_ptr<const StopCall> call{};  ///< For `call`.
 
     friend bool operator==(const StopStep&, const StopStep&) = default;
 };
@@ -73,6 +84,9 @@ public:
     StopPlan& run_command(CommandLine command, Nanoseconds grace) & {
         return add({StopAction::run_command, grace, 0, {}, std::move(command)});
     }
+    StopPlan& call(StopCall call, Nanoseconds grace) & {
+        return add({StopAction::call, grace, 0, {}, {}, std::make_shared<const StopCall>(std::move(call))});
+    }
     StopPlan& signal(int number, Nanoseconds grace) & { return add({StopAction::signal, grace, number, {}, {}}); }
     StopPlan& terminate(Nanoseconds grace) & { return add({StopAction::terminate, grace, 0, {}, {}}); }
     StopPlan& freeze(Nanoseconds grace) & { return add({StopAction::freeze, grace, 0, {}, {}}); }
@@ -84,6 +98,7 @@ public:
     StopPlan run_command(CommandLine command, Nanoseconds grace) && {
         return std::move(run_command(std::move(command), grace));
     }
+    StopPlan call(StopCall function, Nanoseconds grace) && { return std::move(call(std::move(function), grace)); }
     StopPlan signal(int number, Nanoseconds grace) && { return std::move(signal(number, grace)); }
     StopPlan terminate(Nanoseconds grace) && { return std::move(terminate(grace)); }
     StopPlan freeze(Nanoseconds grace) && { return std::move(freeze(grace)); }
@@ -139,8 +154,8 @@ struct StopReport {
 
 // -- implementation ----------------------------------------------------------
 namespace detail {
-inline constexpr std::array<std::string_view, 8> stop_action_names{
-    "close_stdin", "write_line", "run_command", "signal", "terminate", "freeze", "kill", "last_resort"};
+inline constexpr std::array<std::string_view, 9> stop_action_names{
+    "close_stdin", "write_line", "run_command", "call", "signal", "terminate", "freeze", "kill", "last_resort"};
 static_assert(stop_action_names.size() == static_cast<std::size_t>(StopAction::last_resort) + 1);
 }  // namespace detail
 
@@ -185,6 +200,7 @@ inline std::vector<std::string> StopPlan::mistakes() const {
         if (step.action == StopAction::signal && (step.signal_number < 1 || step.signal_number > 64)) {
             found.push_back("signal " + std::to_string(step.signal_number) + " is not one of 1 to 64");
         }
+        if (step.action == StopAction::call && !(step.call && step.call->run)) found.emplace_back("the function of 'call' is empty");
         if (step.action == StopAction::run_command && step.command.check()) {
             found.emplace_back("the command of 'run_command' is empty or holds a NUL byte");
         }

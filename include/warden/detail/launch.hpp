@@ -298,11 +298,15 @@ inline void PreparedLaunch::fail(const ChildAnswer& answer) const {
     if (step == SpawnStep::executable) {
         const bool searched = command_.program().find('/') == std::string::npos;
         std::string path = command_.program();
+        bool there = false;
         for (const auto& candidate : candidates_) {  // the one that was there
             if (!searched || ::access(candidate.c_str(), F_OK) != 0) continue;
             path = candidate;
+            there = true;
             break;
         }
+        // A directory of PATH that may not be searched says EACCES of everything.
+        if (searched && !there && answer.error == EACCES) fail({ENOENT, answer.step, 0});
         std::filesystem::path shown = path;
         if (!searched && shown.is_relative() && !options_.working_directory.empty()) path = options_.working_directory / shown;
         fail_start(command_, code, step, shown, advice_for(answer.error, path, searched));

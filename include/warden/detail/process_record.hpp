@@ -100,6 +100,7 @@ private:
     [[nodiscard]] Pid pipe_holder();
     void begin_stop(StopPlan plan, StopReason reason);
     [[nodiscard]] std::string act(const StopStep& step);
+    void note(EventKind kind, std::string message);
     [[nodiscard]] ExitCause cause_of(const ExitStatus& status) const;
     void report_survivors(StopReport& report);
     [[nodiscard]] error_code signal_tree_here(int signal);

@@ -116,6 +116,14 @@ inline std::string ProcessRecord::act(const StopStep& step) {
             input->write(step.text + '\n', [](const error_code&) {});
             return {};
         case StopAction::run_command: run_beside(for_pid(step.command, pid), step.grace); return {};
+        case StopAction::call:
+            boost::asio::post(services_->dispatcher.executor(), [self = shared_from_this(), call = step.call, grace = step.grace] {
+                self->services_->dispatcher.run_guarded([&] {
+                    const std::string trouble = call->run(self->pid, grace);
+                    if (!trouble.empty()) self->note(EventKind::stop_step, call->name + ": " + trouble);
+                });
+            });
+            return {};
         case StopAction::signal:
             if (has_ended(state.facts())) return {};
             note_signal(step.signal_number);
@@ -133,6 +141,12 @@ inline std::string ProcessRecord::act(const StopStep& step) {
         static_cast<void>(visit_tree(tree, error_code{}, [](auto& held) { return held.signal_tree(SIGKILL); }));
     }
     return trouble;
+}
+
+inline void ProcessRecord::note(EventKind kind, std::string message) {
+    Event noted = event(kind);
+    noted.message = std::move(message);
+    services_->emit(std::move(noted));
 }
 
 inline void ProcessRecord::report_survivors(StopReport& report) {

@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -67,6 +68,12 @@ namespace warden::preflight {
 
 /// `holds` returns true. `name` says so in words; `advice` says what to do if not.
 [[nodiscard]] inline PreflightCheck predicate(const std::string& name, std::function<bool()> holds, std::string advice);
+
+/// `command` succeeds when `manager` (a `ProcessManager`, which must outlive the check) runs it, within `timeout`. It takes
+/// a place among the active processes meanwhile.
+template <class Manager>
+[[nodiscard]] PreflightCheck command_succeeds(Manager& manager, CommandLine command,
+                                              Timeout timeout = std::chrono::seconds(10));
 
 // -- implementation ----------------------------------------------------------
 namespace detail {
@@ -261,6 +268,19 @@ inline PreflightCheck predicate(const std::string& name, std::function<bool()> h
         return "the check '" + name + "' said no; " + advice;
     };
     return {name, std::move(check)};
+}
+
+template <class Manager>
+PreflightCheck command_succeeds(Manager& manager, CommandLine command, Timeout timeout) {
+    std::string name = "'" + command.to_string() + "' succeeds";
+    return {std::move(name), [&manager, command = std::move(command), timeout]() -> std::optional<std::string> {
+                SpawnOptions options;
+                options.timeout = timeout;
+                const auto done = manager.run(command, std::move(options));
+                if (done.success()) return std::nullopt;
+                std::string said = done.err.substr(0, done.err.find('\n'));
+                return done.status.to_string() + (said.empty() ? "" : ", it said: " + said) + "; run it by hand to see why";
+            }};
 }
 
 }  // namespace warden::preflight
