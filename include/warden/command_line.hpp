@@ -70,8 +70,7 @@ inline const std::vector<std::string> shell_words{"/bin/sh", "-c"};
 #endif
 
 [[nodiscard]] inline bool reads_plainly(std::string_view word) noexcept {
-    constexpr std::string_view plain =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
     return !word.empty() && word.find_first_not_of(plain) == std::string_view::npos;
 }
 

@@ -52,8 +52,7 @@ struct ContainmentDemand {
 /// Whether `report` promises all that `demand` asks for.
 [[nodiscard]] constexpr bool meets(const ContainmentReport& report, const ContainmentDemand& demand) noexcept {
     return (demand.mechanism == Mechanism::automatic || demand.mechanism == report.mechanism) &&
-           (report.covers_setsid || !demand.covers_setsid) &&
-           (report.covers_host_crash || !demand.covers_host_crash) &&
+           (report.covers_setsid || !demand.covers_setsid) && (report.covers_host_crash || !demand.covers_host_crash) &&
            (report.covers_other_users || !demand.covers_other_users);
 }
 

@@ -132,8 +132,8 @@ public:
 };
 
 inline constexpr std::array<std::string_view, 14> spawn_step_names{
-    "validation", "process limit", "preflight",   "working directory", "executable", "descriptors",     "log file",
-    "output file", "input file",   "containment", "identity",          "resource limits", "launch", "setup",
+    "validation",  "process limit", "preflight",   "working directory", "executable",      "descriptors", "log file",
+    "output file", "input file",    "containment", "identity",          "resource limits", "launch",      "setup",
 };
 static_assert(spawn_step_names.size() == static_cast<std::size_t>(SpawnStep::setup) + 1);
 

@@ -33,15 +33,15 @@ inline constexpr std::size_t state_count = 9;
 
 /// What can happen to a process.
 enum class Transition : std::uint8_t {
-    start,            ///< A launch begins.
-    launched,         ///< The program is executing.
-    launch_failed,    ///< It is not, and will not be.
-    became_ready,     ///< Readiness was shown.
-    stop_asked,       ///< Somebody asked for its end.
-    ended_well,       ///< The process ended, exit code 0.
-    ended_badly,      ///< The process ended otherwise.
-    ended_by_force,   ///< The process ended after it was killed by us.
-    lost,             ///< Nobody can say what became of it.
+    start,           ///< A launch begins.
+    launched,        ///< The program is executing.
+    launch_failed,   ///< It is not, and will not be.
+    became_ready,    ///< Readiness was shown.
+    stop_asked,      ///< Somebody asked for its end.
+    ended_well,      ///< The process ended, exit code 0.
+    ended_badly,     ///< The process ended otherwise.
+    ended_by_force,  ///< The process ended after it was killed by us.
+    lost,            ///< Nobody can say what became of it.
 };
 inline constexpr std::size_t transition_count = 9;
 

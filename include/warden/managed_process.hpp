@@ -35,8 +35,8 @@
 
 namespace warden {
 
-/// Move-only. The destructor stops the tree by its stop plan and returns when it is gone, or when the plan is over (what
-/// is left then is reported as critical). It never throws.
+/// Move-only. The destructor stops the tree by its stop plan and returns when it is gone, or when the plan is over
+/// (what is left then is reported as critical). It never throws.
 class ManagedProcess {
 public:
     /// Holds nothing.
@@ -49,7 +49,8 @@ public:
     /// Whether it holds a process, running or not.
     explicit operator bool() const noexcept { return static_cast<bool>(record_); }
 
-    // -- what it is; an empty handle gives values without meaning -------------------------------------------------------
+    // -- what it is; an empty handle gives values without meaning
+    // -------------------------------------------------------
 
     [[nodiscard]] Uuid uuid() const;
     /// The pid of the process that was started. Once it has ended the number may belong to somebody else.
@@ -76,7 +77,8 @@ public:
     [[nodiscard]] ResourceUsage usage() const;
     [[nodiscard]] ContainmentReport containment() const;
 
-    // -- waiting for the process itself; what it started may live on ----------------------------------------------------
+    // -- waiting for the process itself; what it started may live on
+    // ----------------------------------------------------
 
     /// @throws system_error errc::no_process, errc::forked
     ExitStatus wait();
@@ -92,12 +94,13 @@ public:
         return wait_for(time - Clock::now());
     }
 
-    /// Completes with `void(error_code, ExitStatus)`. The handler runs on its associated executor; one that has none runs
-    /// on a thread of the manager. Cancellation ends the wait with `operation_aborted`, not the process.
+    /// Completes with `void(error_code, ExitStatus)`. The handler runs on its associated executor; one that has none
+    /// runs on a thread of the manager. Cancellation ends the wait with `operation_aborted`, not the process.
     template <class Token>
     auto async_wait(Token&& token);
 
-    // -- talking to it --------------------------------------------------------------------------------------------------
+    // -- talking to it
+    // --------------------------------------------------------------------------------------------------
 
     /// Writes to its standard input; needs `Input::pipe`. Returns when all of it is in the pipe: the process reads, or
     /// ends. `errc::input_closed`, EPIPE once it does not read any more.
@@ -107,12 +110,13 @@ public:
     void close_stdin();
     void close_stdin(error_code& ec);
 
-    /// Feeds `input`, closes the standard input, collects what `Output::capture` asked for, waits. Nothing within `timeout`:
-    /// `errc::timed_out`; the process runs on, and a further call goes on where this one stopped.
+    /// Feeds `input`, closes the standard input, collects what `Output::capture` asked for, waits. Nothing within
+    /// `timeout`: `errc::timed_out`; the process runs on, and a further call goes on where this one stopped.
     CompletedProcess communicate(std::string_view input = {}, Timeout timeout = no_timeout);
     CompletedProcess communicate(std::string_view input, Timeout timeout, error_code& ec);
 
-    // -- ending it; for one that has ended, these do nothing and are no error --------------------------------------------
+    // -- ending it; for one that has ended, these do nothing and are no error
+    // --------------------------------------------
 
     /// Asks the whole tree to end (SIGTERM, then SIGCONT so that suspended members can obey), and does not wait.
     void terminate();
@@ -129,8 +133,8 @@ public:
     void resume();
     void resume(error_code& ec);
 
-    /// Stops the tree by its own stop plan, or by `plan`; returns when it is gone or the plan is over. A stop that is under
-    /// way is joined; a plan that would be over earlier replaces it.
+    /// Stops the tree by its own stop plan, or by `plan`; returns when it is gone or the plan is over. A stop that is
+    /// under way is joined; a plan that would be over earlier replaces it.
     StopReport stop();
     StopReport stop(StopPlan plan);
     /// Completes with `void(error_code, StopReport)`, as `async_wait` does. Cancellation does not cancel the stop.
@@ -180,7 +184,8 @@ inline void ManagedProcess::end() noexcept {
     }
     if (!detail::is_all_over(record_->state.facts())) {
         try {
-            static_cast<void>(engine_->stop({record_}, [](const auto& record) { return record.stop_plan; }, detail::StopReason::asked));
+            static_cast<void>(engine_->stop(
+                {record_}, [](const auto& record) { return record.stop_plan; }, detail::StopReason::asked));
         } catch (...) {  // no memory for it; the table keeps the record, and cleanup ends the tree
         }
     }
@@ -188,20 +193,46 @@ inline void ManagedProcess::end() noexcept {
     engine_.reset();
 }
 
-inline Uuid ManagedProcess::uuid() const { return read([](auto& r) { return r.uuid; }); }
-inline Pid ManagedProcess::pid() const { return read([](auto& r) { return r.pid; }); }
-inline std::string ManagedProcess::name() const { return read([](auto& r) { return r.options.name; }); }
-inline std::string ManagedProcess::type() const { return read([](auto& r) { return r.options.type; }); }
-inline CommandLine ManagedProcess::command() const { return read([](auto& r) { return r.command; }); }
-inline State ManagedProcess::state() const { return read([](auto& r) { return r.state.facts().state; }); }
-inline ProcessInfo ManagedProcess::info() const { return read([](auto& r) { return r.info(); }); }
+inline Uuid ManagedProcess::uuid() const {
+    return read([](auto& r) { return r.uuid; });
+}
+inline Pid ManagedProcess::pid() const {
+    return read([](auto& r) { return r.pid; });
+}
+inline std::string ManagedProcess::name() const {
+    return read([](auto& r) { return r.options.name; });
+}
+inline std::string ManagedProcess::type() const {
+    return read([](auto& r) { return r.options.type; });
+}
+inline CommandLine ManagedProcess::command() const {
+    return read([](auto& r) { return r.command; });
+}
+inline State ManagedProcess::state() const {
+    return read([](auto& r) { return r.state.facts().state; });
+}
+inline ProcessInfo ManagedProcess::info() const {
+    return read([](auto& r) { return r.info(); });
+}
 inline Nanoseconds ManagedProcess::runtime() const { return info().runtime; }
-inline std::optional<ExitStatus> ManagedProcess::exit_status() const { return read([](auto& r) { return r.state.facts().status; }); }
-inline ExitCause ManagedProcess::cause() const { return read([](auto& r) { return r.state.facts().cause; }); }
-inline bool ManagedProcess::tree_alive() const { return read([](auto& r) { return r.state.facts().tree_alive; }); }
-inline std::filesystem::path ManagedProcess::log_path() const { return read([](auto& r) { return r.log_path; }); }
-inline std::filesystem::path ManagedProcess::error_log_path() const { return read([](auto& r) { return r.error_log_path; }); }
-inline ContainmentReport ManagedProcess::containment() const { return read([](auto& r) { return r.containment; }); }
+inline std::optional<ExitStatus> ManagedProcess::exit_status() const {
+    return read([](auto& r) { return r.state.facts().status; });
+}
+inline ExitCause ManagedProcess::cause() const {
+    return read([](auto& r) { return r.state.facts().cause; });
+}
+inline bool ManagedProcess::tree_alive() const {
+    return read([](auto& r) { return r.state.facts().tree_alive; });
+}
+inline std::filesystem::path ManagedProcess::log_path() const {
+    return read([](auto& r) { return r.log_path; });
+}
+inline std::filesystem::path ManagedProcess::error_log_path() const {
+    return read([](auto& r) { return r.error_log_path; });
+}
+inline ContainmentReport ManagedProcess::containment() const {
+    return read([](auto& r) { return r.containment; });
+}
 inline std::vector<std::string> ManagedProcess::tail(std::size_t lines) const {
     return read([&](auto& r) { return r.output->tail(lines); });
 }
@@ -247,7 +278,8 @@ auto ManagedProcess::async_wait(Token&& token) {
            const error_code& ec) {
             using Handler = decltype(handler);
             if (ec) {
-                detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {}).complete(ec, ExitStatus{});
+                detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {})
+                    .complete(ec, ExitStatus{});
                 return;
             }
             auto slot = boost::asio::get_associated_cancellation_slot(handler);
@@ -261,7 +293,8 @@ auto ManagedProcess::async_wait(Token&& token) {
                 });
             }
             *id = record->state.when(detail::has_ended, [shot, weak = std::weak_ptr(record)] {
-                if (const auto held = weak.lock()) shot->complete(error_code{}, held->state.facts().status.value_or(ExitStatus{}));
+                if (const auto held = weak.lock())
+                    shot->complete(error_code{}, held->state.facts().status.value_or(ExitStatus{}));
             });
         },
         token, engine_, record_, check());
@@ -270,11 +303,12 @@ auto ManagedProcess::async_wait(Token&& token) {
 template <class Token>
 auto ManagedProcess::async_stop(StopPlan plan, Token&& token) {
     return boost::asio::async_initiate<Token, void(error_code, StopReport)>(
-        [](auto handler, const std::shared_ptr<detail::Engine>& engine, const std::shared_ptr<detail::ProcessRecord>& record,
-           StopPlan steps, const error_code& ec) {
+        [](auto handler, const std::shared_ptr<detail::Engine>& engine,
+           const std::shared_ptr<detail::ProcessRecord>& record, StopPlan steps, const error_code& ec) {
             using Handler = decltype(handler);
             if (ec) {
-                detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {}).complete(ec, StopReport{});
+                detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {})
+                    .complete(ec, StopReport{});
                 return;
             }
             auto shot = std::make_shared<detail::OneShot<Handler, detail::Dispatcher::Executor>>(
@@ -337,7 +371,10 @@ inline void ManagedProcess::signal(int number, error_code& ec) {
 
 inline StopReport ManagedProcess::stop(StopPlan plan) {
     detail::throw_if(check(), "stop");
-    return engine_->stop({record_}, [&](const auto&) { return plan; }, detail::StopReason::asked).front();
+    return engine_
+        ->stop(
+            {record_}, [&](const auto&) { return plan; }, detail::StopReason::asked)
+        .front();
 }
 
 inline StopReport ManagedProcess::stop() {

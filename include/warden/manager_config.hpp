@@ -43,23 +43,23 @@ struct AlertOptions {
 
 /// All settings of a `ProcessManager`. Each has a default; those with a variable can be set by a deployment too.
 struct ManagerConfig {
-    std::size_t max_processes = 100;                        ///< WARDEN_MAX_PROCESSES, 1 to 1,000,000
-    Timeout default_timeout = std::chrono::seconds(300);    ///< WARDEN_DEFAULT_TIMEOUT; `none` for `no_timeout`
-    Nanoseconds graceful_timeout = std::chrono::seconds(5); ///< WARDEN_GRACEFUL_TIMEOUT: for all together at cleanup
-    Nanoseconds cleanup_interval = std::chrono::seconds(60);///< WARDEN_CLEANUP_INTERVAL: between health ticks
+    std::size_t max_processes = 100;                          ///< WARDEN_MAX_PROCESSES, 1 to 1,000,000
+    Timeout default_timeout = std::chrono::seconds(300);      ///< WARDEN_DEFAULT_TIMEOUT; `none` for `no_timeout`
+    Nanoseconds graceful_timeout = std::chrono::seconds(5);   ///< WARDEN_GRACEFUL_TIMEOUT: for all together at cleanup
+    Nanoseconds cleanup_interval = std::chrono::seconds(60);  ///< WARDEN_CLEANUP_INTERVAL: between health ticks
     StopPlan stop_plan = StopPlan::standard();
-    std::filesystem::path data_directory{};                 ///< WARDEN_DATA_DIRECTORY; default by the XDG rules
-    std::filesystem::path log_directory{};                  ///< WARDEN_LOG_DIRECTORY; default `logs` in the former
-    bool handle_signals = true;                             ///< WARDEN_HANDLE_SIGNALS: SIGTERM, SIGINT, SIGHUP
-    Mechanism mechanism = Mechanism::automatic;             ///< WARDEN_MECHANISM
+    std::filesystem::path data_directory{};      ///< WARDEN_DATA_DIRECTORY; default by the XDG rules
+    std::filesystem::path log_directory{};       ///< WARDEN_LOG_DIRECTORY; default `logs` in the former
+    bool handle_signals = true;                  ///< WARDEN_HANDLE_SIGNALS: SIGTERM, SIGINT, SIGHUP
+    Mechanism mechanism = Mechanism::automatic;  ///< WARDEN_MECHANISM
     EventLogOptions event_log{};
     AlertOptions alerts{};
-    Nanoseconds drain_budget = std::chrono::seconds(2);     ///< WARDEN_DRAIN_BUDGET: for output after the exit
-    std::size_t consumer_queue_bytes = 4u << 20;            ///< Per callback or copy; what does not fit is dropped
-    std::size_t max_line_bytes = 16u << 10;                 ///< Longer lines reach callbacks in parts
-    std::size_t pipe_bytes = 1u << 20;                      ///< Asked of the system for output pipes that flood
-    std::size_t spare_keepers = 2;                          ///< Kept ready where the mechanism is `keeper`, 1 to 64
-    bool redact_arguments = false;                          ///< WARDEN_REDACT_ARGUMENTS: events name the program only
+    Nanoseconds drain_budget = std::chrono::seconds(2);  ///< WARDEN_DRAIN_BUDGET: for output after the exit
+    std::size_t consumer_queue_bytes = 4u << 20;         ///< Per callback or copy; what does not fit is dropped
+    std::size_t max_line_bytes = 16u << 10;              ///< Longer lines reach callbacks in parts
+    std::size_t pipe_bytes = 1u << 20;                   ///< Asked of the system for output pipes that flood
+    std::size_t spare_keepers = 2;                       ///< Kept ready where the mechanism is `keeper`, 1 to 64
+    bool redact_arguments = false;                       ///< WARDEN_REDACT_ARGUMENTS: events name the program only
 
     /// Where each setting came from that is not a default: its name and the variable.
     std::map<std::string, std::string> sources{};
@@ -86,11 +86,11 @@ inline std::optional<Nanoseconds> parse_duration(std::string_view text) noexcept
         std::string_view name;
         double nanoseconds;
     };
-    constexpr std::array units{Unit{"ns", 1},   Unit{"us", 1e3},  Unit{"ms", 1e6},    Unit{"s", 1e9},
-                               Unit{"", 1e9},   Unit{"m", 60e9},  Unit{"min", 60e9},  Unit{"h", 3600e9},
-                               Unit{"d", 86400e9}};
+    constexpr std::array units{Unit{"ns", 1},   Unit{"us", 1e3},   Unit{"ms", 1e6},   Unit{"s", 1e9},    Unit{"", 1e9},
+                               Unit{"m", 60e9}, Unit{"min", 60e9}, Unit{"h", 3600e9}, Unit{"d", 86400e9}};
     double number = 0;
-    const auto [rest, failed] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    const auto [rest, failed] =
+        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
     if (failed != std::errc{} || !(number >= 0)) return std::nullopt;
     const std::string_view suffix(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
     for (const auto& unit : units) {
@@ -106,9 +106,9 @@ namespace detail {
 
 /// One setting that the environment may change: its name, and how to read it; false if the text is no good.
 struct EnvironmentSetting {
-    std::string_view name;   // without WARDEN_ and PM_
-    bool has_short_form;     // PM_ is accepted too
-    std::string_view wanted; // what a good value looks like
+    std::string_view name;    // without WARDEN_ and PM_
+    bool has_short_form;      // PM_ is accepted too
+    std::string_view wanted;  // what a good value looks like
     bool (*assign)(ManagerConfig&, std::string_view);
 };
 
@@ -242,7 +242,9 @@ inline std::vector<std::string> ManagerConfig::validate() const {
     if (!default_timeout.is_valid()) {
         found.emplace_back("default_timeout must be positive; for none say no_timeout (in the environment: none)");
     }
-    const auto append = [&](const std::vector<std::string>& more) { found.insert(found.end(), more.begin(), more.end()); };
+    const auto append = [&](const std::vector<std::string>& more) {
+        found.insert(found.end(), more.begin(), more.end());
+    };
     append(stop_plan.mistakes());
     append(event_log.limits.mistakes());
     append(event_log.on_limit.mistakes(event_log.limits));

@@ -66,7 +66,8 @@
 /// For functions that run between clone and exec, or in the guardian and its keepers: no sanitizer bookkeeping there,
 /// since its locks may be held by a thread that does not exist in this process.
 #if defined(__clang__)
-#define WARDEN_IN_CHILD __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "thread", "undefined")))
+#define WARDEN_IN_CHILD \
+    __attribute__((disable_sanitizer_instrumentation, no_sanitize("address", "thread", "undefined")))
 #elif defined(__GNUC__)
 #define WARDEN_IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined"), no_stack_protector))
 #else

@@ -60,15 +60,15 @@ struct ProcessInfo {
     State state = State::initialized;
     std::optional<ExitStatus> exit_status;  ///< Set once it has ended.
     ExitCause cause = ExitCause::unknown;
-    bool tree_alive = false;                ///< Something of its tree lives; also after its leader has ended.
+    bool tree_alive = false;  ///< Something of its tree lives; also after its leader has ended.
     std::chrono::system_clock::time_point started_at{};
-    Nanoseconds runtime{};                  ///< From the start to now, or to its end.
-    std::filesystem::path log_path;         ///< Empty if nothing is logged.
-    std::filesystem::path error_log_path;   ///< The same as `log_path` unless the naming separates them.
+    Nanoseconds runtime{};                 ///< From the start to now, or to its end.
+    std::filesystem::path log_path;        ///< Empty if nothing is logged.
+    std::filesystem::path error_log_path;  ///< The same as `log_path` unless the naming separates them.
     ContainmentReport containment;
-    bool output_incomplete = false;         ///< It ended while somebody else still held one of its output pipes.
+    bool output_incomplete = false;  ///< It ended while somebody else still held one of its output pipes.
     std::uint64_t output_bytes = 0;
-    std::uint64_t dropped_bytes = 0;        ///< By slow consumers, a full capture buffer or a log that could not be written.
+    std::uint64_t dropped_bytes = 0;  ///< By slow consumers, a full capture buffer or a log that could not be written.
 };
 
 /// The result of `run`.
@@ -76,9 +76,9 @@ struct CompletedProcess {
     ExitStatus status;
     std::string out;
     std::string err;
-    bool truncated = false;      ///< More was written than `capture_bytes` allows.
-    bool incomplete = false;     ///< Somebody still held an output pipe when the drain budget was over.
-    Pid pipe_holder = 0;         ///< Who, if that could be found out.
+    bool truncated = false;   ///< More was written than `capture_bytes` allows.
+    bool incomplete = false;  ///< Somebody still held an output pipe when the drain budget was over.
+    Pid pipe_holder = 0;      ///< Who, if that could be found out.
     Nanoseconds duration{};
     ExitCause cause = ExitCause::unknown;
 

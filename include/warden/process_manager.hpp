@@ -59,9 +59,9 @@ private:
 
 class ProcessManager {
 public:
-    /// The manager of the program: made on first use, with what `configure` gave, else from the environment. It cleans up
-    /// when the program exits. One per program, also when several shared libraries include warden, as long as they do not
-    /// hide its symbols from each other (-Bsymbolic, dlopen with RTLD_DEEPBIND).
+    /// The manager of the program: made on first use, with what `configure` gave, else from the environment. It cleans
+    /// up when the program exits. One per program, also when several shared libraries include warden, as long as they
+    /// do not hide its symbols from each other (-Bsymbolic, dlopen with RTLD_DEEPBIND).
     /// @throws system_error errc::invalid_configuration, naming every mistake.
     [[nodiscard]] static ProcessManager& instance();
 
@@ -83,8 +83,9 @@ public:
     /// The same; on error the handle is empty and `ec` is the code of the SpawnError.
     [[nodiscard]] ManagedProcess spawn(CommandLine command, SpawnOptions options, error_code& ec);
 
-    /// Starts a command, feeds it `input`, collects both outputs within `SpawnOptions::capture_bytes`, and waits for it. What
-    /// it left running is stopped. When its timeout is over it is stopped, and the cause says so: that is no error.
+    /// Starts a command, feeds it `input`, collects both outputs within `SpawnOptions::capture_bytes`, and waits for
+    /// it. What it left running is stopped. When its timeout is over it is stopped, and the cause says so: that is no
+    /// error.
     /// @throws SpawnError.
     CompletedProcess run(CommandLine command, SpawnOptions options = {}, std::string_view input = {});
     CompletedProcess run(CommandLine command, SpawnOptions options, std::string_view input, error_code& ec);
@@ -100,10 +101,13 @@ public:
     /// Stops all processes of that name, or the one with that uuid, at the same time; by their own plans or by `plan`.
     /// @throws system_error errc::not_found
     StopReport stop(std::string_view name_or_uuid, std::optional<StopPlan> plan = {});
-    StopReport stop(const Uuid& uuid, std::optional<StopPlan> plan = {}) { return stop(to_string(uuid), std::move(plan)); }
+    StopReport stop(const Uuid& uuid, std::optional<StopPlan> plan = {}) {
+        return stop(to_string(uuid), std::move(plan));
+    }
     /// By force, at once.
     StopReport force_stop(std::string_view name_or_uuid) { return stop(name_or_uuid, StopPlan::now()); }
-    /// Stops a process and starts the same command with the same options again. The former handle keeps the former process.
+    /// Stops a process and starts the same command with the same options again. The former handle keeps the former
+    /// process.
     /// @throws system_error errc::not_found; SpawnError.
     [[nodiscard]] ManagedProcess restart(std::string_view name_or_uuid);
 
@@ -118,8 +122,9 @@ public:
     /// The pid of the process that guards against a crash of this one; 0 if there is none.
     [[nodiscard]] Pid guardian_pid() const { return engine_->guardian_pid(); }
 
-    /// Calls `subscriber(const Event&)` for every event from now on, until the subscription is destroyed: on a thread of the
-    /// manager, one event at a time, in order. What it throws is counted; one that falls far behind loses events.
+    /// Calls `subscriber(const Event&)` for every event from now on, until the subscription is destroyed: on a thread
+    /// of the manager, one event at a time, in order. What it throws is counted; one that falls far behind loses
+    /// events.
     [[nodiscard]] Subscription subscribe(std::function<void(const Event&)> subscriber);
 
 private:
@@ -215,7 +220,8 @@ inline CompletedProcess ProcessManager::run(CommandLine command, SpawnOptions op
     return process.communicate(input);
 }
 
-inline CompletedProcess ProcessManager::run(CommandLine command, SpawnOptions options, std::string_view input, error_code& ec) {
+inline CompletedProcess ProcessManager::run(CommandLine command, SpawnOptions options, std::string_view input,
+                                            error_code& ec) {
     ec.clear();
     try {
         return run(std::move(command), std::move(options), input);
@@ -254,7 +260,8 @@ inline std::vector<Pid> ProcessManager::active_pids() const {
 inline StopReport ProcessManager::stop(std::string_view name_or_uuid, std::optional<StopPlan> plan) {
     const auto records = named(name_or_uuid);
     const auto reports = engine().stop(
-        records, [&](const detail::ProcessRecord& record) { return plan.value_or(record.stop_plan); }, detail::StopReason::asked);
+        records, [&](const detail::ProcessRecord& record) { return plan.value_or(record.stop_plan); },
+        detail::StopReason::asked);
     StopReport all;
     for (const StopReport& report : reports) {
         all.steps.insert(all.steps.end(), report.steps.begin(), report.steps.end());

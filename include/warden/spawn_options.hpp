@@ -150,16 +150,17 @@ public:
     LineCallback() = default;
 
     template <class F>
-        requires(!std::same_as<std::remove_cvref_t<F>, LineCallback>) && std::invocable<F&, const OutputLine&>
-    LineCallback(F f) : call_(std::move(f)) {}
+    requires(!std::same_as<std::remove_cvref_t<F>, LineCallback>) && std::invocable<F&, const OutputLine&> LineCallback(
+                                                                         F f)
+        : call_(std::move(f)) {}
 
     template <class F>
-        requires(!std::invocable<F&, const OutputLine&>) && std::invocable<F&, Stream, std::string_view>
-    LineCallback(F f) : call_([f = std::move(f)](const OutputLine& line) mutable { f(line.stream, line.text); }) {}
+    requires(!std::invocable<F&, const OutputLine&>) && std::invocable<F&, Stream, std::string_view> LineCallback(F f)
+        : call_([f = std::move(f)](const OutputLine& line) mutable { f(line.stream, line.text); }) {}
 
     template <class F>
-        requires(!std::invocable<F&, const OutputLine&>) && std::invocable<F&, std::string_view>
-    LineCallback(F f) : call_([f = std::move(f)](const OutputLine& line) mutable { f(line.text); }) {}
+    requires(!std::invocable<F&, const OutputLine&>) && std::invocable<F&, std::string_view> LineCallback(F f)
+        : call_([f = std::move(f)](const OutputLine& line) mutable { f(line.text); }) {}
 
     explicit operator bool() const noexcept { return static_cast<bool>(call_); }
     void operator()(const OutputLine& line) const { call_(line); }
@@ -171,7 +172,8 @@ private:
 /// A callback for output as it was read, in chunks of any size. The same promises as `LineCallback`.
 using ChunkCallback = std::function<void(Stream, std::string_view)>;
 
-/// What a process may use. Nothing set: what the program itself may use. `setrlimit(2)`; a child may lower them further.
+/// What a process may use. Nothing set: what the program itself may use. `setrlimit(2)`; a child may lower them
+/// further.
 struct ResourceLimits {
     std::optional<Nanoseconds> cpu_time;      ///< Per process of the tree, in whole seconds, rounded up.
     std::optional<std::uint64_t> open_files;  ///< Highest descriptor number plus one.
@@ -183,10 +185,10 @@ struct ResourceLimits {
 
 /// Who the child runs as. Changing user or group needs the right to; supplementary groups go with the user.
 struct Identity {
-    std::string user;                     ///< Name or number; empty: the program's own.
-    std::string group;                    ///< Name or number; empty: the primary group of `user`, or the program's own.
-    std::optional<std::uint32_t> umask;   ///< 0 to 0777.
-    std::optional<int> nice;              ///< -20 to 19, the value itself, not an increment.
+    std::string user;                    ///< Name or number; empty: the program's own.
+    std::string group;                   ///< Name or number; empty: the primary group of `user`, or the program's own.
+    std::optional<std::uint32_t> umask;  ///< 0 to 0777.
+    std::optional<int> nice;             ///< -20 to 19, the value itself, not an increment.
 
     friend bool operator==(const Identity&, const Identity&) = default;
 };
@@ -206,16 +208,16 @@ enum class SlowConsumer : std::uint8_t {
 
 /// All of it has defaults; name what differs.
 struct SpawnOptions {
-    std::string name{};               ///< For people, logs and `find`; default: the file name of the program.
-    std::string type = "process";     ///< A free word such as `generation`.
+    std::string name{};            ///< For people, logs and `find`; default: the file name of the program.
+    std::string type = "process";  ///< A free word such as `generation`.
     Environment environment{};
     std::filesystem::path working_directory{};  ///< Default: that of the program at the moment of the start.
     Input stdin_ = Input::null;
     std::optional<Output> stdout_{};  ///< Default: `log` for `spawn`, `capture` for `run`.
     std::optional<Output> stderr_{};  ///< The same.
     LogOptions log{};
-    std::optional<Timeout> timeout{};      ///< From launch to end; default: `ManagerConfig::default_timeout`.
-    std::optional<StopPlan> stop_plan{};   ///< Default: `ManagerConfig::stop_plan`.
+    std::optional<Timeout> timeout{};     ///< From launch to end; default: `ManagerConfig::default_timeout`.
+    std::optional<StopPlan> stop_plan{};  ///< Default: `ManagerConfig::stop_plan`.
     ResourceLimits limits{};
     ContainmentDemand containment{};
     Identity identity{};
@@ -223,7 +225,7 @@ struct SpawnOptions {
     LineCallback on_line{};
     ChunkCallback on_chunk{};
     SlowConsumer slow_consumer = SlowConsumer::drop;
-    std::size_t capture_bytes = 64u << 20;  ///< Per stream; what comes after is dropped and counted.
+    std::size_t capture_bytes = 64u << 20;          ///< Per stream; what comes after is dropped and counted.
     std::map<std::string, std::string> metadata{};  ///< Carried into every event of the process.
 };
 

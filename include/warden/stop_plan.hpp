@@ -41,8 +41,8 @@ enum class StopAction : std::uint8_t {
 /// The name of the enumerator, as it stands in events.
 [[nodiscard]] constexpr std::string_view to_string(StopAction action) noexcept;
 
-/// A function for the step `call`: runs on a thread of the manager, is given the process id and the grace of the step, and
-/// should be done by then. What it throws, or returns in words, is only reported.
+/// A function for the step `call`: runs on a thread of the manager, is given the process id and the grace of the step,
+/// and should be done by then. What it throws, or returns in words, is only reported.
 struct StopCall {
     std::string name;  ///< "POST http://127.0.0.1:8000/shutdown"
     std::function<std::string(Pid, Nanoseconds)> run;
@@ -51,10 +51,10 @@ struct StopCall {
 /// One step: an action, and how long the tree may take to be gone before the next step.
 struct StopStep {
     StopAction action = StopAction::terminate;
-    Nanoseconds grace{};       ///< Zero or more; the next step comes no earlier.
-    int signal_number = 0;     ///< For `signal`.
-    std::string text;          ///< For `write_line`, without the newline.
-    CommandLine command;       ///< For `run_command`.
+    Nanoseconds grace{};                     ///< Zero or more; the next step comes no earlier.
+    int signal_number = 0;                   ///< For `signal`.
+    std::string text;                        ///< For `write_line`, without the newline.
+    CommandLine command;                     ///< For `run_command`.
     std::shared_ptr<const StopCall> call{};  ///< For `call`.
 
     friend bool operator==(const StopStep&, const StopStep&) = default;
@@ -94,7 +94,9 @@ public:
     StopPlan& last_resort(Nanoseconds grace) & { return add({StopAction::last_resort, grace, 0, {}, {}}); }
 
     StopPlan close_stdin(Nanoseconds grace) && { return std::move(close_stdin(grace)); }
-    StopPlan write_line(std::string text, Nanoseconds grace) && { return std::move(write_line(std::move(text), grace)); }
+    StopPlan write_line(std::string text, Nanoseconds grace) && {
+        return std::move(write_line(std::move(text), grace));
+    }
     StopPlan run_command(CommandLine command, Nanoseconds grace) && {
         return std::move(run_command(std::move(command), grace));
     }
@@ -200,7 +202,8 @@ inline std::vector<std::string> StopPlan::mistakes() const {
         if (step.action == StopAction::signal && (step.signal_number < 1 || step.signal_number > 64)) {
             found.push_back("signal " + std::to_string(step.signal_number) + " is not one of 1 to 64");
         }
-        if (step.action == StopAction::call && !(step.call && step.call->run)) found.emplace_back("the function of 'call' is empty");
+        if (step.action == StopAction::call && !(step.call && step.call->run))
+            found.emplace_back("the function of 'call' is empty");
         if (step.action == StopAction::run_command && step.command.check()) {
             found.emplace_back("the command of 'run_command' is empty or holds a NUL byte");
         }

@@ -27,7 +27,10 @@ public:
     using Consume = std::function<void(Stream, std::string_view)>;
 
     ConsumerQueue(Dispatcher& dispatcher, std::size_t most_bytes, Consume consume)
-        : dispatcher_(dispatcher), strand_(dispatcher.strand()), most_bytes_(most_bytes), consume_(std::move(consume)) {}
+        : dispatcher_(dispatcher),
+          strand_(dispatcher.strand()),
+          most_bytes_(most_bytes),
+          consume_(std::move(consume)) {}
 
     /// Hands over a copy of `bytes`, or counts them as dropped if too much waits.
     void offer(Stream stream, std::string_view bytes) {

@@ -51,9 +51,7 @@ public:
     }
 
     /// Whether the caller is user code that runs here.
-    [[nodiscard]] bool is_dispatcher_thread() const {
-        return pool_ && pool_->get_executor().running_in_this_thread();
-    }
+    [[nodiscard]] bool is_dispatcher_thread() const { return pool_ && pool_->get_executor().running_in_this_thread(); }
 
     /// Lets what is queued finish, then ends the threads. Not from one of them.
     void stop() {

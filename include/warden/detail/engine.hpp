@@ -41,8 +41,10 @@ public:
     [[nodiscard]] std::shared_ptr<ProcessRecord> spawn(CommandLine command, SpawnOptions options, const Output& unsaid,
                                                        LaunchExtension* extension);
 
-    /// Stops all of them at the same time and waits until they are gone or their plans are over. In the order of `records`.
-    [[nodiscard]] std::vector<StopReport> stop(const Records& records, const std::function<StopPlan(const ProcessRecord&)>& plan,
+    /// Stops all of them at the same time and waits until they are gone or their plans are over. In the order of
+    /// `records`.
+    [[nodiscard]] std::vector<StopReport> stop(const Records& records,
+                                               const std::function<StopPlan(const ProcessRecord&)>& plan,
                                                StopReason reason);
 
     /// Stops everything, within the graceful timeout, then by force.
@@ -52,7 +54,9 @@ public:
     void shut_down();
 
     [[nodiscard]] const ContainmentReport& containment() const noexcept { return containment_; }
-    [[nodiscard]] bool signals_handled() const { return !services->config.handle_signals || ShutdownHooks::instance().installed(); }
+    [[nodiscard]] bool signals_handled() const {
+        return !services->config.handle_signals || ShutdownHooks::instance().installed();
+    }
     [[nodiscard]] Pid guardian_pid() const { return guardian_ ? guardian_->pid() : 0; }
 
     const std::shared_ptr<Services> services;
@@ -93,8 +97,8 @@ private:
     std::once_flag shut_down_once_;
 };
 
-/// In a forked copy of the program: lets go of what belongs to the original without touching it. Its descriptors, groups
-/// and processes are shared with the original, so no destructor may run.
+/// In a forked copy of the program: lets go of what belongs to the original without touching it. Its descriptors,
+/// groups and processes are shared with the original, so no destructor may run.
 template <class T>
 inline void leave_to_owner(std::shared_ptr<T> pointer) noexcept {
     static_cast<void>(new (std::nothrow) std::shared_ptr<T>(std::move(pointer)));
@@ -107,5 +111,5 @@ inline void leave_to_owner(std::shared_ptr<T> pointer) noexcept {
 
 }  // namespace warden::detail
 
-#include <warden/detail/engine_spawn.hpp>
 #include <warden/detail/engine_life.hpp>
+#include <warden/detail/engine_spawn.hpp>

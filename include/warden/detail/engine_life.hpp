@@ -46,14 +46,16 @@ inline void Engine::set_up() {
     const ManagerConfig& settings = services->config;
     const auto seconds = [](Nanoseconds t) { return std::chrono::duration<double>(t).count(); };
     started.attributes = {{"warden.max_processes", static_cast<std::int64_t>(settings.max_processes)},
-                          {"warden.default_timeout_s", settings.default_timeout.is_never() ? -1.0 : seconds(settings.default_timeout.length())},
+                          {"warden.default_timeout_s",
+                           settings.default_timeout.is_never() ? -1.0 : seconds(settings.default_timeout.length())},
                           {"warden.graceful_timeout_s", seconds(settings.graceful_timeout)},
                           {"warden.data_directory", data_directory_.string()},
                           {"warden.log_directory", log_directory_.string()},
                           {"warden.mechanism", std::string(to_string(containment_.mechanism))},
                           {"warden.why_not_stronger", containment_.why_not_stronger},
                           {"warden.handle_signals", settings.handle_signals}};
-    for (const auto& [name, source] : settings.sources) started.attributes.emplace_back("warden.source." + name, source);
+    for (const auto& [name, source] : settings.sources)
+        started.attributes.emplace_back("warden.source." + name, source);
     if (set_up_error_) started.message = set_up_error_->message;
     services->emit(std::move(started));
 }
@@ -81,11 +83,13 @@ inline void Engine::choose_containment() {
     } else if (wanted == Mechanism::automatic || wanted == Mechanism::keeper) {
         if (wanted == Mechanism::keeper) why = "the configuration asks for a keeper";
         containment_ = {Mechanism::keeper, true, true, ::geteuid() == 0, why};
-        if (procfs::children(static_cast<Pid>(::getpid())).empty() && ::access("/proc/thread-self/children", R_OK) != 0) {
+        if (procfs::children(static_cast<Pid>(::getpid())).empty() &&
+            ::access("/proc/thread-self/children", R_OK) != 0) {
             set_up_error_ = {errc::containment_unavailable, "a keeper needs /proc with the children of threads in it"};
         }
     } else {
-        if (why.empty()) why = "the mechanism '" + std::string(to_string(wanted)) + "' is not available in this version";
+        if (why.empty())
+            why = "the mechanism '" + std::string(to_string(wanted)) + "' is not available in this version";
         containment_.why_not_stronger = why;
         set_up_error_ = {errc::containment_unavailable, why};
     }
@@ -123,7 +127,8 @@ inline void Engine::handle_signals() {
     signal_read_ = std::make_unique<boost::asio::posix::stream_descriptor>(services->loop.context(), ends[0]);
     signal_write_.reset(ends[1]);
     if (!ShutdownHooks::instance().add(signal_write_.get())) {
-        set_up_error_ = {errc::invalid_configuration, "more managers handle signals than there is room for; set handle_signals = false"};
+        set_up_error_ = {errc::invalid_configuration,
+                         "more managers handle signals than there is room for; set handle_signals = false"};
         return;
     }
     listen_for_signals();
@@ -144,7 +149,8 @@ inline void Engine::on_signal(int signal) {
     Event event;
     event.kind = EventKind::cleanup;
     event.severity = Severity::warning;
-    event.message = "signal " + std::to_string(signal) + (hurry ? " came again: everything is killed" : " came: everything is stopped");
+    event.message = "signal " + std::to_string(signal) +
+                    (hurry ? " came again: everything is killed" : " came: everything is stopped");
     services->emit(std::move(event));
     const Records records = table.alive();
     auto left = std::make_shared<std::atomic<std::size_t>>(records.size() + 1);
@@ -164,7 +170,8 @@ inline StopPlan Engine::cleanup_plan(const ProcessRecord& record) const {
     return within_budget(record.stop_plan, services->config.graceful_timeout);
 }
 
-inline std::vector<StopReport> Engine::stop(const Records& records, const std::function<StopPlan(const ProcessRecord&)>& plan,
+inline std::vector<StopReport> Engine::stop(const Records& records,
+                                            const std::function<StopPlan(const ProcessRecord&)>& plan,
                                             StopReason reason) {
     std::vector<StopReport> reports(records.size());
     std::latch left(static_cast<std::ptrdiff_t>(records.size()));
@@ -180,7 +187,8 @@ inline std::vector<StopReport> Engine::stop(const Records& records, const std::f
 
 inline std::map<Uuid, StopReport> Engine::clean_up() {
     const Records records = table.alive();
-    const auto reports = stop(records, [this](const ProcessRecord& record) { return cleanup_plan(record); }, StopReason::host_shutdown);
+    const auto reports = stop(
+        records, [this](const ProcessRecord& record) { return cleanup_plan(record); }, StopReason::host_shutdown);
     std::map<Uuid, StopReport> result;
     for (std::size_t i = 0; i < records.size(); ++i) {
         Event done = records[i]->event(reports[i].clean() ? EventKind::cleanup : EventKind::cleanup_failed);
@@ -196,7 +204,8 @@ inline std::map<Uuid, StopReport> Engine::clean_up() {
 inline void Engine::shut_down() {
     if (!services->is_owner()) return;
     std::call_once(shut_down_once_, [this] {
-        cleaning_up_.wait(true);  // a signal is being obeyed: its usual effect, if it has one, ends the program meanwhile
+        cleaning_up_.wait(
+            true);  // a signal is being obeyed: its usual effect, if it has one, ends the program meanwhile
         table.close();
         clean_up();
         if (signal_write_) ShutdownHooks::instance().remove(signal_write_.get());

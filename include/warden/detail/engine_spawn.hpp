@@ -13,23 +13,27 @@
 
 namespace warden::detail {
 
-inline void Engine::validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const {
+inline void Engine::validate(const CommandLine& command, const SpawnOptions& options, const Output& out,
+                             const Output& err) const {
     const auto refuse = [&](const error_code& ec, const std::string& advice = {}) {
         fail_start(command, ec, SpawnStep::validation, {}, advice);
     };
     if (const error_code ec = command.check()) refuse(ec);
     if (const error_code ec = options.environment.check()) refuse(ec);
-    if (options.working_directory.native().find('\0') != std::string::npos) refuse(errc::invalid_command, "in the working directory");
+    if (options.working_directory.native().find('\0') != std::string::npos)
+        refuse(errc::invalid_command, "in the working directory");
     if (options.timeout && !options.timeout->is_valid()) refuse(errc::invalid_timeout);
     std::vector<std::string> mistakes = options.log.mistakes();
     if (options.stop_plan) {
         const auto more = options.stop_plan->mistakes();
         mistakes.insert(mistakes.end(), more.begin(), more.end());
     }
-    if (!out.is_valid() || !err.is_valid()) mistakes.emplace_back("null, merge and to_file stand alone; they cannot be combined with |");
+    if (!out.is_valid() || !err.is_valid())
+        mistakes.emplace_back("null, merge and to_file stand alone; they cannot be combined with |");
     if (out.has(Output::merge)) mistakes.emplace_back("merge is for stderr only");
     if (options.identity.umask.value_or(0) > 0777) mistakes.emplace_back("umask must be between 0 and 0777");
-    if (options.identity.nice && (*options.identity.nice < -20 || *options.identity.nice > 19)) mistakes.emplace_back("nice must be between -20 and 19");
+    if (options.identity.nice && (*options.identity.nice < -20 || *options.identity.nice > 19))
+        mistakes.emplace_back("nice must be between -20 and 19");
     if (!mistakes.empty()) refuse(errc::invalid_options, joined(mistakes));
 }
 
@@ -55,13 +59,16 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
     const bool separate_err = err.has(Output::log);
     if (!out.has(Output::log) && !separate_err) return;
     const std::string uuid = to_string(record.uuid);
-    const LogPaths paths = log_paths(record.options.log.naming, {record.options.name, record.options.type, uuid, record.started_at});
+    const LogPaths paths =
+        log_paths(record.options.log.naming, {record.options.name, record.options.type, uuid, record.started_at});
     const std::filesystem::path directory = record.options.log.directory.value_or(log_directory_);
     const auto open = [&](const std::filesystem::path& relative) {
         error_code ec;
         const auto path = directory / relative;
         LogSink sink = LogSink::open(path, record.options.log.limits, record.options.log.on_limit, ec);
-        if (ec) fail_start(record.command, ec, SpawnStep::log_file, path, "a log needs a regular file in a directory of this user");
+        if (ec)
+            fail_start(record.command, ec, SpawnStep::log_file, path,
+                       "a log needs a regular file in a directory of this user");
         router.logs.push_back(std::make_unique<LogSink>(std::move(sink)));
         return router.logs.back().get();
     };
@@ -97,11 +104,13 @@ inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, 
         });
     }
     if (options.on_line) {
-        router.line_queue = std::make_shared<ConsumerQueue>(services->dispatcher, room, [call = options.on_line](Stream stream, std::string_view packed) {
-            call({stream, packed.substr(1), packed[0] != '\0'});
-        });
+        router.line_queue = std::make_shared<ConsumerQueue>(
+            services->dispatcher, room, [call = options.on_line](Stream stream, std::string_view packed) {
+                call({stream, packed.substr(1), packed[0] != '\0'});
+            });
     }
-    if (options.on_chunk) router.chunk_queue = std::make_shared<ConsumerQueue>(services->dispatcher, room, options.on_chunk);
+    if (options.on_chunk)
+        router.chunk_queue = std::make_shared<ConsumerQueue>(services->dispatcher, room, options.on_chunk);
 }
 
 inline void Engine::hold_tree(ProcessRecord& record) {
@@ -111,7 +120,8 @@ inline void Engine::hold_tree(ProcessRecord& record) {
         std::string group = home_->take_group(ec);
         if (!ec) record.tree.emplace<CgroupTree>(home_, std::move(group));
     } else {
-        SpareKeeper keeper = guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
+        SpareKeeper keeper =
+            guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
         if (!ec) record.tree.emplace<KeeperTree>(guardian_, std::move(keeper));
     }
     if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, std::string(to_string(containment_.mechanism)));
@@ -159,14 +169,17 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     std::optional<Event> starting;  // told together with what came of it
     try {
         validate(record->command, record->options, out, err);
-        if (const error_code ec = cleaning_up_ ? error_code(errc::shut_down) : table.reserve(services->config.max_processes)) {
-            fail_start(record->command, ec, SpawnStep::process_limit, {}, "at most " + std::to_string(services->config.max_processes) + " may be active");
+        if (const error_code ec =
+                cleaning_up_ ? error_code(errc::shut_down) : table.reserve(services->config.max_processes)) {
+            fail_start(record->command, ec, SpawnStep::process_limit, {},
+                       "at most " + std::to_string(services->config.max_processes) + " may be active");
         }
         reserved = true;
         check_preflight(record->command, record->options);
         if (!meets(containment_, record->options.containment) || (extension && !home_)) {
             fail_start(record->command, errc::containment_unavailable, SpawnStep::containment, {},
-                       (extension && !home_ ? "initializers need a direct launch, which a keeper cannot give; " : "") + containment_.why_not_stronger);
+                       (extension && !home_ ? "initializers need a direct launch, which a keeper cannot give; " : "") +
+                           containment_.why_not_stronger);
         }
         record->started_at = std::chrono::system_clock::now();
         record->timeout = record->options.timeout.value_or(services->config.default_timeout);
@@ -178,15 +191,17 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         launch(*record, prepared, extension);
         for (std::size_t i = 0; i < 2; ++i) {
             if (!prepared.outputs[i]) continue;
-            record->pumps[i] = std::make_shared<OutputPump>(services->loop, std::move(prepared.outputs[i]), static_cast<Stream>(i),
-                                                            record->output, services->config.pipe_bytes);
+            record->pumps[i] =
+                std::make_shared<OutputPump>(services->loop, std::move(prepared.outputs[i]), static_cast<Stream>(i),
+                                             record->output, services->config.pipe_bytes);
         }
         if (prepared.input) record->input = std::make_shared<InputPump>(services->loop, std::move(prepared.input));
     } catch (const SpawnError& error) {
         if (reserved) table.give_back();
         services->metrics.spawn_failed();
         if (starting) services->emit(std::move(*starting));
-        Event failed = record->advanced(Transition::launch_failed, EventKind::spawn_failed).value_or(record->event(EventKind::spawn_failed));
+        Event failed = record->advanced(Transition::launch_failed, EventKind::spawn_failed)
+                           .value_or(record->event(EventKind::spawn_failed));
         failed.attributes = {{"warden.spawn.step", std::string(to_string(error.step()))},
                              {"warden.spawn.path", error.path().string()},
                              {"error.message", error.code().message()}};
@@ -207,18 +222,19 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         if (const auto gone = weak.lock()) table.extinct(gone);
     };
     record->run_beside = [this](CommandLine beside, Nanoseconds grace) {
-        boost::asio::post(services->dispatcher.executor(), [weak = weak_from_this(), beside = std::move(beside), grace] {
-            const auto self = weak.lock();
-            if (!self) return;
-            self->services->dispatcher.run_guarded([&] {
-                SpawnOptions quiet;
-                quiet.stdout_ = quiet.stderr_ = Output::null;
-                quiet.timeout = Timeout(std::max<Nanoseconds>(grace, std::chrono::seconds(1)));
-                quiet.stop_plan = StopPlan::now();
-                const auto helper = self->spawn(beside, quiet, Output::null, nullptr);
-                static_cast<void>(helper);  // its timeout ends it; the table holds it until then
-            });
-        });
+        boost::asio::post(services->dispatcher.executor(),
+                          [weak = weak_from_this(), beside = std::move(beside), grace] {
+                              const auto self = weak.lock();
+                              if (!self) return;
+                              self->services->dispatcher.run_guarded([&] {
+                                  SpawnOptions quiet;
+                                  quiet.stdout_ = quiet.stderr_ = Output::null;
+                                  quiet.timeout = Timeout(std::max<Nanoseconds>(grace, std::chrono::seconds(1)));
+                                  quiet.stop_plan = StopPlan::now();
+                                  const auto helper = self->spawn(beside, quiet, Output::null, nullptr);
+                                  static_cast<void>(helper);  // its timeout ends it; the table holds it until then
+                              });
+                          });
     };
     services->metrics.spawned(now - began);
     services->emit(std::move(*starting), *record->advanced(Transition::launched, EventKind::spawn));

@@ -38,7 +38,10 @@ public:
     using Finished = std::function<void(StopReport)>;
 
     Escalation(boost::asio::io_context& loop, StopPlan plan, Act act, StepDone step_done, Finished finished)
-        : timer_(loop), plan_(std::move(plan)), act_(std::move(act)), step_done_(std::move(step_done)),
+        : timer_(loop),
+          plan_(std::move(plan)),
+          act_(std::move(act)),
+          step_done_(std::move(step_done)),
           finished_(std::move(finished)) {}
 
     void start();

@@ -65,7 +65,8 @@ public:
         return buffer_;
     }
 
-    /// Ends the thread once the handler that it is in returns. What `call` has queued still runs, here. Not on the loop.
+    /// Ends the thread once the handler that it is in returns. What `call` has queued still runs, here. Not on the
+    /// loop.
     void stop() {
         work_.reset();
         context_.stop();

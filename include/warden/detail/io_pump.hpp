@@ -19,15 +19,16 @@
 #include <cerrno>
 #include <cstddef>
 #include <deque>
-#include <fcntl.h>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <utility>
 
 namespace warden::detail {
 
@@ -35,7 +36,10 @@ namespace warden::detail {
 class OutputPump : public std::enable_shared_from_this<OutputPump> {
 public:
     OutputPump(IoLoop& loop, UniqueFd pipe, Stream stream, std::shared_ptr<OutputRouter> router, std::size_t pipe_bytes)
-        : loop_(loop), pipe_(loop.context(), pipe.release()), stream_(stream), router_(std::move(router)),
+        : loop_(loop),
+          pipe_(loop.context(), pipe.release()),
+          stream_(stream),
+          router_(std::move(router)),
           pipe_bytes_(pipe_bytes) {}
 
     /// `closed` is called once, on the loop: at end of file, or by `close`.
@@ -62,7 +66,7 @@ public:
 
     /// The inode that both ends of the pipe share.
     [[nodiscard]] std::uint64_t inode() {
-        struct stat status{};
+        struct stat status {};
         return ::fstat(pipe_.native_handle(), &status) == 0 ? status.st_ino : 0;
     }
 
@@ -119,12 +123,13 @@ private:
 // -- implementation ----------------------------------------------------------
 
 inline void OutputPump::wait() {
-    pipe_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [self = shared_from_this()](const error_code& ec) {
-        if (ec || !self->pipe_.is_open()) return;
-        if (!self->read_some(self->loop_.read_buffer().size())) return;
-        if (self->router_->should_pause()) self->paused_ = true;
-        else self->wait();
-    });
+    pipe_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                     [self = shared_from_this()](const error_code& ec) {
+                         if (ec || !self->pipe_.is_open()) return;
+                         if (!self->read_some(self->loop_.read_buffer().size())) return;
+                         if (self->router_->should_pause()) self->paused_ = true;
+                         else self->wait();
+                     });
 }
 
 /// Reads until the pipe is empty or the buffer is full, then routes it all at once. False at the end of the stream.
@@ -191,7 +196,8 @@ inline void InputPump::pump() {
     while (!queue_.empty()) {
         Item& item = queue_.front();
         while (item.written < item.text.size()) {
-            const ssize_t size = ::write(pipe_.native_handle(), item.text.data() + item.written, item.text.size() - item.written);
+            const ssize_t size =
+                ::write(pipe_.native_handle(), item.text.data() + item.written, item.text.size() - item.written);
             if (size >= 0) {
                 item.written += static_cast<std::size_t>(size);
                 continue;

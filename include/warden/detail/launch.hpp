@@ -19,16 +19,17 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <fcntl.h>
-#include <grp.h>
 #include <map>
-#include <pwd.h>
 #include <string>
 #include <string_view>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utility>
 #include <vector>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace warden::detail {
 
@@ -227,7 +228,8 @@ inline void PreparedLaunch::take_identity(const Identity& identity) {
             ::getpwnam_r(name.c_str(), &entry, space.data(), space.size(), &found);
             return found ? std::optional(found->pw_uid) : std::nullopt;
         });
-        if (!user) fail_start(command_, errc::invalid_options, SpawnStep::identity, identity.user, "there is no such user");
+        if (!user)
+            fail_start(command_, errc::invalid_options, SpawnStep::identity, identity.user, "there is no such user");
         if (!found) ::getpwuid_r(*user, &entry, space.data(), space.size(), &found);
         plan.user = *user;
         if (found) {
@@ -247,7 +249,8 @@ inline void PreparedLaunch::take_identity(const Identity& identity) {
             ::getgrnam_r(name.c_str(), &entry, space.data(), space.size(), &found);
             return found ? std::optional(found->gr_gid) : std::nullopt;
         });
-        if (!group) fail_start(command_, errc::invalid_options, SpawnStep::identity, identity.group, "there is no such group");
+        if (!group)
+            fail_start(command_, errc::invalid_options, SpawnStep::identity, identity.group, "there is no such group");
         plan.group = *group;
     }
     plan.groups = groups_.data();
@@ -308,7 +311,8 @@ inline void PreparedLaunch::fail(const ChildAnswer& answer) const {
         // A directory of PATH that may not be searched says EACCES of everything.
         if (searched && !there && answer.error == EACCES) fail({ENOENT, answer.step, 0});
         std::filesystem::path shown = path;
-        if (!searched && shown.is_relative() && !options_.working_directory.empty()) path = options_.working_directory / shown;
+        if (!searched && shown.is_relative() && !options_.working_directory.empty())
+            path = options_.working_directory / shown;
         fail_start(command_, code, step, shown, advice_for(answer.error, path, searched));
     }
     fail_start(command_, code, step);

@@ -31,7 +31,7 @@ namespace warden::detail {
 
 /// The destinations of one stream; what is not wanted is empty.
 struct StreamRoute {
-    LogSink* log = nullptr;                ///< In the router's `logs`.
+    LogSink* log = nullptr;  ///< In the router's `logs`.
     std::optional<Capture> capture;
     std::optional<LineSplitter> lines;
     std::shared_ptr<ConsumerQueue> tee;
@@ -41,7 +41,7 @@ class OutputRouter {
 public:
     std::array<StreamRoute, 2> routes;
     std::vector<std::unique_ptr<LogSink>> logs;
-    std::shared_ptr<ConsumerQueue> line_queue;   ///< Takes lines, each with its stream.
+    std::shared_ptr<ConsumerQueue> line_queue;  ///< Takes lines, each with its stream.
     std::shared_ptr<ConsumerQueue> chunk_queue;
     bool pause_for_slow = false;
 
@@ -64,7 +64,9 @@ private:
     [[nodiscard]] std::array<ConsumerQueue*, 4> queues() const noexcept {
         return {line_queue.get(), chunk_queue.get(), routes[0].tee.get(), routes[1].tee.get()};
     }
-    [[nodiscard]] const LogSink* common_log() const noexcept { return logs.size() == 1 && routes[0].log == routes[1].log ? logs[0].get() : nullptr; }
+    [[nodiscard]] const LogSink* common_log() const noexcept {
+        return logs.size() == 1 && routes[0].log == routes[1].log ? logs[0].get() : nullptr;
+    }
     void offer_line(Stream stream, const LineView& line);
 
     mutable std::mutex mutex_;

@@ -72,7 +72,8 @@ public:
     [[nodiscard]] std::vector<TreeMember> tree_members();
     [[nodiscard]] ResourceUsage usage();
 
-    /// Begins to stop the tree, or hurries a stop that is under way; `done` is called on the loop, at once if all is over.
+    /// Begins to stop the tree, or hurries a stop that is under way; `done` is called on the loop, at once if all is
+    /// over.
     void stop(StopPlan plan, StopReason reason, StopDone done);
 
     [[nodiscard]] error_code signal_leader(int signal);
@@ -120,9 +121,14 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
-inline ProcessRecord::ProcessRecord(std::shared_ptr<Services> services, const Uuid& id, CommandLine words, SpawnOptions wanted)
-    : uuid(id), command(std::move(words)), options(std::move(wanted)), services_(std::move(services)),
-      timeout_timer_(services_->loop.context()), flush_timer_(services_->loop.context()) {}
+inline ProcessRecord::ProcessRecord(std::shared_ptr<Services> services, const Uuid& id, CommandLine words,
+                                    SpawnOptions wanted)
+    : uuid(id),
+      command(std::move(words)),
+      options(std::move(wanted)),
+      services_(std::move(services)),
+      timeout_timer_(services_->loop.context()),
+      flush_timer_(services_->loop.context()) {}
 
 inline Event ProcessRecord::event(EventKind kind) const {
     Event event;
@@ -181,8 +187,9 @@ inline void ProcessRecord::activate() {
         });
     }
     static_cast<void>(visit_tree(tree, false, [&](auto& held) {
-        held.watch(services_->loop.context(), [self](const LeaderEnd& end, bool gone) { self->leader_ended(end, gone); },
-                   [self] { self->extinct(); });
+        held.watch(
+            services_->loop.context(), [self](const LeaderEnd& end, bool gone) { self->leader_ended(end, gone); },
+            [self] { self->extinct(); });
         return true;
     }));
 }

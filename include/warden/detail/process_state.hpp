@@ -88,8 +88,8 @@ public:
         return changed_.wait_until(lock, deadline, [&] { return condition(facts_); });
     }
 
-    /// Calls `call` once `condition` holds: at once, or later on the thread that changes the facts. 0 if at once; else a
-    /// number to take it back with.
+    /// Calls `call` once `condition` holds: at once, or later on the thread that changes the facts. 0 if at once; else
+    /// a number to take it back with.
     [[nodiscard]] std::uint64_t when(std::function<bool(const ProcessFacts&)> condition, std::function<void()> call) {
         {
             const std::lock_guard lock(mutex_);
@@ -129,6 +129,8 @@ private:
 
 [[nodiscard]] inline bool has_ended(const ProcessFacts& facts) noexcept { return facts.status.has_value(); }
 [[nodiscard]] inline bool is_all_over(const ProcessFacts& facts) noexcept { return facts.status && !facts.tree_alive; }
-[[nodiscard]] inline bool is_output_complete(const ProcessFacts& facts) noexcept { return facts.status && !facts.output_open; }
+[[nodiscard]] inline bool is_output_complete(const ProcessFacts& facts) noexcept {
+    return facts.status && !facts.output_open;
+}
 
 }  // namespace warden::detail

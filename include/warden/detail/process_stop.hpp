@@ -32,7 +32,8 @@ inline error_code ProcessRecord::signal_leader(int signal) {
     return services_->loop.call([&] {
         if (has_ended(state.facts())) return error_code(errc::already_ended);
         note_signal(signal);
-        return visit_tree(tree, error_code(errc::already_ended), [&](auto& held) { return held.signal_leader(signal); });
+        return visit_tree(tree, error_code(errc::already_ended),
+                          [&](auto& held) { return held.signal_leader(signal); });
     });
 }
 
@@ -117,17 +118,20 @@ inline std::string ProcessRecord::act(const StopStep& step) {
             return {};
         case StopAction::run_command: run_beside(for_pid(step.command, pid), step.grace); return {};
         case StopAction::call:
-            boost::asio::post(services_->dispatcher.executor(), [self = shared_from_this(), call = step.call, grace = step.grace] {
-                self->services_->dispatcher.run_guarded([&] {
-                    const std::string trouble = call->run(self->pid, grace);
-                    if (!trouble.empty()) self->note(EventKind::stop_step, call->name + ": " + trouble);
-                });
-            });
+            boost::asio::post(services_->dispatcher.executor(),
+                              [self = shared_from_this(), call = step.call, grace = step.grace] {
+                                  self->services_->dispatcher.run_guarded([&] {
+                                      const std::string trouble = call->run(self->pid, grace);
+                                      if (!trouble.empty())
+                                          self->note(EventKind::stop_step, call->name + ": " + trouble);
+                                  });
+                              });
             return {};
         case StopAction::signal:
             if (has_ended(state.facts())) return {};
             note_signal(step.signal_number);
-            return in_words(visit_tree(tree, error_code{}, [&](auto& held) { return held.signal_leader(step.signal_number); }));
+            return in_words(
+                visit_tree(tree, error_code{}, [&](auto& held) { return held.signal_leader(step.signal_number); }));
         case StopAction::terminate: note_signal(SIGTERM); return in_words(signal_tree_here(SIGTERM));
         case StopAction::freeze: return in_words(signal_tree_here(SIGSTOP));
         case StopAction::kill:
@@ -155,7 +159,8 @@ inline void ProcessRecord::report_survivors(StopReport& report) {
         if (member.state == 'Z' || member.state == 'X') continue;
         std::string reason = "state " + std::string(1, member.state);
         if (member.state == 'D') {
-            reason = "uninterruptible (D) in " + procfs::read_file("/proc/" + std::to_string(member.pid) + "/wchan", 256);
+            reason =
+                "uninterruptible (D) in " + procfs::read_file("/proc/" + std::to_string(member.pid) + "/wchan", 256);
         } else if (member.user != ::geteuid() && ::geteuid() != 0) {
             reason = "runs as user " + std::to_string(member.user) + ", which this program may not signal";
         }

@@ -21,9 +21,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <unistd.h>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 namespace warden::detail {
 
@@ -54,7 +55,9 @@ public:
     void unsubscribe(std::uint64_t id);
 
     /// Events that subscribers were too slow for.
-    [[nodiscard]] std::uint64_t dropped_events() const noexcept { return dropped_events_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t dropped_events() const noexcept {
+        return dropped_events_.load(std::memory_order_relaxed);
+    }
 
     /// Writes events there from now on. On the loop.
     void use_event_log(EventLog log) { event_log_.emplace(std::move(log)); }

@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstddef>
 #include <mutex>
+
 #include <unistd.h>
 
 namespace warden::detail {
@@ -112,7 +113,8 @@ inline bool ShutdownHooks::installed() {
     for (std::size_t i = 0; i < signals.size(); ++i) {
         struct sigaction now {};
         ::sigaction(signals[i], nullptr, &now);
-        if (former_[i].ours && ((now.sa_flags & SA_SIGINFO) == 0 || now.sa_sigaction != &ShutdownHooks::on_signal)) return false;
+        if (former_[i].ours && ((now.sa_flags & SA_SIGINFO) == 0 || now.sa_sigaction != &ShutdownHooks::on_signal))
+            return false;
     }
     return true;
 }

@@ -13,6 +13,7 @@
 
 #if WARDEN_OS_POSIX
 #include <cerrno>
+
 #include <unistd.h>
 
 namespace warden::detail {

@@ -34,8 +34,8 @@ struct HttpStop {
     std::string host = "127.0.0.1";
 };
 
-/// `StopPlan{}.call(http_stop({.port = 8000}), 5s).terminate(3s).kill(2s)`. Any answer of 200 to 299 is fine; anything else
-/// is reported as an event of the step.
+/// `StopPlan{}.call(http_stop({.port = 8000}), 5s).terminate(3s).kill(2s)`. Any answer of 200 to 299 is fine; anything
+/// else is reported as an event of the step.
 [[nodiscard]] inline StopCall http_stop(HttpStop request);
 
 // -- implementation ----------------------------------------------------------
@@ -77,7 +77,8 @@ namespace detail {
 
 inline StopCall http_stop(HttpStop request) {
     std::string name = request.method + " http://" + request.host + ':' + std::to_string(request.port) + request.target;
-    return {std::move(name), [wanted = std::move(request)](Pid, Nanoseconds grace) { return detail::request_stop(wanted, grace); }};
+    return {std::move(name),
+            [wanted = std::move(request)](Pid, Nanoseconds grace) { return detail::request_stop(wanted, grace); }};
 }
 
 }  // namespace warden

@@ -69,8 +69,8 @@ namespace warden::preflight {
 /// `holds` returns true. `name` says so in words; `advice` says what to do if not.
 [[nodiscard]] inline PreflightCheck predicate(const std::string& name, std::function<bool()> holds, std::string advice);
 
-/// `command` succeeds when `manager` (a `ProcessManager`, which must outlive the check) runs it, within `timeout`. It takes
-/// a place among the active processes meanwhile.
+/// `command` succeeds when `manager` (a `ProcessManager`, which must outlive the check) runs it, within `timeout`. It
+/// takes a place among the active processes meanwhile.
 template <class Manager>
 [[nodiscard]] PreflightCheck command_succeeds(Manager& manager, CommandLine command,
                                               Timeout timeout = std::chrono::seconds(10));
@@ -279,7 +279,8 @@ PreflightCheck command_succeeds(Manager& manager, CommandLine command, Timeout t
                 const auto done = manager.run(command, std::move(options));
                 if (done.success()) return std::nullopt;
                 std::string said = done.err.substr(0, done.err.find('\n'));
-                return done.status.to_string() + (said.empty() ? "" : ", it said: " + said) + "; run it by hand to see why";
+                return done.status.to_string() + (said.empty() ? "" : ", it said: " + said) +
+                       "; run it by hand to see why";
             }};
 }
 

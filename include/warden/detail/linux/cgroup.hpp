@@ -25,8 +25,9 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <unistd.h>
 #include <vector>
+
+#include <unistd.h>
 
 namespace warden::detail {
 
@@ -75,7 +76,8 @@ class CgroupTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::cgroup;
 
-    CgroupTree(std::shared_ptr<CgroupHome> home, std::string group) : home_(std::move(home)), group_(std::move(group)) {}
+    CgroupTree(std::shared_ptr<CgroupHome> home, std::string group)
+        : home_(std::move(home)), group_(std::move(group)) {}
     CgroupTree(CgroupTree&&) = delete;
     ~CgroupTree();
 
@@ -147,8 +149,8 @@ inline std::shared_ptr<CgroupHome> CgroupHome::make(const std::string& name, std
         return nullptr;
     }
     UniqueFd directory(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    std::shared_ptr<CgroupHome> home(new CgroupHome(std::move(parent), std::move(directory), name,
-                                                    own == "/" ? '/' + name : own + '/' + name));
+    std::shared_ptr<CgroupHome> home(
+        new CgroupHome(std::move(parent), std::move(directory), name, own == "/" ? '/' + name : own + '/' + name));
     return home->prove(why) ? home : nullptr;
 }
 
@@ -277,10 +279,12 @@ inline error_code CgroupTree::signal_tree(int signal) const {
             fresh = true;
             const UniqueFd held(static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
             // Held now; it is the one that was listed if it is in our group.
-            if (procfs::read_file("/proc/" + std::to_string(pid) + "/cgroup").find("0::" + ours) == std::string::npos) continue;
-            const error_code ec = held ? signal_pidfd(held.get(), signal)
-                                  : pid == pid_ ? signal_leader(signal)
-                                  : ::kill(pid, signal) == 0 ? error_code{} : system_code(errno);
+            if (procfs::read_file("/proc/" + std::to_string(pid) + "/cgroup").find("0::" + ours) == std::string::npos)
+                continue;
+            const error_code ec = held                       ? signal_pidfd(held.get(), signal)
+                                  : pid == pid_              ? signal_leader(signal)
+                                  : ::kill(pid, signal) == 0 ? error_code{}
+                                                             : system_code(errno);
             if (ec && ec.value() != ESRCH) refused = ec;
         }
     }
@@ -291,7 +295,8 @@ inline error_code CgroupTree::signal_tree(int signal) const {
 [[nodiscard]] inline bool says_populated(int file) noexcept {
     char text[128];
     const ssize_t size = ::pread(file, text, sizeof text, 0);
-    return size > 0 && std::string_view(text, static_cast<std::size_t>(size)).find("populated 1") != std::string_view::npos;
+    return size > 0 &&
+           std::string_view(text, static_cast<std::size_t>(size)).find("populated 1") != std::string_view::npos;
 }
 
 inline bool CgroupTree::is_populated() const {

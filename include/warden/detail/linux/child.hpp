@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/syscall.h>
@@ -55,7 +56,8 @@ WARDEN_IN_CHILD inline int close_descriptors_in_child(const int* kept, std::uint
 
 WARDEN_IN_CHILD inline void default_signals_in_child() noexcept {
     const std::uint64_t defaults[4] = {};  // the kernel's struct sigaction: SIG_DFL, no flags, no mask
-    for (int number = 1; number <= 64; ++number) raw(SYS_rt_sigaction, number, defaults, nullptr, sizeof(std::uint64_t));
+    for (int number = 1; number <= 64; ++number)
+        raw(SYS_rt_sigaction, number, defaults, nullptr, sizeof(std::uint64_t));
 }
 
 /// The number in a decimal string, or -1.
@@ -77,7 +79,7 @@ WARDEN_IN_CHILD inline bool is_kept_in_child(const int* kept, std::uint32_t coun
 WARDEN_IN_CHILD inline int close_one_by_one_in_child(const int* kept, std::uint32_t count) noexcept {
     const long listing = raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (listing < 0) {
-        struct rlimit limit{};
+        struct rlimit limit {};
         raw(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
         const int end = limit.rlim_max < (1u << 20) ? static_cast<int>(limit.rlim_max) : 1 << 20;
         for (int fd = 3; fd < end; ++fd) {
@@ -132,11 +134,13 @@ WARDEN_IN_CHILD inline int take_limits_in_child(const ChildPlan& plan) noexcept 
     }
     for (std::uint32_t i = 0; i < plan.limit_count; ++i) {
         const ChildLimit& wanted = plan.limits[i];
-        struct rlimit now{};
+        struct rlimit now {};
         long failed = raw(SYS_prlimit64, 0, wanted.resource, nullptr, &now);
         if (failed < 0) return static_cast<int>(-failed);
-        const struct rlimit next{wanted.value < now.rlim_max ? wanted.value : now.rlim_max,
-                                 wanted.value < now.rlim_max ? wanted.value : now.rlim_max};
+        const struct rlimit next {
+            wanted.value < now.rlim_max ? wanted.value : now.rlim_max,
+                wanted.value < now.rlim_max ? wanted.value : now.rlim_max
+        };
         failed = raw(SYS_prlimit64, 0, wanted.resource, &next, nullptr);
         if (failed < 0) return static_cast<int>(-failed);
     }
@@ -177,7 +181,8 @@ WARDEN_IN_CHILD inline int try_candidates_in_child(const ChildPlan& plan) noexce
     return static_cast<int>(reason);
 }
 
-[[noreturn]] WARDEN_IN_CHILD inline void execute_in_child(const ChildPlan& plan, volatile ChildAnswer& answer) noexcept {
+[[noreturn]] WARDEN_IN_CHILD inline void execute_in_child(const ChildPlan& plan,
+                                                          volatile ChildAnswer& answer) noexcept {
     const auto fail_if = [&](int error, SpawnStep step) WARDEN_IN_CHILD {
         if (error == 0) return;
         answer.step = static_cast<std::int32_t>(step);

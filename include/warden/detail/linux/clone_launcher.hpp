@@ -14,6 +14,7 @@
 
 #if WARDEN_OS_LINUX
 #include <atomic>
+
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -24,8 +25,8 @@ namespace warden::detail {
 /// A child just made.
 struct Cloned {
     int pid = -1;
-    int pidfd = -1;         ///< Owned by the caller.
-    int error = 0;          ///< An errno; then there is no child.
+    int pidfd = -1;  ///< Owned by the caller.
+    int error = 0;   ///< An errno; then there is no child.
 };
 
 /// Set once clone3(2) has been refused in this program; the way round is taken from then on.
@@ -165,7 +166,8 @@ WARDEN_IN_CHILD inline Cloned launch_child(const ChildPlan& wanted, int group, C
     answer = launch.answer;
     if (child.error != 0) {
         const bool refused_by_group = group >= 0 && child.error != EAGAIN && child.error != ENOMEM;
-        answer = {child.error, static_cast<std::int32_t>(refused_by_group ? SpawnStep::containment : SpawnStep::launch), 0};
+        answer = {child.error, static_cast<std::int32_t>(refused_by_group ? SpawnStep::containment : SpawnStep::launch),
+                  0};
         return child;
     }
     if (answer.error == 0 && answer.reached_exec == 0) {  // it was killed on the way

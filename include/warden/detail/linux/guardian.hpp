@@ -38,7 +38,7 @@ struct SpareKeeper {
 
 /// What a guardian is to watch over.
 struct GuardianDuty {
-    int group = -1;               ///< The directory of the host's control group; -1 for none. Borrowed.
+    int group = -1;  ///< The directory of the host's control group; -1 for none. Borrowed.
     std::string group_name;
     std::size_t spare_keepers = 0;  ///< Made ready at first; 0 if none is ever taken.
 };

@@ -2,10 +2,11 @@
 #pragma once
 
 /// @file
-/// What a child inherits from its parent besides descriptors, so that a child of a keeper gets it from the host instead.
+/// What a child inherits from its parent besides descriptors, so that a child of a keeper gets it from the host
+/// instead.
 ///
-/// Knows:         resource limits, nice value, umask; as they are at this moment, not as they were at the guardian's fork.
-/// Does not know: scheduling policies, affinities, namespaces: those are of the moment when the manager was made.
+/// Knows:         resource limits, nice value, umask; as they are at this moment, not as they were at the guardian's
+/// fork. Does not know: scheduling policies, affinities, namespaces: those are of the moment when the manager was made.
 /// Thread-safety: safe.
 
 #include <warden/detail/linux/procfs.hpp>
@@ -16,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+
 #include <sys/resource.h>
 
 namespace warden::detail {

@@ -19,10 +19,11 @@
 
 #include <functional>
 #include <memory>
-#include <poll.h>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <poll.h>
 
 namespace warden::detail {
 
@@ -31,7 +32,8 @@ class KeeperTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::keeper;
 
-    KeeperTree(std::shared_ptr<Guardian> guardian, SpareKeeper keeper) : guardian_(std::move(guardian)), keeper_(std::move(keeper)) {}
+    KeeperTree(std::shared_ptr<Guardian> guardian, SpareKeeper keeper)
+        : guardian_(std::move(guardian)), keeper_(std::move(keeper)) {}
     KeeperTree(KeeperTree&&) = delete;
     ~KeeperTree();
 
@@ -43,7 +45,9 @@ public:
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
-    [[nodiscard]] error_code signal_tree(int signal) const noexcept { return tell({KeeperCommand::signal_tree, signal}); }
+    [[nodiscard]] error_code signal_tree(int signal) const noexcept {
+        return tell({KeeperCommand::signal_tree, signal});
+    }
     [[nodiscard]] error_code kill_tree() const noexcept { return tell({KeeperCommand::empty, 0}); }
     [[nodiscard]] std::vector<Pid> members() const { return procfs::descendants(keeper_.pid); }
 
@@ -123,7 +127,8 @@ inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     int received[descriptors_beside];
     std::size_t count = 0;
     const long size = receive_record(keeper_.socket.get(), &reply, sizeof reply, nullptr, 0, received, count);
-    if (size != static_cast<long>(sizeof reply)) return fail(size < 0 ? static_cast<int>(-size) : EPIPE, SpawnStep::containment);
+    if (size != static_cast<long>(sizeof reply))
+        return fail(size < 0 ? static_cast<int>(-size) : EPIPE, SpawnStep::containment);
     ::fcntl(keeper_.socket.get(), F_SETFL, O_NONBLOCK);
     if (count == 1) pidfd_.reset(received[0]);
     answer = reply.answer;
@@ -174,7 +179,8 @@ struct KeeperTree::Watch {
         else wait(self);
         if (!leader_ended) {
             leader_ended = true;
-            ended(gone ? LeaderEnd{} : LeaderEnd{decode_wait_status(event.wait_status), decode_usage(event.usage)}, is_extinct);
+            ended(gone ? LeaderEnd{} : LeaderEnd{decode_wait_status(event.wait_status), decode_usage(event.usage)},
+                  is_extinct);
         } else if (is_extinct) {
             extinct();
         }

@@ -2,8 +2,8 @@
 #pragma once
 
 /// @file
-/// The keeper: the process that is parent of one tree's leader and subreaper of all that the leader starts. It holds one
-/// tree at a time; when nothing is left of it, it is ready for the next.
+/// The keeper: the process that is parent of one tree's leader and subreaper of all that the leader starts. It holds
+/// one tree at a time; when nothing is left of it, it is ready for the next.
 ///
 /// Knows:         how to launch the one plan it is given, to reap, to signal the tree, to empty it.
 /// Does not know: the heap, locks, the host's memory. Async-signal-safe throughout.
@@ -112,7 +112,8 @@ WARDEN_IN_CHILD inline void accept_launch(KeeperState& keeper) noexcept {
     LaunchRequest request{};
     int fds[descriptors_beside];
     std::size_t fd_count = 0;
-    const long size = receive_record(keeper.ports.socket, &request, sizeof request, memory, buffer_bytes, fds, fd_count);
+    const long size =
+        receive_record(keeper.ports.socket, &request, sizeof request, memory, buffer_bytes, fds, fd_count);
     if (size <= 0) exit_in_child(0);  // the host does not want it any more
     if (size < static_cast<long>(sizeof request)) {
         ::munmap(memory, buffer_bytes);
@@ -159,7 +160,7 @@ WARDEN_IN_CHILD inline void reap_in_keeper(KeeperState& keeper) noexcept {
     KeeperEvent event{};
     for (;;) {
         int status = 0;
-        struct rusage usage{};
+        struct rusage usage {};
         const long pid = raw(SYS_wait4, -1, &status, WNOHANG | __WALL, &usage);
         if (pid == -EINTR) continue;
         if (pid < 0) event.extinct = 1;
@@ -188,7 +189,8 @@ WARDEN_IN_CHILD inline void drain_signals(int signals) noexcept {
 [[noreturn]] WARDEN_IN_CHILD inline void run_keeper(KeeperPorts ports) noexcept {
     KeeperState keeper{ports};
     for (;;) {
-        struct pollfd ready[3] = {{keeper.ports.socket, POLLIN, 0}, {ports.signals, POLLIN, 0}, {ports.host, POLLIN, 0}};
+        struct pollfd ready[3] = {
+            {keeper.ports.socket, POLLIN, 0}, {ports.signals, POLLIN, 0}, {ports.host, POLLIN, 0}};
         if (raw(SYS_ppoll, ready, 3, nullptr, nullptr, sizeof(std::uint64_t)) < 0) continue;
         if (ready[2].revents != 0) {  // nobody is there to be told anything
             raw(SYS_close, ports.host);

@@ -29,7 +29,7 @@ struct KeeperReady {
 /// directory to start in come beside it, then one of a memfd that holds the text, if that does not fit behind it. The
 /// text: supplementary groups; then, each ended by NUL, candidates, arguments, variables and the directory.
 struct LaunchRequest {
-    ChildPlan plan;  ///< Its pointers mean nothing here, but for null or not.
+    ChildPlan plan;                         ///< Its pointers mean nothing here, but for null or not.
     struct rlimit inherited[RLIM_NLIMITS];  ///< Limits of the host that the keeper does not have.
     std::uint32_t inherited_mask;           ///< Bit n for limit n.
     std::uint32_t text_bytes;
@@ -79,7 +79,7 @@ WARDEN_IN_CHILD inline long send_record(int socket, const void* first, std::size
                                         std::size_t second_bytes, const int* fds, std::size_t fd_count) noexcept {
     struct iovec parts[2] = {{const_cast<void*>(first), first_bytes}, {const_cast<void*>(second), second_bytes}};
     alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int) * descriptors_beside)];
-    struct msghdr message{};
+    struct msghdr message {};
     message.msg_iov = parts;
     message.msg_iovlen = second_bytes > 0 ? 2 : 1;
     if (fd_count > 0) {
@@ -102,7 +102,7 @@ WARDEN_IN_CHILD inline long receive_record(int socket, void* first, std::size_t 
                                            std::size_t second_bytes, int* fds, std::size_t& fd_count) noexcept {
     struct iovec parts[2] = {{first, first_bytes}, {second, second_bytes}};
     alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int) * descriptors_beside)];
-    struct msghdr message{};
+    struct msghdr message {};
     message.msg_iov = parts;
     message.msg_iovlen = second_bytes > 0 ? 2 : 1;
     message.msg_control = space;

@@ -13,12 +13,12 @@
 #include <warden/process_info.hpp>
 
 #if WARDEN_OS_LINUX
+#include <functional>
+#include <optional>
+
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-
-#include <functional>
-#include <optional>
 
 namespace warden::detail {
 
@@ -28,8 +28,8 @@ struct LeaderEnd {
     ResourceUsage usage;
 };
 
-/// Called on the loop when the leader of a tree has ended, once. If nothing else of its tree is left, `extinct` says so;
-/// else another function is called when that is so. The tree must outlive both, or the loop must have stopped.
+/// Called on the loop when the leader of a tree has ended, once. If nothing else of its tree is left, `extinct` says
+/// so; else another function is called when that is so. The tree must outlive both, or the loop must have stopped.
 using LeaderEnded = std::function<void(const LeaderEnd&, bool extinct)>;
 
 /// Sends `signal` to the process behind `pidfd`. ESRCH once that has been reaped.
@@ -92,7 +92,7 @@ static_assert(offsetof(PidfdInfo, exit_code) == 60);
 
 inline std::optional<LeaderEnd> reap_pidfd(int pidfd) noexcept {
     siginfo_t info{};
-    struct rusage usage{};
+    struct rusage usage {};
     long failed = -EINTR;
     while (failed == -EINTR) failed = raw(SYS_waitid, pidfd_id_type, pidfd, &info, WEXITED | WNOHANG | __WALL, &usage);
     if (failed == -ECHILD) return LeaderEnd{stolen_status(pidfd), {}};

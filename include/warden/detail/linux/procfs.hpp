@@ -17,15 +17,16 @@
 
 #include <algorithm>
 #include <charconv>
-#include <dirent.h>
-#include <fcntl.h>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <vector>
 
 namespace warden::detail::procfs {
 
@@ -124,7 +125,9 @@ inline std::optional<Stat> parse_stat(std::string_view text) {
     return stat;
 }
 
-inline std::optional<Stat> read_stat(Pid pid) { return parse_stat(read_file("/proc/" + std::to_string(pid) + "/stat")); }
+inline std::optional<Stat> read_stat(Pid pid) {
+    return parse_stat(read_file("/proc/" + std::to_string(pid) + "/stat"));
+}
 
 inline std::vector<Pid> children(Pid pid) {
     std::vector<Pid> found;
@@ -164,7 +167,7 @@ inline std::optional<TreeMember> member(Pid pid) {
     result.major_faults = stat->major_faults;
     result.resident_bytes = stat->resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     const std::string directory = "/proc/" + std::to_string(pid);
-    struct stat owner{};
+    struct stat owner {};
     if (::stat(directory.c_str(), &owner) == 0) result.user = owner.st_uid;
     std::string arguments = read_file(directory + "/cmdline", 4096);
     while (!arguments.empty() && arguments.back() == '\0') arguments.pop_back();
@@ -182,7 +185,7 @@ inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t inode) {
             const std::string path = directory + '/' + std::string(name);
             char target[64];
             const ssize_t size = ::readlink(path.c_str(), target, sizeof target);
-            struct stat link{};
+            struct stat link {};
             holds = holds || (size > 0 && std::string_view(target, static_cast<std::size_t>(size)) == wanted &&
                               ::lstat(path.c_str(), &link) == 0 && (link.st_mode & S_IWUSR) != 0);
         });

@@ -21,8 +21,8 @@ public:
     static constexpr std::size_t capacity = std::size_t{1} << 22;  // the kernel's PID_MAX_LIMIT
 
     WARDEN_IN_CHILD bool map() noexcept {
-        void* const memory = ::mmap(nullptr, capacity / 8, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* const memory =
+            ::mmap(nullptr, capacity / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         bits_ = memory == MAP_FAILED ? nullptr : static_cast<unsigned char*>(memory);
         return bits_ != nullptr;
     }
@@ -163,8 +163,8 @@ WARDEN_IN_CHILD inline int signal_found(int self, int pid, int parent, int signa
 
 WARDEN_IN_CHILD inline WalkResult signal_descendants(int signal, PidSet& seen, const PidSet* spared) noexcept {
     WalkResult result;
-    void* const memory = ::mmap(nullptr, sizeof(WalkQueue), PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const memory =
+        ::mmap(nullptr, sizeof(WalkQueue), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return result;
     auto& queue = *static_cast<WalkQueue*>(memory);
     const int self = static_cast<int>(raw(SYS_getpid));
