@@ -262,13 +262,24 @@ inline void throw_if(const error_code& ec, const char* operation) {
     if (ec) throw system_error(ec, operation);
 }
 
+/// Makes the form that throws of one that has an error code.
+template <class F>
+inline auto or_throw(const char* operation, F f) {
+    error_code ec;
+    if constexpr (std::is_void_v<std::invoke_result_t<F, error_code&>>) {
+        f(ec);
+        throw_if(ec, operation);
+    } else {
+        auto result = f(ec);
+        throw_if(ec, operation);
+        return result;
+    }
+}
+
 }  // namespace detail
 
 inline ExitStatus ManagedProcess::wait() {
-    error_code ec;
-    const ExitStatus status = wait(ec);
-    detail::throw_if(ec, "wait");
-    return status;
+    return detail::or_throw("wait", [&](error_code& ec) { return wait(ec); });
 }
 
 template <class Token>
@@ -385,45 +396,28 @@ inline StopReport ManagedProcess::stop() {
 // The forms that throw.
 
 inline void ManagedProcess::write(std::string_view text) {
-    error_code ec;
-    write(text, ec);
-    detail::throw_if(ec, "write");
+    detail::or_throw("write", [&](error_code& ec) { write(text, ec); });
 }
 inline void ManagedProcess::close_stdin() {
-    error_code ec;
-    close_stdin(ec);
-    detail::throw_if(ec, "close_stdin");
+    detail::or_throw("close_stdin", [&](error_code& ec) { close_stdin(ec); });
 }
 inline CompletedProcess ManagedProcess::communicate(std::string_view input, Timeout timeout) {
-    error_code ec;
-    auto result = communicate(input, timeout, ec);
-    detail::throw_if(ec, "communicate");
-    return result;
+    return detail::or_throw("communicate", [&](error_code& ec) { return communicate(input, timeout, ec); });
 }
 inline void ManagedProcess::terminate() {
-    error_code ec;
-    terminate(ec);
-    detail::throw_if(ec, "terminate");
+    detail::or_throw("terminate", [&](error_code& ec) { terminate(ec); });
 }
 inline void ManagedProcess::kill() {
-    error_code ec;
-    kill(ec);
-    detail::throw_if(ec, "kill");
+    detail::or_throw("kill", [&](error_code& ec) { kill(ec); });
 }
 inline void ManagedProcess::signal(int number) {
-    error_code ec;
-    signal(number, ec);
-    detail::throw_if(ec, "signal");
+    detail::or_throw("signal", [&](error_code& ec) { signal(number, ec); });
 }
 inline void ManagedProcess::suspend() {
-    error_code ec;
-    suspend(ec);
-    detail::throw_if(ec, "suspend");
+    detail::or_throw("suspend", [&](error_code& ec) { suspend(ec); });
 }
 inline void ManagedProcess::resume() {
-    error_code ec;
-    resume(ec);
-    detail::throw_if(ec, "resume");
+    detail::or_throw("resume", [&](error_code& ec) { resume(ec); });
 }
 
 }  // namespace warden
