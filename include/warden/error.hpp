@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace warden {
@@ -139,6 +140,25 @@ static_assert(spawn_step_names.size() == static_cast<std::size_t>(SpawnStep::set
 
 /// The code of a failed system call.
 [[nodiscard]] inline error_code system_code(int number) noexcept { return {number, boost::system::system_category()}; }
+
+/// Throws what went wrong, naming the operation.
+inline void throw_if(const error_code& ec, const char* operation) {
+    if (ec) throw system_error(ec, operation);
+}
+
+/// Makes the form that throws of one that has an error code.
+template <class F>
+inline auto or_throw(const char* operation, F f) {
+    error_code ec;
+    if constexpr (std::is_void_v<std::invoke_result_t<F, error_code&>>) {
+        f(ec);
+        throw_if(ec, operation);
+    } else {
+        auto result = f(ec);
+        throw_if(ec, operation);
+        return result;
+    }
+}
 
 }  // namespace detail
 

@@ -255,29 +255,6 @@ inline ExitStatus ManagedProcess::wait(error_code& ec) {
     return ec ? ExitStatus{} : wait_until_steady(SteadyTime::max()).value();
 }
 
-namespace detail {
-
-/// Throws what went wrong, naming the operation.
-inline void throw_if(const error_code& ec, const char* operation) {
-    if (ec) throw system_error(ec, operation);
-}
-
-/// Makes the form that throws of one that has an error code.
-template <class F>
-inline auto or_throw(const char* operation, F f) {
-    error_code ec;
-    if constexpr (std::is_void_v<std::invoke_result_t<F, error_code&>>) {
-        f(ec);
-        throw_if(ec, operation);
-    } else {
-        auto result = f(ec);
-        throw_if(ec, operation);
-        return result;
-    }
-}
-
-}  // namespace detail
-
 inline ExitStatus ManagedProcess::wait() {
     return detail::or_throw("wait", [&](error_code& ec) { return wait(ec); });
 }
