@@ -11,6 +11,7 @@
 
 #include <warden/detail/launch.hpp>
 #include <warden/detail/launch_extension.hpp>
+#include <warden/detail/open_logs.hpp>
 #include <warden/detail/process_table.hpp>
 #include <warden/detail/services.hpp>
 #include <warden/detail/shutdown_hooks.hpp>
@@ -77,7 +78,7 @@ private:
 
     void validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const;
     void check_preflight(const CommandLine& command, const SpawnOptions& options) const;
-    void open_logs(ProcessRecord& record, const Output& out, const Output& err) const;
+    void open_logs(ProcessRecord& record, const Output& out, const Output& err);
     void connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const;
     void hold_tree(ProcessRecord& record);
     void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);
@@ -86,6 +87,7 @@ private:
     std::string instance_name_;
     std::filesystem::path data_directory_;
     std::filesystem::path log_directory_;
+    OpenLogs logs_;
     ContainmentReport containment_;
     std::shared_ptr<CgroupHome> home_;
     std::shared_ptr<Guardian> guardian_;

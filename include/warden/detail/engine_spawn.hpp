@@ -53,7 +53,7 @@ inline void Engine::check_preflight(const CommandLine& command, const SpawnOptio
     if (!failures.empty()) fail_start(command, errc::preflight_failed, SpawnStep::preflight, {}, failures);
 }
 
-inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Output& err) const {
+inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Output& err) {
     auto& router = *record.output;
     router.use_limits(record.options.log.limits);
     const bool separate_err = err.has(Output::log);
@@ -62,15 +62,16 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
     const LogPaths paths =
         log_paths(record.options.log.naming, {record.options.name, record.options.type, uuid, record.started_at});
     const std::filesystem::path directory = record.options.log.directory.value_or(log_directory_);
+    router.owns_logs = record.options.log.naming.pattern().find("{uuid}") != std::string::npos;
     const auto open = [&](const std::filesystem::path& relative) {
         error_code ec;
         const auto path = directory / relative;
-        LogSink sink = LogSink::open(path, record.options.log.limits, record.options.log.on_limit, ec);
-        if (ec)
+        auto sink = logs_.open(path, record.options.log, ec);
+        if (ec) {
             fail_start(record.command, ec, SpawnStep::log_file, path,
                        "a log needs a regular file in a directory of this user");
-        router.logs.push_back(std::make_unique<LogSink>(std::move(sink)));
-        return router.logs.back().get();
+        }
+        return router.logs.emplace_back(std::move(sink)).get();
     };
     if (out.has(Output::log)) {
         record.log_path = directory / paths.stdout_;

@@ -40,7 +40,8 @@ struct StreamRoute {
 class OutputRouter {
 public:
     std::array<StreamRoute, 2> routes;
-    std::vector<std::unique_ptr<LogSink>> logs;
+    std::vector<std::shared_ptr<LogSink>> logs;  ///< Those of by-name schemes may be shared with other processes.
+    bool owns_logs = true;
     std::shared_ptr<ConsumerQueue> line_queue;  ///< Takes lines, each with its stream.
     std::shared_ptr<ConsumerQueue> chunk_queue;
     bool pause_for_slow = false;
@@ -65,7 +66,7 @@ private:
         return {line_queue.get(), chunk_queue.get(), routes[0].tee.get(), routes[1].tee.get()};
     }
     [[nodiscard]] const LogSink* common_log() const noexcept {
-        return logs.size() == 1 && routes[0].log == routes[1].log ? logs[0].get() : nullptr;
+        return owns_logs && logs.size() == 1 && routes[0].log == routes[1].log ? logs[0].get() : nullptr;
     }
     void offer_line(Stream stream, const LineView& line);
 
