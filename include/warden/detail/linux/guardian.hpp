@@ -255,24 +255,35 @@ inline void Guardian::replace() {
 
 inline void Guardian::stop(SteadyTime deadline) {
     int pidfd = -1;
+    int control = -1;
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
         ready_.clear();
         if (control_ && control_->is_open()) {
+            control = control_->native_handle();
             const GuardianCommand command = GuardianCommand::quit;
-            send_record(control_->native_handle(), &command, sizeof command, nullptr, 0, nullptr, 0);
+            send_record(control, &command, sizeof command, nullptr, 0, nullptr, 0);
         }
         if (pid_ != 0 && process_) pidfd = process_->native_handle();
     }
     arrived_.notify_all();
     while (pidfd >= 0) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SteadyTime::clock::now());
-        struct pollfd ended = {pidfd, POLLIN, 0};
-        const int result = ::poll(&ended, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+        struct pollfd ends[2] = {{pidfd, POLLIN, 0}, {control, POLLIN, 0}};
+        const int result = ::poll(ends, 2, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
         if (result < 0 && errno == EINTR) continue;
-        if (result > 0) static_cast<void>(reap_pidfd(pidfd));
-        break;
+        if (result <= 0) break;
+        if (ends[0].revents != 0) {
+            static_cast<void>(reap_pidfd(pidfd));
+            break;
+        }
+        // A keeper that comes too late: it lives for as long as its socket is open, and the guardian waits for it.
+        KeeperReady late{};
+        int fds[descriptors_beside];
+        std::size_t count = 0;
+        if (receive_record(control, &late, sizeof late, nullptr, 0, fds, count) <= 0) control = -1;
+        for (std::size_t i = 0; i < count; ++i) const UniqueFd unused(fds[i]);
     }
 }
 

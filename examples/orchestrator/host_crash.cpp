@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "host_crash.hpp"
+
+#include <boost/uuid/uuid_io.hpp>
+
+#include <csignal>
+#include <cstdlib>
+#include <future>
+#include <iostream>
+#include <string_view>
+
+#include <unistd.h>
+
+namespace demo {
+
+using namespace std::chrono_literals;
+
+[[noreturn]] void be_the_second_host(const std::string& marker) {
+    warden::ProcessManager& manager = warden::ProcessManager::instance();
+    std::promise<void> escaped;
+    const auto plain = manager.spawn({"sleep", "1000"});
+    const auto stubborn =
+        manager.spawn(warden::CommandLine::shell("trap '' TERM INT HUP; while :; do sleep 1000; done"));
+    const auto escape =
+        manager.spawn({"sh", "-c", "env -i setsid -f sh -c 'echo $$; while :; do sleep 1000; done' \"$0\"", marker},
+                      {.on_line = [&escaped](std::string_view) { escaped.set_value(); }});
+    escaped.get_future().wait();
+    std::cout << "instance " << manager.instance_id() << "\nready" << std::endl;
+    for (;;) ::pause();
+}
+
+CrashReport crash_a_host(warden::ProcessManager& manager, const std::string& marker,
+                         const std::filesystem::path& data_directory) {
+    CrashReport report;
+    std::promise<void> ready;
+    const auto listen = [&](std::string_view line) {
+        if (line.starts_with("instance ")) report.instance = line.substr(9);
+        if (line == "ready") ready.set_value();
+    };
+    warden::SpawnOptions options;
+    options.name = "second-host";
+    options.type = "demo";
+    options.environment.set("WARDEN_DEMO", marker).set("WARDEN_DATA_DIRECTORY", data_directory.string());
+    options.on_line = listen;
+    warden::ManagedProcess host =
+        manager.spawn({std::filesystem::read_symlink("/proc/self/exe").string(), second_host_flag, marker}, options);
+    if (ready.get_future().wait_for(10s) != std::future_status::ready) return report;
+
+    for (const warden::TreeMember& member : host.tree()) {
+        if (member.pid == host.pid()) continue;
+        const bool is_helper = member.command.find(second_host_flag) != std::string::npos;  // forked from the host
+        (is_helper ? report.helpers : report.managed).push_back(proof::look_at(member.pid));
+    }
+    proof::Watch watch(report.managed);
+    const auto killed_at = std::chrono::steady_clock::now();
+    host.signal(SIGKILL);  // only the host itself, not its tree
+    report.all_ended = watch.wait_for_end(5s);
+    report.took = std::chrono::steady_clock::now() - killed_at;
+    report.host = host.wait();
+    return report;
+}
+
+}  // namespace demo

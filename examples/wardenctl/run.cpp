@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+// wardenctl run: one command, contained, its output copied and logged; ends with its exit code.
+
+#include "verb.hpp"
+#include <warden/process_manager.hpp>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/uuid/uuid_io.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <poll.h>
+#include <unistd.h>
+
+namespace wardenctl {
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+struct Request {
+    warden::SpawnOptions options;
+    std::optional<warden::Mechanism> mechanism;
+    bool quiet = false;
+    bool json = false;
+    bool verbose = false;
+};
+
+/// All of `text` to a descriptor of ours, however slow its reader is. An errno, or 0.
+int copy_to(int descriptor, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t size = ::write(descriptor, text.data(), text.size());
+        if (size >= 0) {
+            text.remove_prefix(static_cast<std::size_t>(size));
+        } else if (errno == EAGAIN) {  // somebody else made it non-blocking
+            pollfd room{descriptor, POLLOUT, 0};
+            ::poll(&room, 1, -1);
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+warden::ManagerConfig config_for(const Request& request) {
+    warden::ManagerConfig config = warden::ManagerConfig::from_environment();
+    config.mechanism = request.mechanism.value_or(config.mechanism);
+    config.consumer_queue_bytes = 16 << 20;  // room for two full pipes behind a reader that is slow
+    return config;
+}
+
+int exit_code_of(const warden::SpawnError& error) {
+    if (error.step() != warden::SpawnStep::executable) return own_failure;
+    return error.code() == boost::system::errc::no_such_file_or_directory ? not_found : not_executable;
+}
+
+int exit_code_of(const warden::ExitStatus& status, warden::ExitCause cause) {
+    if (cause == warden::ExitCause::timed_out) return timed_out;
+    if (status.exited()) return status.code();
+    return status.signaled() ? ended_by_signal + status.signal() : own_failure;
+}
+
+void tell_start(const warden::ProcessInfo& info) {
+    std::cerr << "wardenctl: uuid " << info.uuid << ", pid " << info.pid << ", "
+              << to_string(info.containment.mechanism) << "\nwardenctl: log " << info.log_path.string() << '\n';
+    if (!info.containment.why_not_stronger.empty()) {
+        std::cerr << "wardenctl: no stronger containment: " << info.containment.why_not_stronger << '\n';
+    }
+}
+
+void tell_end(const warden::ProcessInfo& info) {
+    std::cerr << "wardenctl: " << info.exit_status->to_string() << ", " << to_string(info.cause) << ", after "
+              << info.runtime / 1ms << " ms\n";
+}
+
+std::string to_json(const warden::ProcessInfo& info, int code) {
+    boost::json::array arguments(info.command.arguments().begin(), info.command.arguments().end());
+    boost::json::object json{
+        {"uuid", to_string(info.uuid)},
+        {"pid", info.pid},
+        {"name", info.name},
+        {"type", info.type},
+        {"program", info.command.program()},
+        {"arguments", std::move(arguments)},
+        {"state", to_string(info.state)},
+        {"cause", to_string(info.cause)},
+        {"exit_code", code},
+        {"seconds", std::chrono::duration<double>(info.runtime).count()},
+        {"log", info.log_path.string()},
+        {"output_bytes", info.output_bytes},
+        {"dropped_bytes", info.dropped_bytes},
+        {"containment", to_string(info.containment.mechanism)},
+    };
+    if (info.exit_status->signaled()) json["signal"] = info.exit_status->signal();
+    return serialize(json) + '\n';
+}
+
+/// What the copying of output shares with the rest; it may go on for as long as a slow reader takes.
+struct Copying {
+    asio::io_context loop;
+    std::atomic<int> error{0};  // what kept output from our own
+};
+
+/// Runs the command to its end.
+warden::ProcessInfo supervise(warden::ProcessManager& manager, const Request& request, const Words& words,
+                              const std::shared_ptr<Copying>& copying) {
+    const auto work = asio::make_work_guard(copying->loop);
+    warden::ManagedProcess process;
+    const auto stop_for_lack_of_a_reader = [&process] {  // as in a pipeline without us, it gets SIGPIPE
+        const auto plan = warden::StopPlan{}.signal(SIGPIPE, 500ms).terminate(3s).kill(2s).last_resort(1s);
+        process.async_stop(plan, asio::detached);
+    };
+    warden::SpawnOptions options = request.options;
+    if (!request.quiet) {
+        options.on_chunk = [copying, stop_for_lack_of_a_reader](warden::Stream stream, std::string_view text) {
+            if (copying->error != 0) return;
+            copying->error = copy_to(stream == warden::Stream::stdout_ ? STDOUT_FILENO : STDERR_FILENO, text);
+            if (copying->error == EPIPE) asio::post(copying->loop, stop_for_lack_of_a_reader);
+        };
+    }
+    process = manager.spawn(words, std::move(options));
+    if (request.verbose) tell_start(process.info());
+    process.async_wait(asio::bind_executor(
+        copying->loop, [copying](const warden::error_code&, warden::ExitStatus) { copying->loop.stop(); }));
+    copying->loop.run();
+
+    // The signal that ended it is raised again for this program when everything is gone.
+    while (process.cause() == warden::ExitCause::host_shutdown) ::pause();
+    for (const warden::Survivor& survivor : process.stop().survivors) {  // of what it left running
+        std::cerr << "wardenctl: pid " << survivor.pid << " is left: " << survivor.reason << '\n';
+    }
+    return process.info();
+}
+
+int run(const Request& request, const Words& words) try {
+    if (words.empty()) throw CLI::RequiredError("a command after the options");
+    const auto copying = std::make_shared<Copying>();
+    warden::ProcessInfo info;
+    {
+        warden::ProcessManager manager(config_for(request));
+        info = supervise(manager, request, words, copying);
+    }  // all output is copied
+    const int code = exit_code_of(*info.exit_status, info.cause);
+    if (request.verbose) tell_end(info);
+    if (request.json) (request.quiet ? std::cout : std::cerr) << to_json(info, code) << std::flush;
+    if (copying->error == 0 || copying->error == EPIPE) return code;
+    std::cerr << "wardenctl: the output could not be copied: " << std::generic_category().message(copying->error)
+              << '\n';
+    return code == 0 ? own_failure : code;
+} catch (const warden::SpawnError& error) {
+    std::cerr << "wardenctl: " << error.what() << '\n';
+    return exit_code_of(error);
+}
+
+/// Calls `take` with the duration in the text that the option is given.
+template <class Take>
+void add_duration(CLI::App& app, const std::string& name, const std::string& help, Take take) {
+    const auto parse = [name, take](const std::string& text) {
+        const auto length = warden::parse_duration(text);
+        if (!length || *length <= 0ns)
+            throw CLI::ValidationError(name, "'" + text + "' is no duration; write 90s or 5m");
+        take(*length);
+    };
+    app.add_option_function<std::string>(name, parse, help)->type_name("DURATION");
+}
+
+class RunHelp : public CLI::Formatter {
+    std::string make_usage(const CLI::App*, std::string) const override {
+        return "Usage: wardenctl run [OPTIONS] [--] COMMAND [ARGUMENTS...]\n";
+    }
+};
+
+}  // namespace
+
+Verb add_run(CLI::App& app) {
+    const auto request = std::make_shared<Request>();
+    warden::SpawnOptions& options = request->options;
+    options.type = "command";
+    options.stdin_ = warden::Input::inherit;
+    options.stdout_ = options.stderr_ = warden::Output::log;
+    options.slow_consumer = warden::SlowConsumer::pause;  // nothing is lost
+    options.timeout = warden::no_timeout;
+
+    CLI::App* command = app.add_subcommand("run", "Runs one command, contained, and ends with its exit code");
+    command->formatter(std::make_shared<RunHelp>());
+    command->prefix_command();
+    command->add_option("--name", options.name, "For people and logs; default: the file name of the program");
+    command->add_option("--type", options.type, "A free word; the logs of one type share a folder")
+        ->capture_default_str();
+    add_duration(*command, "--timeout", "How long it may run; default: as long as it likes",
+                 [request](warden::Nanoseconds length) { request->options.timeout = warden::Timeout(length); });
+    add_duration(
+        *command, "--grace", "How long it may take to end when asked to, before it is killed",
+        [request](warden::Nanoseconds length) { request->options.stop_plan = warden::StopPlan::within(length); });
+    const auto set_mechanism = [request](const std::string& name) {
+        for (int i = 0; i <= static_cast<int>(warden::Mechanism::job_object); ++i) {
+            if (name == to_string(static_cast<warden::Mechanism>(i)))
+                request->mechanism = static_cast<warden::Mechanism>(i);
+        }
+        if (!request->mechanism)
+            throw CLI::ValidationError("--mechanism", "'" + name + "' is none; write auto, cgroup or keeper");
+    };
+    command
+        ->add_option_function<std::string>("--mechanism", set_mechanism, "What holds its tree: auto, cgroup or keeper")
+        ->type_name("NAME");
+    const auto set_directory = [request](const std::string& path) { request->options.working_directory = path; };
+    command->add_option_function<std::string>("--cwd", set_directory, "Its working directory")->type_name("DIRECTORY");
+    const auto set_variable = [request](const std::vector<std::string>& settings) {
+        for (const std::string& setting : settings) {
+            const auto equals = setting.find('=');
+            if (equals == setting.npos) throw CLI::ValidationError("--env", "'" + setting + "' has no '='");
+            request->options.environment.set(setting.substr(0, equals), setting.substr(equals + 1));
+        }
+    };
+    command->add_option_function<std::vector<std::string>>("--env", set_variable, "A variable of its environment")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
+    command->add_flag("-q,--quiet", request->quiet, "No copy of its output: only the log");
+    command->add_flag("--json", request->json,
+                      "At the end one JSON object about it on stderr (with --quiet on stdout)");
+    command->add_flag("-v,--verbose", request->verbose, "Says uuid, pid, log and containment on stderr");
+    command->footer(
+        "Its output goes to a bounded log, and to stdout and stderr; it reads the stdin of wardenctl.\n"
+        "Ctrl-C ends it and all that it started; a second one at once.\n"
+        "Exit code: that of the command; 128+N when signal N ended it; 124 timed out; 125 wardenctl itself\n"
+        "failed; 126 the command cannot be executed; 127 it was not found.");
+    return {command, [request](const Words& words) { return run(*request, words); }};
+}
+
+}  // namespace wardenctl

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+// A program that embeds warden, starts processes and comes to an end of every kind.
+//
+//     host MECHANISM KIND FIFO ENDING DIRECTORY
+//
+// The member of its process that counts announces "ready <pid>" on the FIFO, the host its names; then it waits for a byte on
+// its standard input, and ends. Ending `stay` waits for a signal; whatever happens, the host is gone after a minute.
+#include <warden/warden.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace std::chrono_literals;
+using warden::CommandLine;
+using warden::ManagedProcess;
+using warden::ProcessManager;
+
+void announce(const std::string& fifo, const std::string& line) {
+    const int fd = ::open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || ::write(fd, (line + '\n').c_str(), line.size() + 1) < 0) std::_Exit(70);
+    ::close(fd);
+}
+
+CommandLine command_of(const std::string& kind, const std::string& fifo) {
+    const std::string ready = "echo ready $$ >" + fifo + "; ";
+    const std::string sleeper = "sh -c '" + ready + "exec sleep 60'";
+    if (kind == "plain" || kind == "thread") return CommandLine::shell(ready + "exec sleep 60");
+    if (kind == "session") return CommandLine::shell("setsid -f " + sleeper + "; exec sleep 60");
+    if (kind == "cleared") return CommandLine::shell("env -i setsid -f " + sleeper + "; exec sleep 60");
+    if (kind == "daemon") return {WARDEN_TEST_VICTIM, "--ready", fifo, "setsid-daemon", "stay"};
+    if (kind == "ignores") return CommandLine::shell("trap '' TERM HUP INT; " + ready + "sleep 60; sleep 60");
+    if (kind == "suspended") return CommandLine::shell(ready + "kill -STOP $$; exec sleep 60");
+    if (kind == "grandchildren") return CommandLine::shell("setsid -f " + sleeper);
+    if (kind == "polite") return {WARDEN_TEST_VICTIM, "--ready", fifo, "trap-slowly", "50"};
+    std::_Exit(64);
+}
+
+int overflow(int depth) {
+    volatile char space[4096];
+    space[0] = static_cast<char>(depth);
+    return depth < 0 ? 0 : overflow(depth + 1) + space[0];
+}
+
+volatile std::sig_atomic_t own_handler_ran = 0;
+
+void own_handler(int number) {
+    own_handler_ran = number;
+    static_cast<void>(!::write(STDOUT_FILENO, "own handler\n", 12));
+}
+void own_handler_that_exits(int) { std::_Exit(42); }
+
+[[noreturn]] void stay() {
+    for (;;) ::pause();
+}
+
+/// Comes to an end in the way of that name; returns for those that return from main.
+void end(const std::string& ending) {
+    if (ending == "stay") stay();
+    if (ending == "own-handler") {
+        while (own_handler_ran == 0) ::usleep(1000);
+        static_cast<void>(ProcessManager::instance().cleanup_all());
+        std::exit(9);
+    }
+    if (ending == "exit") std::exit(5);
+    if (ending == "_exit") ::_exit(6);
+    if (ending == "quick_exit") std::quick_exit(7);
+    if (ending == "abort") std::abort();
+    if (ending == "terminate") std::terminate();
+    if (ending == "segv") {
+        ::signal(SIGSEGV, SIG_DFL);
+        ::raise(SIGSEGV);
+    }
+    if (ending == "kill") ::kill(::getpid(), SIGKILL);
+    if (ending == "xcpu") ::raise(SIGXCPU);
+    if (ending == "overflow") std::_Exit(overflow(0));
+    if (ending == "throw") throw std::runtime_error("nobody catches this");
+    if (ending == "thread-throw") {
+        std::thread([] { throw std::runtime_error("nobody catches this"); }).detach();
+        stay();
+    }
+    if (ending == "exec") {
+        ::execl("/bin/sleep", "sleep", "60", nullptr);
+    }
+}
+
+}  // namespace
+
+int main(int argc, char* argv[]) {
+    if (argc < 6) return 64;
+    const std::string kind = argv[2];
+    const std::string fifo = argv[3];
+    const std::string ending = argv[4];
+    ::alarm(60);
+    const struct rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    if (ending == "own-handler") ::signal(SIGTERM, own_handler);
+    if (ending == "stay-own-exit") ::signal(SIGTERM, own_handler_that_exits);
+    if (ending == "stay-ignored") ::signal(SIGHUP, SIG_IGN);
+
+    warden::ManagerConfig config;
+    config.mechanism = argv[1] == std::string("cgroup") ? warden::Mechanism::cgroup : warden::Mechanism::keeper;
+    config.data_directory = argv[5];
+    config.graceful_timeout = 300ms;
+    config.stop_plan = warden::StopPlan::within(300ms);
+    ProcessManager::configure(config);
+
+    ManagedProcess process;
+    const auto start = [&] { process = ProcessManager::instance().spawn(command_of(kind, fifo)); };
+    if (kind == "thread") std::thread(start).join();
+    else start();
+    if (kind == "grandchildren") static_cast<void>(process.wait());
+    announce(fifo, "host " + std::to_string(::getpid()));
+    announce(fifo, "group warden-" + to_string(ProcessManager::instance().instance_id()));
+    announce(fifo, "guardian " + std::to_string(ProcessManager::instance().guardian_pid()));
+
+    char byte = 0;
+    if (::read(STDIN_FILENO, &byte, 1) != 1) return 65;
+
+    if (ending == "copy-exits" || ending == "copy-returns") {  // a copy runs the destructors of the program, or of this scope too
+        const pid_t copy = ::fork();
+        if (copy == 0 && ending == "copy-exits") std::exit(0);
+        if (copy == 0) return 0;
+        int status = -1;
+        ::waitpid(copy, &status, 0);
+        const bool well = process.running() && ProcessManager::instance().run({"sh", "-c", "exit 3"}).status.code() == 3;
+        return status == 0 && well ? 11 : 12;
+    }
+    if (ending == "guardian-then-kill") {
+        auto& manager = ProcessManager::instance();
+        const auto former = manager.guardian_pid();
+        ::kill(static_cast<pid_t>(former), SIGKILL);
+        for (int i = 0; i < 1000 && (manager.guardian_pid() == former || manager.guardian_pid() == 0); ++i) ::usleep(1000);
+        if (manager.guardian_pid() == former || manager.guardian_pid() == 0 || !process.running()) return 12;
+        ::kill(::getpid(), SIGKILL);
+    }
+    if (ending == "forked-kill") {  // a copy of the host lives on when the host is killed
+        const pid_t copy = ::fork();
+        if (copy == 0) {
+            ::alarm(20);
+            stay();
+        }
+        announce(fifo, "copy " + std::to_string(copy));
+        ::kill(::getpid(), SIGKILL);
+    }
+    if (ending.rfind("stay-", 0) == 0) stay();
+    if (ending == "leak") {  // the handle is never destroyed
+        new ManagedProcess(std::move(process));
+        return 3;
+    }
+    if (ending == "caught") {
+        try {
+            const ManagedProcess held = std::move(process);
+            throw std::runtime_error("caught");
+        } catch (const std::exception&) {
+            return 4;
+        }
+    }
+    if (ending == "return") return 3;
+    end(ending);
+    return 0;
+}

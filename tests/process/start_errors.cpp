@@ -1,0 +1,543 @@
+// SPDX-License-Identifier: MIT
+// A start that fails says so itself: the step, the path, the system's code; and nothing of it is left (the census sees to that).
+#include <support/fixture.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <future>
+#include <thread>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace support;
+using namespace std::chrono_literals;
+using warden::errc;
+using warden::Output;
+using warden::SpawnError;
+using warden::SpawnOptions;
+using warden::SpawnStep;
+
+namespace {
+
+constexpr const char* nobody = "65534";
+
+bool names(const SpawnError& error, std::string_view text) { return std::string_view(error.what()).find(text) != std::string_view::npos; }
+
+/// No child, not even a zombie, is seen by the program's own wait().
+bool has_no_child_to_wait_for() {
+    errno = 0;
+    return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD;
+}
+
+std::size_t open_descriptor_count() {
+    std::size_t count = 0;
+    for (int fd = 0; fd < 4096; ++fd) count += ::fcntl(fd, F_GETFD) >= 0 ? 1u : 0u;
+    return count;
+}
+
+SpawnOptions with_three_pipes() {
+    SpawnOptions options;
+    options.stdin_ = warden::Input::pipe;
+    options.stdout_ = Output::capture;
+    options.stderr_ = Output::capture;
+    return options;
+}
+
+}  // namespace
+
+// -- A01, A03 to A05: the executable ---------------------------------------------------------------------------------
+
+TEMPLATE_TEST_CASE("start: a missing program is reported by spawn itself, with its path, and leaves no child", "[start][A01]",
+                   OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto error = failed_start(*manager, {"/no/such/program"}, with_three_pipes());
+    CHECK(error.code() == warden::error_code(ENOENT, boost::system::system_category()));
+    CHECK(error.step() == SpawnStep::executable);
+    CHECK(error.path() == "/no/such/program");
+    CHECK(names(error, "/no/such/program"));
+    CHECK(has_no_child_to_wait_for());
+    CHECK(manager->list().empty());
+    CHECK(manager->metrics().spawn_failures_total == 1);
+
+    const auto unfound = failed_start(*manager, {"no-such-program-anywhere"});
+    CHECK(unfound.code().value() == ENOENT);
+    CHECK(unfound.step() == SpawnStep::executable);
+    CHECK(names(unfound, "PATH"));
+}
+
+TEMPLATE_TEST_CASE("start: the form with an error code leaves an empty handle and the same code", "[start][A01]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    warden::error_code ec;
+    warden::ManagedProcess process = manager->spawn({"/no/such/program"}, {}, ec);
+    CHECK(ec.value() == ENOENT);
+    CHECK_FALSE(process);
+    CHECK(process.pid() == 0);
+    warden::error_code wait_ec;
+    static_cast<void>(process.wait(wait_ec));
+    CHECK(wait_ec == errc::no_process);
+
+    process = manager->spawn(victim("exit", "4"), {}, ec);
+    CHECK_FALSE(ec);
+    CHECK(process.wait().code() == 4);
+}
+
+TEMPLATE_TEST_CASE("start: a file without the x bit and a directory are EACCES, not ENOENT", "[start][A03]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto plain = manager.directory.write("plain", "#!/bin/sh\nexit 0\n", 0644);
+    for (const auto& path : {plain, manager.directory.path()}) {
+        const auto error = failed_start(*manager, {path.string()});
+        CHECK(error.code().value() == EACCES);
+        CHECK(error.step() == SpawnStep::executable);
+        CHECK(error.path() == path);
+    }
+    CHECK(names(failed_start(*manager, {manager.directory.path().string()}), "directory"));
+}
+
+TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES", "[start][A03]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    SKIP_UNLESS(::geteuid() == 0, "only root can mount");
+    const TestDirectory place;
+    const std::string failures = in_subprocess([&](Checks& check) {
+        if (!check.that(::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                            ::mount("none", place.path().c_str(), "tmpfs", MS_NOEXEC, nullptr) == 0,
+                        "a mount of its own")) return;
+        const auto script = place.write("script", "#!/bin/sh\nexit 0\n", 0755);
+        TestManager manager{TestType::mechanism};
+        warden::error_code ec;
+        static_cast<void>(manager->spawn({script.string()}, {}, ec));
+        check.that(ec.value() == EACCES, "EACCES, not " + ec.message());
+    });
+    CHECK(failures == "");
+}
+
+TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC and is never given to a shell", "[start][A04]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto script = manager.directory.write("script", "touch '" + (manager.directory / "ran").string() + "'\n", 0755);
+    for (const char* path : {"by path", "by PATH"}) {
+        SpawnOptions options;
+        options.environment = warden::Environment::inherit().set("PATH", manager.directory.path().string());
+        const auto error = failed_start(*manager, {std::string(path) == "by path" ? script.string() : "script"}, options);
+        CHECK(error.code().value() == ENOEXEC);
+        CHECK(error.step() == SpawnStep::executable);
+        CHECK(names(error, "#!"));
+    }
+    CHECK_FALSE(std::filesystem::exists(manager.directory / "ran"));
+}
+
+TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle of interpreters is ELOOP", "[start][A05]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto script = manager.directory.write("script", "#!/no/such/interpreter\n", 0755);
+    const auto missing = failed_start(*manager, {script.string()});
+    CHECK(missing.code().value() == ENOENT);
+    CHECK(missing.path() == script);
+    CHECK(names(missing, "interpreter"));
+
+    const auto circle = manager.directory.write("circle", "#!" + (manager.directory / "circle").string() + "\n", 0755);
+    CHECK(failed_start(*manager, {circle.string()}).code().value() == ELOOP);
+}
+
+// -- A02: the working directory ---------------------------------------------------------------------------------------
+
+TEMPLATE_TEST_CASE("start: a working directory that cannot be entered is told from a missing program", "[start][A02]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto start_in = [&](const std::filesystem::path& directory) {
+        SpawnOptions options;
+        options.working_directory = directory;
+        return failed_start(*manager, victim("exit", "0"), options);
+    };
+    const auto missing = start_in(manager.directory / "missing");
+    CHECK(missing.code().value() == ENOENT);
+    CHECK(missing.step() == SpawnStep::working_directory);
+    CHECK(missing.path() == manager.directory / "missing");
+
+    const auto file = start_in(manager.directory.write("file", ""));
+    CHECK(file.code().value() == ENOTDIR);
+    CHECK(file.step() == SpawnStep::working_directory);
+
+    const auto device = start_in("/dev/null");
+    CHECK(device.code().value() == ENOTDIR);
+    CHECK(device.step() == SpawnStep::working_directory);
+}
+
+TEMPLATE_TEST_CASE("start: a working directory that the child's user may not search is EACCES", "[start][A02]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    SKIP_UNLESS(::geteuid() == 0, "only root can become another user");
+    TestManager manager{TestType::mechanism};
+    std::filesystem::create_directory(manager.directory / "closed");
+    ::chmod((manager.directory / "closed").c_str(), 0700);
+    SpawnOptions options;
+    options.working_directory = manager.directory / "closed";
+    options.identity.user = nobody;
+    const auto error = failed_start(*manager, victim("exit", "0"), options);
+    CHECK(error.code().value() == EACCES);
+    CHECK(error.step() == SpawnStep::working_directory);
+}
+
+TEMPLATE_TEST_CASE("start: with the program's own directory deleted, what is relative to it is a failed working directory",
+                   "[start][A02]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    const TestDirectory place;
+    const std::string failures = in_subprocess([&](Checks& check) {
+        const auto gone = place / "gone";
+        TestManager manager{TestType::mechanism};
+        std::filesystem::create_directory(gone);
+        if (!check.that(::chdir(gone.c_str()) == 0 && ::rmdir(gone.c_str()) == 0, "a deleted directory")) return;
+        try {
+            SpawnOptions options;
+            options.working_directory = "below";
+            static_cast<void>(manager->spawn(victim("exit", "0"), options));
+            check.failure("it started");
+        } catch (const SpawnError& error) {
+            check.that(error.step() == SpawnStep::working_directory, std::string("the step: ") + error.what());
+            check.that(error.code().value() == ENOENT, "the code: " + error.code().message());
+        }
+        warden::error_code ec;
+        const auto result = manager->run(victim("exit", "6"), {}, {}, ec);
+        check.that(!ec && result.status.code() == 6, "a program that does not care runs: " + ec.message());
+    });
+    CHECK(failures == "");
+}
+
+// -- A06, A07, A15: failures among others -------------------------------------------------------------------------------
+
+TEMPLATE_TEST_CASE("start: a thousand failing starts with three pipes each fail alike and keep no descriptor", "[start][A06]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    const std::string failures = in_subprocess([](Checks& check) {
+        const struct rlimit low{1024, 1024};
+        if (!check.that(::setrlimit(RLIMIT_NOFILE, &low) == 0, "a limit of 1024 descriptors")) return;
+        const std::size_t before = open_descriptor_count();
+        {
+            TestManager manager{TestType::mechanism, [](auto& config) { config.event_log.enabled = false; }};
+            for (int i = 0; i < 1024; ++i) {
+                warden::error_code ec;
+                static_cast<void>(manager->spawn({"/no/such/program"}, with_three_pipes(), ec));
+                if (!check.that(ec.value() == ENOENT, "start " + std::to_string(i) + ": " + ec.message())) return;
+            }
+        }
+        check.that(open_descriptor_count() == before, "as many descriptors as before");
+    });
+    CHECK(failures == "");
+}
+
+TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another thread", "[start][A07]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    std::atomic<bool> done{false};
+    std::atomic<int> stolen{0};
+    std::thread other([&] {
+        while (!done) {
+            int pipes[20][2];
+            ::ino_t nodes[20];
+            for (int i = 0; i < 20; ++i) {
+                struct stat status{};
+                if (::pipe2(pipes[i], O_CLOEXEC) != 0 || ::fstat(pipes[i][0], &status) != 0) ++stolen;
+                nodes[i] = status.st_ino;
+            }
+            std::this_thread::yield();
+            for (int i = 0; i < 20; ++i) {
+                struct stat status{};
+                if (::fstat(pipes[i][0], &status) != 0 || status.st_ino != nodes[i]) ++stolen;
+                if (::close(pipes[i][0]) != 0 || ::close(pipes[i][1]) != 0) ++stolen;
+            }
+        }
+    });
+    for (int i = 0; i < 200; ++i) {
+        warden::error_code ec;
+        static_cast<void>(manager->spawn({"/no/such/program"}, with_three_pipes(), ec));
+        if (ec.value() != ENOENT) FAIL_CHECK("start " << i << ": " << ec.message());
+    }
+    done = true;
+    other.join();
+    CHECK(stolen == 0);
+}
+
+TEMPLATE_TEST_CASE("start: among a hundred failed starts a good child's exit is delivered exactly once", "[start][A15]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    std::atomic<int> exits{0};
+    const auto subscription = manager->subscribe([&](const warden::Event& event) { exits += event.kind == warden::EventKind::exit; });
+    std::atomic<int> waited{0};
+    auto good = manager->spawn(victim("echo"), with_three_pipes());
+    good.async_wait([&](const warden::error_code& ec, const warden::ExitStatus& status) { waited += !ec && status.success(); });
+    for (int i = 0; i < 100; ++i) {
+        warden::error_code ec;
+        static_cast<void>(manager->spawn({"/no/such/program"}, with_three_pipes(), ec));
+        if (i == 50) good.close_stdin();
+    }
+    CHECK(good.wait().success());
+    CHECK(eventually([&] { return exits == 1 && waited == 1; }));
+    static_cast<void>(manager->run(victim("exit", "0")));  // whatever came twice has come by now
+    CHECK(eventually([&] { return exits == 2; }));
+    CHECK(waited == 1);
+}
+
+// -- A09: killed on the way -------------------------------------------------------------------------------------------
+
+TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a failed start, not a success", "[start][A09]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    const std::string failures = in_subprocess([](Checks& check) {
+        TestManager manager{TestType::mechanism, [](auto& config) { config.spare_keepers = 1; }};
+        if (!check.that(deny_system_calls({SYS_setgroups}, kill_instead), "a filter that kills")) return;
+        if (TestType::mechanism == warden::Mechanism::keeper) {  // one with the filter
+            const warden::Pid former = manager->guardian_pid();
+            ::kill(former, SIGKILL);
+            check.that(eventually([&] { return manager->guardian_pid() != former && manager->guardian_pid() != 0; }), "a new guardian");
+        }
+        SpawnOptions options;
+        options.identity.group = std::to_string(::getegid());  // setgroups(2): nobody but the child calls it
+        for (int i = 0; i < 3; ++i) {
+            warden::error_code ec;
+            const auto process = manager->spawn(victim("exit", "0"), options, ec);
+            check.that(ec == errc::launch_incomplete, "the error says so: " + ec.message());
+            check.that(!process, "there is no process");
+        }
+    });
+    CHECK(failures == "");
+}
+
+// -- A10, A11: at once -------------------------------------------------------------------------------------------------
+
+TEMPLATE_TEST_CASE("start: no start waits for a sibling that lives on", "[start][A10]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    std::vector<std::thread> threads;
+    std::atomic<int> good{0};
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&] {
+            std::vector<warden::ManagedProcess> long_lived;
+            for (int i = 0; i < 5; ++i) {
+                long_lived.push_back(manager->spawn(victim("stay"), with_three_pipes()));
+                good += manager->run(victim("exit", "9")).status.code() == 9;
+            }
+            for (auto& process : long_lived) process.kill();
+            for (auto& process : long_lived) good += process.wait().signal() == SIGKILL;
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(good == 4 * 10);
+}
+
+TEMPLATE_TEST_CASE("start: a file just written is executed, or its start is ETXTBSY, while other threads start too", "[start][A11]",
+                   OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    std::vector<std::thread> threads;
+    std::atomic<int> ran{0};
+    std::atomic<int> busy{0};
+    std::atomic<int> wrong{0};
+    for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 60; ++i) {
+                const auto path = manager.directory / ("fresh" + std::to_string(t));
+                const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+                const std::string_view text = "#!/bin/sh\nexit 7\n";
+                if (fd < 0 || ::write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size())) ++wrong;
+                ::close(fd);
+                warden::error_code ec;
+                const auto result = manager->run({path.string()}, {}, {}, ec);
+                if (ec.value() == ETXTBSY) ++busy;
+                else if (!ec && result.status.code() == 7) ++ran;
+                else ++wrong;
+                ::unlink(path.c_str());
+            }
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(wrong == 0);
+    CHECK(ran + busy == 180);
+    CHECK(ran > 0);
+}
+
+// -- A12: identity ----------------------------------------------------------------------------------------------------
+
+TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the program's", "[start][A12]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    SKIP_UNLESS(::geteuid() == 0, "only root can become another user");
+    const std::string failures = in_subprocess([](Checks& check) {
+        const gid_t mine[] = {0, 4, 20};
+        check.that(::setgroups(3, mine) == 0, "groups of its own");
+        TestManager manager{TestType::mechanism};
+        SpawnOptions options;
+        options.identity.user = nobody;
+        options.identity.group = "12345";
+        const std::string out = manager->run(victim("limits"), options).out;
+        check.that(out.find("ids 65534 65534 65534 12345 12345 12345\n") != std::string::npos, "the ids: " + out);
+        for (const char* group : {" 0", " 4", " 20"}) {
+            const auto at = out.find("\ngroups") + 7;
+            check.that((out.substr(at, out.find('\n', at) - at) + ' ').find(std::string(group) + ' ') == std::string::npos,
+                       "not the group" + std::string(group) + ": " + out);
+        }
+    });
+    CHECK(failures == "");
+}
+
+TEMPLATE_TEST_CASE("start: an unknown user is refused by name", "[start][A12]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.identity.user = "no-such-user";
+    const auto error = failed_start(*manager, victim("exit", "0"), options);
+    CHECK(error.step() == SpawnStep::identity);
+    CHECK(names(error, "no-such-user"));
+}
+
+TEST_CASE("start: without the right to it, another user is EPERM", "[start][A12]") {
+    SKIP_UNLESS_AVAILABLE(OnKeeper);
+    SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
+    const TestDirectory place;
+    ::chmod(place.path().c_str(), 0777);
+    const std::string failures = in_subprocess([&](Checks& check) {
+        if (!check.that(::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0,
+                        "rights given up")) return;
+        ::setenv("TMPDIR", place.path().c_str(), 1);
+        TestManager manager{warden::Mechanism::keeper};
+        for (const char* user : {"0", "12345"}) {
+            SpawnOptions options;
+            options.identity.user = user;
+            try {
+                static_cast<void>(manager->spawn(victim("exit", "0"), options));
+                check.failure("it started");
+            } catch (const SpawnError& error) {
+                check.that(error.step() == SpawnStep::identity, "the step: " + std::string(error.what()));
+                check.that(error.code().value() == EPERM, "the code: " + error.code().message());
+            }
+        }
+    });
+    CHECK(failures == "");
+}
+
+TEMPLATE_TEST_CASE("start: a program that has given up its rights does not give them to its children", "[start][A12]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
+    const TestDirectory place;
+    const std::string failures = in_subprocess([&](Checks& check) {
+        ::setenv("TMPDIR", place.path().c_str(), 1);  // what it may not remove any more goes with this
+        TestManager manager{TestType::mechanism};
+        if (!check.that(::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0,
+                        "rights given up")) return;
+        warden::error_code ec;
+        const auto result = manager->run(victim("limits"), {}, {}, ec);
+        if (ec) return;  // it may well be refused
+        check.that(result.out.find("ids 65534 65534 65534 65534 65534 65534\n") != std::string::npos, "the ids: " + result.out);
+    });
+    CHECK(failures == "");
+}
+
+// -- A16: files --------------------------------------------------------------------------------------------------------
+
+TEMPLATE_TEST_CASE("start: a log that cannot be opened fails the start before there is a child, and never waits", "[start][A16]",
+                   OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto& place = manager.directory;
+    const auto ran = place / "ran";
+    const auto start_with_log = [&](const std::filesystem::path& directory, const std::string& name) {
+        SpawnOptions options;
+        options.log.directory = directory;
+        options.log.naming = warden::LogNaming::pattern(name);
+        const auto began = std::chrono::steady_clock::now();
+        const auto error = failed_start(*manager, {"/usr/bin/touch", ran.string()}, options);
+        CHECK(std::chrono::steady_clock::now() - began < 5s);
+        CHECK(error.step() == SpawnStep::log_file);
+        return error;
+    };
+    std::filesystem::create_directories(place / "logs/taken.log");
+    const auto directory = start_with_log(place / "logs", "taken.log");
+    CHECK(directory.code().value() == EISDIR);
+    CHECK(directory.path() == place / "logs/taken.log");
+
+    ::mkfifo((place / "logs/fifo.log").c_str(), 0600);
+    CHECK(start_with_log(place / "logs", "fifo.log").code().value() != 0);
+
+    place.write("file", "");
+    CHECK(start_with_log(place / "file", "x.log").code().value() == ENOTDIR);
+    CHECK_FALSE(std::filesystem::exists(ran));
+}
+
+TEST_CASE("start: a log where this user may not write is EACCES", "[start][A16]") {
+    SKIP_UNLESS_AVAILABLE(OnKeeper);
+    SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
+    const TestDirectory place;
+    const TestDirectory closed;
+    ::chmod(place.path().c_str(), 0777);
+    const std::string failures = in_subprocess([&](Checks& check) {
+        if (!check.that(::setresuid(65534, 65534, 65534) == 0, "rights given up")) return;
+        ::setenv("TMPDIR", place.path().c_str(), 1);
+        TestManager manager{warden::Mechanism::keeper};
+        SpawnOptions options;
+        options.log.directory = closed.path();
+        try {
+            static_cast<void>(manager->spawn(victim("exit", "0"), options));
+            check.failure("it started");
+        } catch (const SpawnError& error) {
+            check.that(error.step() == SpawnStep::log_file, "the step: " + std::string(error.what()));
+            check.that(error.code().value() == EACCES, "the code: " + error.code().message());
+        }
+    });
+    CHECK(failures == "");
+}
+
+TEMPLATE_TEST_CASE("start: an output file that cannot be written fails the start, and a FIFO without a reader does not hang it",
+                   "[start][A16]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto& place = manager.directory;
+    ::mkfifo((place / "fifo").c_str(), 0600);
+    const std::pair<std::filesystem::path, int> cases[] = {
+        {place.path(), EISDIR}, {place / "missing/file", ENOENT}, {place / "fifo", ENXIO}};
+    for (const auto& [path, code] : cases) {
+        SpawnOptions options;
+        options.stdout_ = Output::to_file(path);
+        const auto error = failed_start(*manager, victim("exit", "0"), options);
+        CHECK(error.step() == SpawnStep::output_file);
+        CHECK(error.code().value() == code);
+        CHECK(error.path() == path);
+    }
+}
+
+TEMPLATE_TEST_CASE("start: an input file that is missing fails the start, and a FIFO without a writer does not hang it", "[start][A16]",
+                   OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.stdin_ = warden::Input::from_file(manager.directory / "missing");
+    const auto error = failed_start(*manager, victim("exit", "0"), options);
+    CHECK(error.step() == SpawnStep::input_file);
+    CHECK(error.code().value() == ENOENT);
+
+    const auto fifo = manager.directory / "fifo";
+    ::mkfifo(fifo.c_str(), 0600);
+    options.stdin_ = warden::Input::from_file(fifo);
+    auto started = std::async(std::launch::async, [&] {
+        warden::error_code ec;
+        auto process = manager->spawn(victim("exit", "0"), options, ec);
+        return static_cast<bool>(ec) || process.wait().known();
+    });
+    const bool returned = started.wait_for(5s) == std::future_status::ready;
+    const int writer = ::open(fifo.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);  // lets it go on, if it waits
+    CHECK(returned);
+    CHECK(started.get());
+    if (writer >= 0) ::close(writer);
+}

@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: MIT
+// What a stop does step by step, what it reports, and what it must never do.
+#include <support/fixture.hpp>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/system_executor.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include <linux/sched.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace support;
+using namespace std::chrono_literals;
+using warden::ExitCause;
+using warden::ManagedProcess;
+using warden::SpawnOptions;
+using warden::State;
+using warden::StopAction;
+using warden::StopPlan;
+
+namespace {
+
+SpawnOptions with_plan(StopPlan plan) {
+    SpawnOptions options;
+    options.stop_plan = std::move(plan);
+    return options;
+}
+
+/// A process with exactly this pid, in a group of its own, which waits for a signal; 0 with errno if it cannot be had.
+pid_t stranger_with_pid(pid_t pid) {
+    struct clone_args arguments{};
+    arguments.exit_signal = SIGCHLD;
+    arguments.set_tid = reinterpret_cast<std::uintptr_t>(&pid);
+    arguments.set_tid_size = 1;
+    const long child = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (child == 0) {
+        ::alarm(60);
+        ::setpgid(0, 0);
+        for (;;) ::pause();
+    }
+    return child < 0 ? 0 : static_cast<pid_t>(child);
+}
+
+/// A process that got the pid that one of ours had before; ended with this object.
+class Stranger {
+public:
+    explicit Stranger(pid_t pid) {
+        static_cast<void>(eventually([&] {
+            pid_ = stranger_with_pid(pid);
+            return pid_ != 0 || errno != EEXIST;
+        }, 3s));
+        reason_ = errno;
+    }
+    Stranger(const Stranger&) = delete;
+    ~Stranger() {
+        if (pid_ == 0) return;
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+    [[nodiscard]] bool exists() const { return pid_ != 0; }
+    [[nodiscard]] int reason() const { return reason_; }
+    [[nodiscard]] bool unharmed() const { return process_state(pid_) == 'S' || process_state(pid_) == 'R'; }
+
+private:
+    pid_t pid_ = 0;
+    int reason_ = 0;
+};
+
+/// A v1 freezer group: what is frozen there cannot even be killed. Thawed and removed with this object.
+class Freezer {
+public:
+    Freezer() : path_("/sys/fs/cgroup/freezer/warden-test-" + std::to_string(::getpid())) {
+        std::error_code ec;
+        made_ = std::filesystem::exists("/sys/fs/cgroup/freezer/tasks", ec) && std::filesystem::create_directory(path_, ec);
+    }
+    Freezer(const Freezer&) = delete;
+    ~Freezer() {
+        if (!made_) return;
+        thaw();
+        CHECK(eventually([&] { return ::rmdir(path_.c_str()) == 0; }));
+    }
+    [[nodiscard]] bool exists() const { return made_; }
+    [[nodiscard]] bool freeze(pid_t pid) const {
+        std::ofstream(path_ + "/cgroup.procs") << pid;
+        std::ofstream(path_ + "/freezer.state") << "FROZEN";
+        return eventually([&] { return read_file(path_ + "/freezer.state") == "FROZEN\n"; }, 2s);
+    }
+    void thaw() const { std::ofstream(path_ + "/freezer.state") << "THAWED"; }
+
+private:
+    std::string path_;
+    bool made_ = false;
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("stop: who ignores the request is killed when the grace is over, not before and not much later", "[stop][G01]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    bool in_time = false;
+    for (int attempt = 0; attempt < 3 && !in_time; ++attempt) {  // a busy machine may be late once; early is never allowed
+        Handshake handshake(manager.directory / "fifo");
+        auto process = manager->spawn(victim(handshake, "ignore-term"));
+        REQUIRE(handshake.pid() > 0);
+        const auto report = process.stop(StopPlan::within(500ms));
+        REQUIRE(report.steps.size() == 2);
+        CHECK(report.clean());
+        CHECK(report.steps[0].action == StopAction::terminate);
+        CHECK_FALSE(report.steps[0].ended_it);
+        CHECK(report.steps[1].action == StopAction::kill);
+        CHECK(report.steps[1].ended_it);
+        CHECK(report.steps[0].duration >= 500ms);
+        CHECK(report.steps[1].began >= 500ms);
+        in_time = report.steps[1].began <= 550ms && report.duration <= 600ms;
+        CHECK(process.exit_status()->signal() == SIGKILL);
+        CHECK(process.cause() == ExitCause::forced);
+        CHECK(process.state() == State::force_killed);
+    }
+    CHECK(in_time);
+}
+
+TEMPLATE_TEST_CASE("stop: who obeys keeps its own exit code and was not forced", "[stop][G02][G27]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Handshake handshake(manager.directory / "fifo");
+    auto process = manager->spawn(victim(handshake, "trap-exit0"));
+    REQUIRE(handshake.pid() > 0);
+    const auto report = process.stop();
+    REQUIRE(report.steps.size() == 1);
+    CHECK(report.steps[0].action == StopAction::terminate);
+    CHECK(report.steps[0].ended_it);
+    CHECK(report.duration < 2s);
+    CHECK(process.exit_status()->success());
+    CHECK(process.cause() == ExitCause::stopped);
+    CHECK(process.state() == State::stopped);
+    CHECK(manager->metrics().forced_total == 0);
+}
+
+TEMPLATE_TEST_CASE("stop: who needs most of its grace gets it, and its last words arrive", "[stop][G02]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Handshake handshake(manager.directory / "fifo");
+    auto process = manager->spawn(victim(handshake, "trap-slowly", "300"));
+    REQUIRE(handshake.pid() > 0);
+    const auto report = process.stop(StopPlan::within(10s));
+    CHECK(report.steps.size() == 1);
+    CHECK(report.duration >= 300ms);
+    CHECK(process.exit_status()->success());
+    CHECK(process.tail(1) == std::vector<std::string>{"term"});
+}
+
+TEMPLATE_TEST_CASE("stop: a suspended process is let go on, so that it can obey", "[stop][G03]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    for (const bool by_itself : {true, false}) {
+        Handshake handshake(manager.directory / "fifo");
+        auto process = manager->spawn(by_itself ? victim(handshake, "stop-self") : victim(handshake, "stay"));
+        const pid_t pid = handshake.pid();
+        if (!by_itself) process.suspend();
+        REQUIRE(eventually([&] { return process_state(pid) == 'T'; }));
+        const auto report = process.stop(StopPlan::within(10s));
+        CHECK(report.steps.size() == 1);
+        CHECK(report.duration < 5s);
+        CHECK(process.exit_status()->signal() == SIGTERM);
+        CHECK(process.cause() == ExitCause::stopped);
+    }
+}
+
+TEMPLATE_TEST_CASE("stop: after its leader has ended a tree is seen alive, and a stop still ends it", "[stop][G10]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    for (const bool by_scope : {false, true}) {
+        Handshake handshake(manager.directory / "fifo");
+        auto process = manager->spawn(victim(handshake, "setsid-daemon"), with_plan(StopPlan::prompt()));
+        const pid_t daemon = handshake.pid();
+        REQUIRE(daemon > 0);
+        const auto status = process.wait_for(5s);
+        REQUIRE(status);
+        CHECK(status->success());
+        CHECK(process.state() == State::completed);
+        CHECK(process.tree_alive());
+        CHECK(process.info().tree_alive);
+        CHECK(is_alive(daemon));
+        if (by_scope) process = ManagedProcess();
+        else CHECK(process.stop().clean());
+        CHECK_FALSE(is_alive(daemon));
+        if (!by_scope) {
+            CHECK_FALSE(process.tree_alive());
+            CHECK(process.state() == State::completed);  // how it ended does not change any more
+            CHECK(process.cause() == ExitCause::normal);
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("stop: of what has ended, again and again and from many threads, does nothing and is no error", "[stop][G11]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    auto process = manager->spawn(victim("exit", "3"));
+    CHECK(process.wait().code() == 3);
+    REQUIRE(eventually([&] { return !process.tree_alive(); }));
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&] {
+            for (int i = 0; i < 11; ++i) {
+                const auto report = process.stop();
+                if (!report.clean() || !report.steps.empty()) ++wrong;
+                warden::error_code ec;
+                process.kill(ec);
+                if (ec) ++wrong;
+                process.terminate(ec);
+                if (ec) ++wrong;
+                process.suspend(ec);
+                if (ec) ++wrong;
+                process.signal(SIGTERM, ec);
+                if (ec != warden::errc::already_ended) ++wrong;
+            }
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(wrong == 0);
+    CHECK(process.exit_status()->code() == 3);
+    CHECK(process.cause() == ExitCause::normal);
+    CHECK(process.state() == State::failed);
+}
+
+TEMPLATE_TEST_CASE("stop: several threads that stop one process get one stop, and all get its report", "[stop][G11]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Handshake handshake(manager.directory / "fifo");
+    auto process = manager->spawn(victim(handshake, "ignore-term"));
+    REQUIRE(handshake.pid() > 0);
+    std::vector<std::future<warden::StopReport>> reports;
+    for (int t = 0; t < 3; ++t) reports.push_back(std::async(std::launch::async, [&] { return process.stop(StopPlan::within(200ms)); }));
+    for (auto& future : reports) {
+        const auto report = future.get();
+        CHECK(report.clean());
+        if (!report.steps.empty()) CHECK(report.steps.back().action == StopAction::kill);
+        CHECK(report.duration < 3s);
+    }
+    CHECK(manager->metrics().stop_latency.count() == 1);
+    CHECK(manager->metrics().forced_total == 1);
+}
+
+TEMPLATE_TEST_CASE("stop: a stranger that got the pid of a process that has ended is never touched", "[stop][G11][G12]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    auto process = manager->spawn(victim("exit"));
+    CHECK(process.wait().success());
+    REQUIRE(eventually([&] { return !process.tree_alive(); }));
+    const Stranger stranger(static_cast<pid_t>(process.pid()));
+    SKIP_UNLESS(stranger.exists() || stranger.reason() != EPERM, "no right to choose a pid");
+    REQUIRE(stranger.exists());
+    warden::error_code ec;
+    for (const int signal : {SIGTERM, SIGKILL, SIGSTOP}) process.signal(signal, ec);
+    process.suspend(ec);
+    process.terminate(ec);
+    process.kill(ec);
+    CHECK(process.stop(StopPlan::now()).clean());
+    process = ManagedProcess();
+    static_cast<void>(manager->cleanup_all());
+    CHECK(stranger.unharmed());
+}
+
+TEMPLATE_TEST_CASE("stop: a stranger that got the pid of a leader whose tree lives on is never touched", "[stop][G12]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Handshake handshake(manager.directory / "fifo");
+    auto process = manager->spawn(victim(handshake, "setsid-daemon", "ignore"));
+    const pid_t daemon = handshake.pid();
+    CHECK(process.wait().success());
+    CHECK(process.tree_alive());
+    const Stranger stranger(static_cast<pid_t>(process.pid()));
+    SKIP_UNLESS(stranger.exists() || stranger.reason() != EPERM, "no right to choose a pid");
+    if (!stranger.exists()) {
+        CHECK(process_state(static_cast<pid_t>(process.pid())) == 'Z');  // kept as a zombie: nobody can get the number
+    } else {
+        warden::error_code ec;
+        process.signal(SIGKILL, ec);
+        CHECK(ec == warden::errc::already_ended);
+        const auto tree = process.tree();
+        CHECK(tree.size() == 1);
+    }
+    CHECK(process.stop(StopPlan::within(100ms)).clean());
+    CHECK_FALSE(is_alive(daemon));
+    if (stranger.exists()) CHECK(stranger.unharmed());
+}
+
+TEMPLATE_TEST_CASE("stop: a handle that holds nothing signals nobody", "[stop][G13]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    auto held = manager->spawn(victim("stay"));
+    ManagedProcess moved_to(std::move(held));
+    ManagedProcess* const handles[] = {&held};  // moved from
+    for (auto* handle : handles) {
+        warden::error_code ec;
+        handle->kill(ec);
+        CHECK(ec == warden::errc::no_process);
+        handle->terminate(ec);
+        CHECK(ec == warden::errc::no_process);
+        handle->signal(SIGKILL, ec);
+        CHECK(ec == warden::errc::no_process);
+        CHECK_THROWS_AS(handle->stop(), warden::system_error);
+    }
+    CHECK(moved_to.running());
+    static_cast<void>(moved_to.stop(StopPlan::now()));
+}
+
+TEMPLATE_TEST_CASE("stop: a number that is no signal is refused before anything happens", "[stop][G14]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    auto process = manager->spawn(victim("stay"));
+    for (const int number : {0, 65, 200, -1, -9, INT_MIN, INT_MAX}) {
+        warden::error_code ec;
+        process.signal(number, ec);
+        CHECK(ec == warden::errc::invalid_signal);
+        CHECK_FALSE(StopPlan{}.signal(number, 1s).kill(1s).mistakes().empty());
+    }
+    CHECK(process.running());
+    CHECK(process.state() == State::running);
+    static_cast<void>(process.stop(StopPlan::now()));
+}
+
+TEMPLATE_TEST_CASE("stop: what cannot be killed is reported by the deadline, and its later death is noticed", "[stop][G16]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    const Freezer freezer;
+    SKIP_UNLESS(freezer.exists(), "no control group v1 with a freezer");
+    TestManager manager{TestType::mechanism};
+    std::mutex mutex;
+    std::vector<warden::Event> criticals;
+    const auto subscription = manager->subscribe([&](const warden::Event& event) {
+        const std::lock_guard lock(mutex);
+        if (event.kind == warden::EventKind::cleanup_failed) criticals.push_back(event);
+    });
+    Handshake handshake(manager.directory / "fifo");
+    auto process = manager->spawn(victim(handshake, "stay"));
+    const pid_t pid = handshake.pid();
+    REQUIRE(pid > 0);
+    REQUIRE(freezer.freeze(pid));
+    const auto began = std::chrono::steady_clock::now();
+    const auto report = process.stop(StopPlan{}.terminate(100ms).kill(200ms).last_resort(200ms));
+    CHECK(std::chrono::steady_clock::now() - began < 1s);
+    CHECK(report.duration >= 500ms);
+    CHECK(report.steps.size() == 3);
+    REQUIRE(report.survivors.size() == 1);
+    CHECK(report.survivors[0].pid == pid);
+    CHECK(report.survivors[0].command.find("victim") != std::string::npos);
+    CHECK(report.survivors[0].reason.find("(D)") != std::string::npos);
+    CHECK(eventually([&] {
+        const std::lock_guard lock(mutex);
+        return criticals.size() == 1;
+    }));
+    {
+        const std::lock_guard lock(mutex);
+        CHECK(criticals.at(0).severity == warden::Severity::critical);
+        CHECK(criticals.at(0).pid == process.pid());
+    }
+    CHECK(manager->metrics().cleanup_failures_total == 1);
+    CHECK(process.running());
+    // Meanwhile everything else goes on.
+    CHECK(manager->run(victim("exit", "3")).status.code() == 3);
+    freezer.thaw();
+    const auto status = process.wait_for(5s);
+    REQUIRE(status);
+    CHECK(status->signaled());
+    CHECK(eventually([&] { return !process.tree_alive(); }));
+}
+
+TEMPLATE_TEST_CASE("stop: a process that a debugger holds is killed and its end is told once", "[stop][G17]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Handshake handshake(manager.directory / "fifo");
+    Handshake traced(manager.directory / "traced");
+    auto process = manager->spawn(victim(handshake, "stay"));
+    const pid_t pid = handshake.pid();
+    REQUIRE(pid > 0);
+    const pid_t tracer = ::fork();
+    if (tracer == 0) {
+        ::alarm(60);
+        int status = 0;
+        const bool holds = ::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0 && ::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) == 0 &&
+                           ::waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status);
+        std::ofstream(traced.path()) << "ready " << (holds ? 1 : 2) << std::endl;
+        while (holds && ::waitpid(pid, &status, __WALL) == pid && !WIFSIGNALED(status) && !WIFEXITED(status)) {}
+        ::_exit(0);
+    }
+    const pid_t answer = traced.pid();
+    std::atomic<int> exits{0};
+    const auto subscription = manager->subscribe([&](const warden::Event& event) { exits += event.kind == warden::EventKind::exit ? 1 : 0; });
+    const auto report = process.stop(StopPlan::within(100ms));
+    CHECK(::waitpid(tracer, nullptr, 0) == tracer);
+    SKIP_UNLESS(answer == 1, "no right to trace");
+    CHECK(report.clean());
+    CHECK(process.exit_status()->signal() == SIGKILL);
+    CHECK(eventually([&] { return exits == 1; }));
+}
+
+TEMPLATE_TEST_CASE("stop: one member that is stuck does not keep the request from the others", "[stop][G20]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Handshake handshake(manager.directory / "fifo");
+    const std::string obedient = "setsid -f sh -c 'trap \"echo obeyed; exit\" TERM; echo ready $$ >" + handshake.path() + "; sleep 60 & wait'";
+    auto process = manager->spawn(
+        {"sh", "-c", obedient + "; trap '' TERM; echo ready $$ >" + handshake.path() + "; sleep 60; sleep 60"});
+    REQUIRE(handshake.pid() > 0);
+    REQUIRE(handshake.pid() > 0);
+    const auto report = process.stop(StopPlan::within(500ms));
+    CHECK(report.clean());
+    CHECK(process.cause() == ExitCause::forced);
+    CHECK(process.tail(1) == std::vector<std::string>{"obeyed"});
+}
+
+/// The threads behind `use_future` are Asio's own, made once and kept until the program ends: not by a test.
+const bool has_system_threads = [] {
+    boost::asio::post(boost::asio::system_executor(), [] {});
+    return true;
+}();
+
+TEMPLATE_TEST_CASE("stop: to give up waiting for a stop neither ends nor hurries it", "[stop][G26]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    for (const bool cancelled : {true, false}) {
+        Handshake handshake(manager.directory / "fifo");
+        auto process = manager->spawn(victim(handshake, "ignore-term"));
+        REQUIRE(handshake.pid() > 0);
+        const auto began = std::chrono::steady_clock::now();
+        if (cancelled) {
+            boost::asio::cancellation_signal signal;
+            std::promise<void> told;
+            process.async_stop(StopPlan::within(400ms), boost::asio::bind_cancellation_slot(
+                signal.slot(), [&](const warden::error_code&, const warden::StopReport&) { told.set_value(); }));
+            signal.emit(boost::asio::cancellation_type::all);
+            CHECK(process.wait_for(10s));
+            told.get_future().wait();
+        } else {
+            static_cast<void>(process.async_stop(StopPlan::within(400ms), boost::asio::use_future));  // and the future is dropped
+            CHECK(process.wait_for(10s));
+        }
+        CHECK(std::chrono::steady_clock::now() - began >= 400ms);
+        CHECK(process.exit_status()->signal() == SIGKILL);
+        CHECK(process.cause() == ExitCause::forced);
+    }
+}
+
+TEMPLATE_TEST_CASE("stop: a faster plan replaces the one that runs, a slower one joins it", "[stop][G11]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Handshake handshake(manager.directory / "fifo");
+    auto process = manager->spawn(victim(handshake, "ignore-term"));
+    REQUIRE(handshake.pid() > 0);
+    auto slow = process.async_stop(StopPlan::within(60s), boost::asio::use_future);
+    REQUIRE(eventually([&] { return process.state() == State::stopping; }));
+    auto slower = process.async_stop(StopPlan::within(90s), boost::asio::use_future);
+    const auto fast = process.stop(StopPlan::now());
+    CHECK(fast.clean());
+    CHECK(fast.duration < 10s);
+    for (auto* future : {&slow, &slower}) {
+        const auto report = future->get();
+        CHECK(report.clean());
+        REQUIRE(report.steps.size() == 2);
+        CHECK(report.steps[0].action == StopAction::terminate);
+        CHECK(report.steps[1].action == StopAction::kill);
+    }
+}
+
+TEMPLATE_TEST_CASE("stop: the causes of an end are told apart", "[stop][G27]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto start = [&](Handshake& handshake, const char* mode, SpawnOptions options = {}) {
+        auto process = manager->spawn(victim(handshake, mode), std::move(options));
+        REQUIRE(handshake.pid() > 0);
+        return process;
+    };
+    CHECK(manager->run(victim("exit")).cause == ExitCause::normal);
+    CHECK(manager->run(victim("exit", "143")).cause == ExitCause::normal);
+    CHECK(manager->run(victim("kill-self", std::to_string(SIGSEGV))).cause == ExitCause::crashed);
+    CHECK(manager->run(victim("kill-self", std::to_string(SIGKILL))).cause == ExitCause::crashed);
+    Handshake handshake(manager.directory / "fifo");
+    {
+        auto process = start(handshake, "stay");
+        ::kill(static_cast<pid_t>(process.pid()), SIGTERM);  // by a stranger
+        static_cast<void>(process.wait());
+        CHECK(process.cause() == ExitCause::crashed);
+        CHECK(process.state() == State::failed);
+    }
+    {
+        auto process = start(handshake, "trap-exit0");
+        process.terminate();
+        CHECK(process.wait().success());
+        CHECK(process.cause() == ExitCause::stopped);
+    }
+    {
+        auto process = start(handshake, "stay");
+        process.kill();
+        static_cast<void>(process.wait());
+        CHECK(process.cause() == ExitCause::forced);
+        CHECK(process.state() == State::force_killed);
+    }
+    for (const char* mode : {"trap-exit0", "ignore-term"}) {
+        SpawnOptions options = with_plan(StopPlan::within(100ms));
+        options.timeout = 1s;
+        auto process = start(handshake, mode, options);
+        CHECK(process.wait().success() == (mode == std::string("trap-exit0")));
+        CHECK(process.cause() == ExitCause::timed_out);
+        CHECK(process.runtime() >= 1s);
+    }
+    {
+        auto process = start(handshake, "stay");
+        CHECK(manager->cleanup_all().size() == 1);
+        CHECK(process.cause() == ExitCause::host_shutdown);
+    }
+}
+
+TEMPLATE_TEST_CASE("stop: a timeout holds though the process ignores it and its grandchild holds the pipe", "[stop][N02]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 500ms; }};
+    const char* const trees[] = {
+        "trap '' TERM; sleep 60 & sleep 60; sleep 60",                              // all ignore it, and hold the pipe
+        "setsid -f sh -c 'trap \"\" TERM HUP; sleep 60; sleep 60'; trap '' TERM; sleep 60; sleep 60",  // one of them from its own session
+    };
+    for (const char* tree : trees) {
+        INFO(tree);
+        SpawnOptions options = with_plan(StopPlan::within(300ms));
+        options.timeout = 300ms;
+        const auto began = std::chrono::steady_clock::now();
+        const auto result = manager->run({"sh", "-c", tree}, options);
+        const auto took = std::chrono::steady_clock::now() - began;
+        CHECK(result.cause == ExitCause::timed_out);
+        CHECK(result.status.signal() == SIGKILL);
+        CHECK(took >= 600ms);
+        CHECK(took <= (300ms + 300ms + 500ms) * 11 / 10);
+    }
+    CHECK(manager->metrics().timeouts_total == 2);
+    CHECK(manager->list().empty());
+}
+
+TEMPLATE_TEST_CASE("stop: twelve that ignore the request take one grace together", "[stop][STP]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism, [](auto& config) {
+        config.graceful_timeout = 400ms;
+        config.stop_plan = StopPlan::within(60s);
+    }};
+    for (const bool by_name : {true, false}) {
+        Handshake handshake(manager.directory / "fifo");
+        std::vector<ManagedProcess> processes;
+        SpawnOptions options;
+        options.name = "stubborn";
+        for (int i = 0; i < 12; ++i) processes.push_back(manager->spawn(victim(handshake, "ignore-term"), options));
+        for (int i = 0; i < 12; ++i) REQUIRE(handshake.pid() > 0);
+        const auto began = std::chrono::steady_clock::now();
+        if (by_name) CHECK(manager->stop("stubborn", StopPlan::within(400ms)).steps.size() == 24);
+        else CHECK(manager->cleanup_all().size() == 12);
+        const auto took = std::chrono::steady_clock::now() - began;
+        CHECK(took >= 400ms);
+        CHECK(took < 2s);
+        for (const auto& process : processes) {
+            CHECK(process.exit_status()->signal() == SIGKILL);
+            CHECK_FALSE(process.tree_alive());
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE("stop: every kind of step does what it says, in its order", "[stop][STP]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions piped;
+    piped.stdin_ = warden::Input::pipe;
+    {
+        auto process = manager->spawn(victim("echo"), piped);
+        CHECK(process.stop(StopPlan{}.close_stdin(10s).kill(1s)).steps.size() == 1);
+        CHECK(process.exit_status()->success());
+        CHECK(process.cause() == ExitCause::stopped);
+    }
+    {
+        auto process = manager->spawn({"sh", "-c", "read line; echo \"$line\"; exit 7"}, piped);
+        CHECK(process.stop(StopPlan{}.write_line("quit", 10s).kill(1s)).steps.size() == 1);
+        CHECK(process.exit_status()->code() == 7);
+        CHECK(process.tail(1) == std::vector<std::string>{"quit"});
+    }
+    {
+        auto process = manager->spawn(victim("stay"));
+        const auto report = process.stop(StopPlan{}.run_command({"sh", "-c", "kill -USR1 {pid}"}, 10s).kill(1s));
+        CHECK(report.steps.size() == 1);
+        CHECK(process.exit_status()->signal() == SIGUSR1);
+    }
+    {
+        auto process = manager->spawn(victim("stay"));
+        CHECK(process.stop(StopPlan{}.signal(SIGINT, 10s).kill(1s)).steps.size() == 1);
+        CHECK(process.exit_status()->signal() == SIGINT);
+    }
+    {
+        Handshake handshake(manager.directory / "fifo");
+        auto process = manager->spawn(victim(handshake, "ignore-term"), piped);
+        REQUIRE(handshake.pid() > 0);
+        const auto report = process.stop(StopPlan{}.close_stdin(20ms).write_line("x", 20ms).signal(SIGHUP, 20ms).terminate(20ms).freeze(20ms).kill(5s));
+        CHECK(report.clean());
+        std::vector<StopAction> taken;
+        auto earliest = 0ms;
+        for (const auto& step : report.steps) {
+            taken.push_back(step.action);
+            CHECK(step.began >= earliest);
+            CHECK(step.ended_it == (step.action == StopAction::kill));
+            earliest += 20ms;
+        }
+        CHECK(taken == std::vector<StopAction>{StopAction::close_stdin, StopAction::write_line, StopAction::signal, StopAction::terminate,
+                                               StopAction::freeze, StopAction::kill});
+    }
+}
