@@ -58,10 +58,7 @@ Fleet::Fleet(warden::ProcessManager& manager, const std::string& marker, std::fu
               {.on_line = [heard = heard](std::string_view line) { read_after("step ", line, heard->steps_done); }});
     stubborn =
         start("stubborn", CommandLine::shell("trap '' TERM INT HUP; echo 'SIGTERM? no.'; while :; do sleep 1000; done"),
-              {.on_line = [heard = heard, tell](std::string_view) {
-                  heard->stubborn_is_ready = true;
-                  (*tell)();
-              }});
+              {.on_line = [tell](std::string_view) { (*tell)(); }});
     // Its grandchild has a session of its own and an empty environment, and its parent does not wait for it.
     escape = start("escape",
                    {"sh", "-c", "env -i setsid -f sh -c 'echo pid $$; while :; do sleep 1000; done' \"$0\"", marker},

@@ -23,7 +23,6 @@ struct Heard {
     std::atomic<int> escaped_pid{0};        ///< The grandchild that left its session.
     std::atomic<int> steps_done{0};         ///< Of the trainer, out of `steps`.
     std::atomic<std::uint64_t> answers{0};  ///< Of the model server to us.
-    std::atomic<bool> stubborn_is_ready{false};
     static constexpr int steps = 20;
 };
 

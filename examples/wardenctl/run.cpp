@@ -72,7 +72,9 @@ warden::ManagerConfig config_for(const Request& request) {
 
 int exit_code_of(const warden::SpawnError& error) {
     if (error.step() != warden::SpawnStep::executable) return own_failure;
-    return error.code() == boost::system::errc::no_such_file_or_directory ? not_found : not_executable;
+    const bool in_no_directory = !error.path().has_parent_path();  // searched for; some may have been closed to us
+    const bool missing = error.code() == boost::system::errc::no_such_file_or_directory;
+    return missing || in_no_directory ? not_found : not_executable;
 }
 
 int exit_code_of(const warden::ExitStatus& status, warden::ExitCause cause) {

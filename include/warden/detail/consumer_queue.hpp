@@ -24,7 +24,8 @@ namespace warden::detail {
 
 class ConsumerQueue : public std::enable_shared_from_this<ConsumerQueue> {
 public:
-    using Consume = std::function<void(Stream, std::string_view)>;
+    /// Returns how many of the bytes it could not do anything with.
+    using Consume = std::function<std::size_t(Stream, std::string_view)>;
 
     ConsumerQueue(Dispatcher& dispatcher, std::size_t most_bytes, Consume consume)
         : dispatcher_(dispatcher),
@@ -40,7 +41,8 @@ public:
         }
         waiting_.fetch_add(bytes.size(), std::memory_order_acq_rel);
         boost::asio::post(strand_, [self = shared_from_this(), stream, text = std::string(bytes)] {
-            self->dispatcher_.run_guarded([&] { self->consume_(stream, text); });
+            self->dispatcher_.run_guarded(
+                [&] { self->dropped_.fetch_add(self->consume_(stream, text), std::memory_order_relaxed); });
             self->waiting_.fetch_sub(text.size(), std::memory_order_acq_rel);
             if (self->on_room_ && self->has_room()) self->on_room_();
         });

@@ -11,6 +11,8 @@
 
 #include <boost/uuid/uuid_io.hpp>
 
+#include <poll.h>
+
 namespace warden::detail {
 
 inline void Engine::validate(const CommandLine& command, const SpawnOptions& options, const Output& out,
@@ -38,7 +40,7 @@ inline void Engine::validate(const CommandLine& command, const SpawnOptions& opt
 }
 
 inline void Engine::check_preflight(const CommandLine& command, const SpawnOptions& options) const {
-    std::string failures;
+    std::vector<std::string> failures;
     for (const PreflightCheck& check : options.preflight) {
         std::optional<std::string> failure;
         try {
@@ -48,9 +50,9 @@ inline void Engine::check_preflight(const CommandLine& command, const SpawnOptio
         } catch (...) {
             failure = "the check threw something that is no std::exception";
         }
-        if (failure) failures += "\n  - " + check.name + ": " + *failure;
+        if (failure) failures.push_back(check.name + ": " + *failure);
     }
-    if (!failures.empty()) fail_start(command, errc::preflight_failed, SpawnStep::preflight, {}, failures);
+    if (!failures.empty()) fail_start(command, errc::preflight_failed, SpawnStep::preflight, {}, joined(failures));
 }
 
 inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Output& err) {
@@ -83,6 +85,23 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
     router.routes[1].log = router.routes[0].log && !paths.separate() ? router.routes[0].log : open(paths.stderr_);
 }
 
+/// Writes `text` to a descriptor of the program itself, waiting where that is needed. How many bytes could not be
+/// written: nobody reads there any more, or the disk is full.
+[[nodiscard]] inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
+    while (!text.empty()) {
+        const ssize_t size = ::write(descriptor, text.data(), text.size());
+        if (size >= 0) {
+            text.remove_prefix(static_cast<std::size_t>(size));
+        } else if (errno == EAGAIN) {
+            struct pollfd room = {descriptor, POLLOUT, 0};
+            ::poll(&room, 1, -1);
+        } else if (errno != EINTR) {
+            break;
+        }
+    }
+    return text.size();
+}
+
 inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const {
     auto& router = *record.output;
     const SpawnOptions& options = record.options;
@@ -96,22 +115,23 @@ inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, 
         if (options.on_line) route.lines.emplace(services->config.max_line_bytes);
         if (!wanted[i]->has(Output::inherit)) continue;
         const int to = static_cast<int>(i) + 1;
-        route.tee = std::make_shared<ConsumerQueue>(services->dispatcher, room, [to](Stream, std::string_view text) {
-            while (!text.empty()) {
-                const ssize_t size = ::write(to, text.data(), text.size());
-                if (size < 0 && errno != EINTR) return;
-                if (size > 0) text.remove_prefix(static_cast<std::size_t>(size));
-            }
-        });
+        route.tee = std::make_shared<ConsumerQueue>(services->dispatcher, room,
+                                                    [to](Stream, std::string_view text) { return copy_to(to, text); });
     }
     if (options.on_line) {
         router.line_queue = std::make_shared<ConsumerQueue>(
             services->dispatcher, room, [call = options.on_line](Stream stream, std::string_view packed) {
                 call({stream, packed.substr(1), packed[0] != '\0'});
+                return std::size_t{0};
             });
     }
-    if (options.on_chunk)
-        router.chunk_queue = std::make_shared<ConsumerQueue>(services->dispatcher, room, options.on_chunk);
+    if (options.on_chunk) {
+        router.chunk_queue = std::make_shared<ConsumerQueue>(
+            services->dispatcher, room, [call = options.on_chunk](Stream stream, std::string_view text) {
+                call(stream, text);
+                return std::size_t{0};
+            });
+    }
 }
 
 inline void Engine::hold_tree(ProcessRecord& record) {
@@ -177,10 +197,16 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         }
         reserved = true;
         check_preflight(record->command, record->options);
-        if (!meets(containment_, record->options.containment) || (extension && !home_)) {
+        if (!meets(containment_, record->options.containment)) {
+            const std::string in_force(to_string(containment_.mechanism));
             fail_start(record->command, errc::containment_unavailable, SpawnStep::containment, {},
-                       (extension && !home_ ? "initializers need a direct launch, which a keeper cannot give; " : "") +
-                           containment_.why_not_stronger);
+                       "in force is '" + in_force + "', which does not meet the demand" +
+                           (containment_.why_not_stronger.empty() ? "" : "; " + containment_.why_not_stronger));
+        }
+        if (extension && !home_) {
+            fail_start(
+                record->command, errc::containment_unavailable, SpawnStep::containment, {},
+                "initializers need a direct launch, which a keeper cannot give; " + containment_.why_not_stronger);
         }
         record->started_at = std::chrono::system_clock::now();
         record->timeout = record->options.timeout.value_or(services->config.default_timeout);

@@ -86,7 +86,8 @@ private:
                                     const std::filesystem::path& path, const std::string& advice) {
     std::string message = "cannot start '" + command.program() + "': " + std::string(to_string(step));
     if (!path.empty()) message += " '" + path.string() + "'";
-    if (!advice.empty()) message += " (" + advice + ")";
+    const bool is_list = advice.find('\n') != std::string::npos;
+    if (!advice.empty()) message += is_list ? ": " + advice : " (" + advice + ")";
     throw SpawnError(code, step, path, message);
 }
 

@@ -32,8 +32,10 @@ inline error_code ProcessRecord::signal_leader(int signal) {
     return services_->loop.call([&] {
         if (has_ended(state.facts())) return error_code(errc::already_ended);
         note_signal(signal);
-        return visit_tree(tree, error_code(errc::already_ended),
-                          [&](auto& held) { return held.signal_leader(signal); });
+        const error_code ec =
+            visit_tree(tree, error_code(errc::already_ended), [&](auto& held) { return held.signal_leader(signal); });
+        // It has ended and was reaped; the news of that is on its way.
+        return ec == boost::system::errc::no_such_process ? error_code(errc::already_ended) : ec;
     });
 }
 
