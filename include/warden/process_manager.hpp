@@ -158,6 +158,7 @@ inline void throw_if_mistaken(const ManagerConfig& config) {
 
 inline ProcessManager::ProcessManager(ManagerConfig config) {
     detail::throw_if_mistaken(config);
+    detail::occupy_standard_descriptors();
     engine_ = std::make_shared<detail::Engine>(std::move(config));
     engine_->set_up();
 }

@@ -214,7 +214,11 @@ TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes sta
     });
     CHECK(looks > 0);
     CHECK(wrong == 0);
-    CHECK(shared.stop().clean());
+    const auto report = shared.stop();
+    for (const auto& survivor : report.survivors) {
+        UNSCOPED_INFO(survivor.pid << " " << survivor.command << ": " << survivor.reason << ", after " << report.duration.count() << " ns");
+    }
+    CHECK(report.clean());
 }
 
 TEMPLATE_TEST_CASE("concurrency: the limit of active processes holds however many threads start them", "[concurrency][K01]", OnCgroup, OnKeeper) {

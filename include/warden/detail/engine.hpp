@@ -74,6 +74,7 @@ private:
     void handle_signals();
     void listen_for_signals();
     void on_signal(int signal);
+    void sweep_adopted(int looks);
     [[nodiscard]] StopPlan cleanup_plan(const ProcessRecord& record) const;
 
     void validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const;
@@ -85,6 +86,7 @@ private:
     void watch_count();
 
     std::string instance_name_;
+    boost::asio::steady_timer sweep_timer_;
     std::filesystem::path data_directory_;
     std::filesystem::path log_directory_;
     OpenLogs logs_;

@@ -29,7 +29,8 @@ namespace warden::detail {
 
 inline Engine::Engine(ManagerConfig config)
     : services(std::make_shared<Services>(std::move(config), new_uuid())),
-      instance_name_("warden-" + to_string(services->instance_id)) {
+      instance_name_("warden-" + to_string(services->instance_id)),
+      sweep_timer_(services->loop.context()) {
     const ManagerConfig& settings = services->config;
     data_directory_ = settings.data_directory.empty() ? default_data_directory() : settings.data_directory;
     log_directory_ = settings.log_directory.empty() ? data_directory_ / "logs" : settings.log_directory;
@@ -201,6 +202,25 @@ inline std::map<Uuid, StopReport> Engine::clean_up() {
     return result;
 }
 
+/// On the loop: reaps processes of our own groups that fell to this program when their parents ended, because it is a
+/// subreaper or the first process of its namespace. Somebody else's are never touched, nor are leaders, which are
+/// awaited elsewhere. One may still be on its way: looks again a few times.
+inline void Engine::sweep_adopted(int looks) {
+    const Records records = table.alive();
+    for (const Pid child : procfs::children(services->owner)) {
+        const bool is_leader =
+            std::any_of(records.begin(), records.end(), [&](const auto& r) { return r->pid == child; });
+        if (is_leader || !home_ || !home_->holds(child)) continue;
+        siginfo_t info{};
+        raw(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL, nullptr);
+    }
+    if (looks == 0) return;
+    sweep_timer_.expires_after(std::chrono::milliseconds(20));
+    sweep_timer_.async_wait([this, looks](const error_code& ec) {
+        if (!ec) sweep_adopted(looks - 1);
+    });
+}
+
 inline void Engine::shut_down() {
     if (!services->is_owner()) return;
     std::call_once(shut_down_once_, [this] {
@@ -212,6 +232,7 @@ inline void Engine::shut_down() {
         if (guardian_) guardian_->stop(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(5)));
         services->loop.call([this] {
             signal_read_.reset();
+            sweep_timer_.cancel();
             for (const auto& record : table.alive()) record->abandon();
             if (guardian_) guardian_->close();
         });

@@ -182,6 +182,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     const SteadyTime began = SteadyTime::clock::now();
     if (!services->is_owner()) fail_start(command, errc::forked, SpawnStep::setup);
     if (set_up_error_) fail_start(command, set_up_error_->code, SpawnStep::setup, {}, set_up_error_->message);
+    occupy_standard_descriptors();
     if (options.name.empty()) options.name = std::filesystem::path(command.program()).filename().string();
     const auto record = std::make_shared<ProcessRecord>(services, new_uuid(), std::move(command), std::move(options));
     const Output out = record->options.stdout_.value_or(unsaid);
@@ -247,6 +248,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     record->on_leader_ended = [this] { table.leader_ended(); };
     record->on_extinct = [this, weak = std::weak_ptr(record)] {
         if (const auto gone = weak.lock()) table.extinct(gone);
+        if (home_ && is_subreaper()) sweep_adopted(10);
     };
     record->run_beside = [this](CommandLine beside, Nanoseconds grace) {
         boost::asio::post(services->dispatcher.executor(),

@@ -49,7 +49,11 @@ public:
     /// Goes on with `plan` instead, now; what was done stays in the report.
     void replace_plan(StopPlan plan);
 
-    /// The tree is extinct.
+    /// The tree is extinct: the step under way has ended it. `tree_gone` is still to come.
+    void end_current_step() {
+        if (finished_ && in_step_) end_step(true);
+    }
+    /// The tree is extinct, and everybody may know.
     void tree_gone();
 
     /// When the plan will be over at the latest.
@@ -136,7 +140,7 @@ inline void Escalation::end_step(bool ended_it) {
 
 inline void Escalation::tree_gone() {
     if (!finished_) return;
-    if (in_step_) end_step(true);
+    end_current_step();
     finish();
 }
 

@@ -91,6 +91,14 @@ private:
     throw SpawnError(code, step, path, message);
 }
 
+/// Puts the null device where the program has no standard input, output or error, so that none of our descriptors ever
+/// gets such a number. It stays there.
+inline void occupy_standard_descriptors() noexcept {
+    for (int fd = 0; fd < 3; ++fd) {
+        if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY));
+    }
+}
+
 /// The environment of the child as "KEY=value" strings.
 [[nodiscard]] inline std::vector<std::string> child_environment(const Environment& wanted) {
     std::vector<std::string> result;
@@ -123,7 +131,10 @@ inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOpt
     take_limits(options.limits);
     open_input(options.stdin_);
     open_output(1, out);
-    if (err.is_only(Output::merge)) plan.stdio[2] = plan.stdio[1];
+    std::error_code unlike;
+    const bool one_file = out.is_only(Output::file) && err.is_only(Output::file) &&
+                          std::filesystem::equivalent(out.path(), err.path(), unlike);
+    if (err.is_only(Output::merge) || one_file) plan.stdio[2] = plan.stdio[1];
     else open_output(2, err);
 }
 
@@ -177,8 +188,10 @@ inline void PreparedLaunch::open_input(const Input& wanted) {
         return;
     }
     const std::filesystem::path path = wanted.kind() == Input::file ? wanted.path() : "/dev/null";
-    UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    UniqueFd file(
+        ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));  // a FIFO without a writer: at its end
     if (!file) fail_start(command_, system_code(errno), SpawnStep::input_file, path);
+    ::fcntl(file.get(), F_SETFL, 0);
     plan.stdio[0] = hand_over(std::move(file));
 }
 

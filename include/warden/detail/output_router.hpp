@@ -32,6 +32,7 @@ namespace warden::detail {
 /// The destinations of one stream; what is not wanted is empty.
 struct StreamRoute {
     LogSink* log = nullptr;  ///< In the router's `logs`.
+    bool log_degraded = false;
     std::optional<Capture> capture;
     std::optional<LineSplitter> lines;
     std::shared_ptr<ConsumerQueue> tee;
@@ -53,6 +54,9 @@ public:
     /// Whether reading should pause until a consumer has room.
     [[nodiscard]] bool should_pause() const noexcept;
     void on_room(const std::function<void()>& f);
+    /// Called on the loop when a log cannot be written any more, and when it can again. Set it before the first
+    /// `write`.
+    void on_log_state(std::function<void(const LogSink&)> f) { on_log_state_ = std::move(f); }
 
     /// The newest lines of both streams together: of the log, if there is one that holds both, else of memory.
     [[nodiscard]] std::vector<std::string> tail(std::size_t count) const;
@@ -69,7 +73,9 @@ private:
         return owns_logs && logs.size() == 1 && routes[0].log == routes[1].log ? logs[0].get() : nullptr;
     }
     void offer_line(Stream stream, const LineView& line);
+    void write_log(StreamRoute& route, std::string_view text);
 
+    std::function<void(const LogSink&)> on_log_state_;
     mutable std::mutex mutex_;
     TextWindow recent_;  // unless a log holds both streams
     std::atomic<std::uint64_t> bytes_{0};
@@ -85,10 +91,20 @@ inline void OutputRouter::offer_line(Stream stream, const LineView& line) {
     line_queue->offer(stream, packed);
 }
 
+inline void OutputRouter::write_log(StreamRoute& route, std::string_view text) {
+    route.log->write(text);
+    const bool degraded = route.log->stats().degraded;
+    if (degraded == route.log_degraded) return;
+    for (StreamRoute& other : routes) {  // both streams may go there: one event
+        if (other.log == route.log) other.log_degraded = degraded;
+    }
+    if (on_log_state_) on_log_state_(*route.log);
+}
+
 inline void OutputRouter::write(Stream stream, std::string_view text) {
     StreamRoute& route = routes[static_cast<std::size_t>(stream)];
     bytes_.fetch_add(text.size(), std::memory_order_relaxed);
-    if (route.log) route.log->write(text);
+    if (route.log) write_log(route, text);
     if (!common_log()) {
         const std::lock_guard lock(mutex_);
         recent_.append(text);

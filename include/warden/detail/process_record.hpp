@@ -98,6 +98,7 @@ private:
     void settle(const LeaderEnd& end, bool extinct);
     void extinct();
     void release_tree();
+    [[nodiscard]] std::vector<Pid> members_here() const;
     [[nodiscard]] Pid pipe_holder();
     void begin_stop(StopPlan plan, StopReason reason);
     [[nodiscard]] std::string act(const StopStep& step);
@@ -177,6 +178,16 @@ inline void ProcessRecord::activate() {
             }
         });
     });
+    output->on_log_state([weak = weak_from_this()](const LogSink& log) {
+        const auto locked = weak.lock();
+        if (!locked) return;
+        const LogSinkStats stats = log.stats();
+        Event changed = locked->event(stats.degraded ? EventKind::log_degraded : EventKind::log_recovered);
+        changed.attributes = {{"log.file.path", log.path().string()},
+                              {"error.message", stats.last_error.message()},
+                              {"warden.log.dropped_bytes", static_cast<std::int64_t>(stats.dropped_bytes)}};
+        locked->services_->emit(std::move(changed));
+    });
     if (!timeout.is_never()) {
         timeout_timer_.expires_at(deadline_after(SteadyTime::clock::now(), timeout.length()));
         timeout_timer_.async_wait([self](const error_code& ec) {
@@ -250,6 +261,7 @@ inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
                                 : end.status.success() ? Transition::ended_well
                                                        : Transition::ended_badly;
     const SteadyTime now = SteadyTime::clock::now();
+    if (gone && escalation_) escalation_->end_current_step();
     if (on_leader_ended) on_leader_ended();
     services_->metrics.ended(cause);
     if (by_force) services_->metrics.forced();
@@ -291,6 +303,7 @@ inline void ProcessRecord::extinct() {
         if (pump) pump->close();
     }
     timeout_timer_.cancel();
+    if (escalation_) escalation_->end_current_step();
     services_->emit(event(EventKind::tree_gone));
     state.change([](ProcessFacts& facts) {
         facts.tree_alive = false;

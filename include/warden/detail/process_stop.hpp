@@ -74,7 +74,7 @@ inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
     Event began = event(EventKind::stop);
     constexpr std::array<std::string_view, 3> reasons{"asked for", "timed out", "the host shuts down"};
     began.attributes = {{"warden.stop.reason", std::string(reasons[static_cast<std::size_t>(reason)])},
-                        {"warden.tree.members", static_cast<std::int64_t>(tree_members().size())}};
+                        {"warden.tree.members", static_cast<std::int64_t>(members_here().size())}};
     services_->emit(std::move(began));
     auto self = shared_from_this();
     escalation_ = std::make_shared<Escalation>(
@@ -175,9 +175,12 @@ inline void ProcessRecord::report_survivors(StopReport& report) {
     }
 }
 
+inline std::vector<Pid> ProcessRecord::members_here() const {
+    return visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); });
+}
+
 inline std::vector<TreeMember> ProcessRecord::tree_members() {
-    const auto pids = services_->loop.call(
-        [&] { return visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); }); });
+    const auto pids = services_->loop.call([&] { return members_here(); });
     std::vector<TreeMember> members;
     for (const Pid member : pids) {
         if (auto found = procfs::member(member)) members.push_back(std::move(*found));
@@ -215,7 +218,7 @@ inline error_code ProcessRecord::close_input() {
 
 /// Who of the tree has one of our output pipes open for writing; 0 if nobody that may be looked at.
 inline Pid ProcessRecord::pipe_holder() {
-    const auto members = visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); });
+    const auto members = members_here();
     for (const auto& pump : pumps) {
         const Pid holder = pump && pump->is_open() ? procfs::pipe_writer(members, pump->inode()) : 0;
         if (holder != 0) return holder;

@@ -12,10 +12,13 @@
 
 #include <warden/detail/launch_extension.hpp>
 
+#include <boost/process/v2/posix/bind_fd.hpp>
 #include <boost/process/v2/posix/default_launcher.hpp>
 
+#include <concepts>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -37,7 +40,11 @@ public:
         launcher_.env = environment;
         error_code ec;
         each([&](auto& initializer) {
-            if constexpr (requires { initializer.on_setup(launcher_, program_, argv_); }) {
+            using Initializer = std::remove_cvref_t<decltype(initializer)>;
+            if constexpr (std::same_as<Initializer, boost::process::v2::posix::bind_fd>) {
+                launcher_.fd_whitelist.push_back(
+                    initializer.target);  // its own function lacks a return up to Boost 1.81
+            } else if constexpr (requires { initializer.on_setup(launcher_, program_, argv_); }) {
                 if (!ec) ec = initializer.on_setup(launcher_, program_, argv_);
             }
         });

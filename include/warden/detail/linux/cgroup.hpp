@@ -54,6 +54,12 @@ public:
     void give_group(std::string group) noexcept;
     void remove_group(const std::string& group) noexcept;
 
+    /// Whether `pid` is, or was when it ended, in a group beneath it.
+    [[nodiscard]] bool holds(Pid pid) const {
+        return procfs::read_file("/proc/" + std::to_string(pid) + "/cgroup").find("0::" + path_ + '/') !=
+               std::string::npos;
+    }
+
 private:
     CgroupHome(UniqueFd parent, UniqueFd directory, std::string name, std::string path)
         : parent_(std::move(parent)), directory_(std::move(directory)), name_(std::move(name)), path_(std::move(path)) {
@@ -109,6 +115,12 @@ private:
 };
 
 // -- implementation ----------------------------------------------------------
+
+/// Whether orphans fall to this process.
+[[nodiscard]] inline bool is_subreaper() noexcept {
+    int set = 0;
+    return ::getpid() == 1 || (::prctl(PR_GET_CHILD_SUBREAPER, &set) == 0 && set != 0);
+}
 
 /// Where the cgroup v2 hierarchy is mounted, from mountinfo; empty if it is not.
 [[nodiscard]] inline std::string cgroup_mount() {
@@ -233,7 +245,13 @@ inline void CgroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     pidfd_.reset(child.pidfd);
 }
 
-inline error_code CgroupTree::signal_leader(int signal) const noexcept { return signal_pidfd(pidfd_.get(), signal); }
+inline error_code CgroupTree::signal_leader(int signal) const noexcept {
+    const error_code ec = signal_pidfd(pidfd_.get(), signal);
+    const bool refused = ec.value() == EPERM || ec.value() == ENOSYS;
+    if (!refused || !home_->holds(pid_)) return ec;
+    // A filter may refuse the call itself. The pid is ours until we reap it, on this very thread.
+    return ::kill(pid_, signal) == 0 ? error_code{} : system_code(errno);
+}
 
 inline error_code CgroupTree::kill_tree() noexcept {
     killed_ = true;

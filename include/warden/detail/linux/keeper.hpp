@@ -66,13 +66,19 @@ private:
 // -- implementation ----------------------------------------------------------
 
 /// What the host has changed since its keepers were forked goes with the request.
-inline void take_inherited(const InheritedAttributes& keepers, LaunchRequest& request) {
-    const InheritedAttributes now = read_inherited();
+inline void take_inherited(const InheritedAttributes& now, const InheritedAttributes& keepers, LaunchRequest& request) {
     for (std::size_t i = 0; i < now.limits.size(); ++i) {
         const auto& [soft, hard] = now.limits[i];
         if (soft == keepers.limits[i].rlim_cur && hard == keepers.limits[i].rlim_max) continue;
         request.inherited[i] = now.limits[i];
         request.inherited_mask |= 1u << i;
+    }
+    if (!request.plan.change_ids && (now.user != keepers.user || now.group != keepers.group)) {
+        request.plan.change_ids = true;
+        request.plan.user = now.user;
+        request.plan.group = now.group;
+        request.plan.groups = now.groups.data();
+        request.plan.group_count = static_cast<std::uint32_t>(now.groups.size());
     }
     if (request.plan.umask < 0) request.plan.umask = now.umask;
     if (!request.plan.change_nice && now.nice != keepers.nice) {
@@ -100,8 +106,9 @@ inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     const auto fail = [&](int error, SpawnStep step) { answer = {error, static_cast<std::int32_t>(step), 0}; };
     LaunchRequest request{};
     request.plan = plan;
-    take_inherited(*keeper_.inherited, request);
-    const std::string text = launch_text(plan, request);
+    const InheritedAttributes now = read_inherited();
+    take_inherited(now, *keeper_.inherited, request);
+    const std::string text = launch_text(request.plan, request);
     request.text_bytes = static_cast<std::uint32_t>(text.size());
     const UniqueFd here(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!here) return fail(errno, SpawnStep::working_directory);
@@ -143,7 +150,11 @@ inline error_code KeeperTree::tell(KeeperCommand command) const noexcept {
     return sent == -EPIPE || sent == -ECONNRESET ? system_code(ESRCH) : system_code(static_cast<int>(-sent));
 }
 
-inline error_code KeeperTree::signal_leader(int signal) const noexcept { return signal_pidfd(pidfd_.get(), signal); }
+inline error_code KeeperTree::signal_leader(int signal) const noexcept {
+    const error_code ec = pidfd_ ? signal_pidfd(pidfd_.get(), signal) : system_code(ENOSYS);
+    const bool refused = ec.value() == EPERM || ec.value() == ENOSYS;
+    return refused ? tell({KeeperCommand::signal_leader, signal}) : ec;
+}
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct KeeperTree::Watch {

@@ -146,6 +146,8 @@ WARDEN_IN_CHILD inline void obey_host(KeeperState& keeper) noexcept {
     const long size = receive_record(keeper.ports.socket, &command, sizeof command, nullptr, 0, fds, none);
     if (size == static_cast<long>(sizeof command) && command.kind == KeeperCommand::signal_tree) {
         signal_tree_in_keeper(command.signal);
+    } else if (size == static_cast<long>(sizeof command) && command.kind == KeeperCommand::signal_leader) {
+        if (keeper.leader > 0) raw(SYS_kill, keeper.leader, command.signal);  // ours until we reap it
     } else if (size != -EAGAIN) {
         keeper.emptying = true;
         if (size <= 0) {

@@ -48,7 +48,7 @@ struct LaunchReply {
 
 /// Host to keeper with a tree. Closing the socket means `empty`. Shorter than a request, so that they are told apart.
 struct KeeperCommand {
-    enum Kind : std::uint32_t { signal_tree = 1, empty } kind;
+    enum Kind : std::uint32_t { signal_tree = 1, signal_leader, empty } kind;
     std::int32_t signal;
 };
 

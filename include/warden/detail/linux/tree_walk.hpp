@@ -155,7 +155,9 @@ WARDEN_IN_CHILD inline int signal_found(int self, int pid, int parent, int signa
         if (now != parent && now != self) result = -ESRCH;
     }
     if (result == 0) {
-        result = held >= 0 ? raw(SYS_pidfd_send_signal, held, signal, nullptr, 0) : raw(SYS_kill, pid, signal);
+        result = held >= 0 ? raw(SYS_pidfd_send_signal, held, signal, nullptr, 0) : -ENOSYS;
+        if (result == -ENOSYS || result == -EPERM)
+            result = raw(SYS_kill, pid, signal);  // a filter may refuse the former
     }
     if (held >= 0) raw(SYS_close, held);
     return result >= 0 ? 1 : result == -EPERM ? -1 : 0;
