@@ -210,15 +210,12 @@ TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes sta
             static_cast<void>(shared.usage());
             static_cast<void>(shared.runtime());
             static_cast<void>(shared.tail(3));
+            ::poll(nullptr, 0, 1);  // leaves the processors to the processes that are looked at
         }
     });
     CHECK(looks > 0);
     CHECK(wrong == 0);
-    const auto report = shared.stop();
-    for (const auto& survivor : report.survivors) {
-        UNSCOPED_INFO(survivor.pid << " " << survivor.command << ": " << survivor.reason << ", after " << report.duration.count() << " ns");
-    }
-    CHECK(report.clean());
+    CHECK(shared.stop().clean());
 }
 
 TEMPLATE_TEST_CASE("concurrency: the limit of active processes holds however many threads start them", "[concurrency][K01]", OnCgroup, OnKeeper) {

@@ -108,18 +108,17 @@ TEST_CASE("initializers: bind_fd passes a descriptor under another number, and n
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{warden::Mechanism::cgroup};
     const auto path = manager.directory.write("words", "through the descriptor");
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    REQUIRE(file >= 0);
+    const warden::detail::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    REQUIRE(file);
     SpawnOptions options;
     options.stdout_ = warden::Output::capture;
-    auto listing = manager->spawn(victim("fds"), options, process2::posix::bind_fd(42, file));
+    auto listing = manager->spawn(victim("fds"), options, process2::posix::bind_fd(42, file.get()));
     const auto seen = split(listing.communicate().out, '\n');
     CHECK(seen.size() == 4);
     CHECK(seen.back() == "42 " + path.string());
-    auto reading = manager->spawn(warden::CommandLine::shell("cat <&42"), options, process2::posix::bind_fd(42, file));
+    auto reading = manager->spawn(warden::CommandLine::shell("cat <&9"), options, process2::posix::bind_fd(9, file.get()));
     CHECK(reading.communicate().out == "through the descriptor");
-    CHECK((::fcntl(file, F_GETFD) & FD_CLOEXEC) != 0);  // as it was
-    ::close(file);
+    CHECK((::fcntl(file.get(), F_GETFD) & FD_CLOEXEC) != 0);  // as it was
 }
 
 TEST_CASE("initializers: they are told of setup and success, with the pid", "[start][SPN-7]") {
