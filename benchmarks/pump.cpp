@@ -77,6 +77,29 @@ Sample through_warden(warden::ProcessManager& manager, const warden::LogOptions&
     return sample(bytes, took, cpu);
 }
 
+/// Every line goes to a callback, which counts; nothing may be dropped. `lines` gets their number.
+Sample through_callback(warden::ProcessManager& manager, std::size_t bytes, std::uint64_t& lines) {
+    std::uint64_t count = 0;
+    std::uint64_t text_bytes = 0;
+    const double cpu_before = bench::own_cpu_seconds();
+    const auto began = bench::Clock::now();
+    auto child = manager.spawn({bench::beside("producer"), std::to_string(bytes)},
+                               {.stdout_ = warden::Output::log,
+                                .stderr_ = warden::Output::null,
+                                .on_line =
+                                    [&](const warden::OutputLine& line) {
+                                        ++count;
+                                        text_bytes += line.text.size();
+                                    },
+                                .slow_consumer = warden::SlowConsumer::pause});
+    const bool good = child.wait().success();
+    const double took = bench::seconds_since(began);
+    const double cpu = bench::own_cpu_seconds() - cpu_before;
+    if (!good || text_bytes + count < bytes) bench::die("the callback did not get all of it");
+    lines = count;
+    return sample(bytes, took, cpu);
+}
+
 std::optional<std::string> find_tool(const std::string& name) {
     std::string path = std::string(std::getenv("PATH") ? std::getenv("PATH") : "") + ":/usr/bin:/usr/sbin:/command";
     std::istringstream folders(path);
@@ -109,6 +132,8 @@ int main(int argc, char** argv) {
                            [](std::size_t size) { return through_tool({"cat"}, 1 << 20, size); }});
 
     std::vector<std::unique_ptr<warden::ProcessManager>> managers;
+    std::size_t callback = 0;
+    std::uint64_t callback_lines = 0;
     for (const auto mechanism : bench::mechanisms_here()) {
         managers.push_back(std::make_unique<warden::ProcessManager>(bench::warden_config(folder, mechanism)));
         auto& manager = *managers.back();
@@ -118,7 +143,14 @@ int main(int argc, char** argv) {
         };
         warden::LogOptions log;
         log.directory = folder.path() / "log";
-        if (managers.size() == 1) add("default bounds, keep_newest", log);
+        if (managers.size() == 1) {
+            add("default bounds, keep_newest", log);
+            callback = contestants.size();
+            contestants.push_back(
+                {"warden, every line to a callback", bytes, [&manager, &callback_lines](std::size_t size) {
+                     return through_callback(manager, size, callback_lines);
+                 }});
+        }
         log.limits = {1'000'000, 1'000'000};
         log.on_limit = warden::OnLimit::rotate(3);
         add("1 MB, rotate(3)", log);
@@ -157,6 +189,9 @@ int main(int argc, char** argv) {
         bench::row({contestants[i].name, text(bench::median(results[i].speed), 0), bench::ratio_text(results[i].ratio),
                     text(bench::median(results[i].cpu))});
     }
+    const double lines_per_byte = static_cast<double>(callback_lines) / static_cast<double>(bytes);
+    std::cout << "\nThe callback gets " << text(bench::median(results[callback].speed) * lines_per_byte, 1)
+              << " million lines a second.\n";
     for (const auto& name : missing) std::cout << "\nMissing: " << name << '\n';
     std::cout << std::endl;
     return 0;

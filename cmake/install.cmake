@@ -11,6 +11,7 @@ write_basic_package_version_file(warden-config-version.cmake COMPATIBILITY SameM
 install(FILES
     ${CMAKE_CURRENT_BINARY_DIR}/warden-config.cmake
     ${CMAKE_CURRENT_BINARY_DIR}/warden-config-version.cmake
+    cmake/warden-compiled.cmake
     cmake/warden-dependencies.cmake
     DESTINATION ${warden_cmake_dir})
 

@@ -10,6 +10,7 @@
 
 #include <warden/error.hpp>
 
+#include <concepts>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -17,6 +18,17 @@
 #include <vector>
 
 namespace warden {
+namespace detail {
+
+/// A word in a list of words. A std::string can be made of two pointers, and then `{"sh", {"-c", "exit"}}` would be a
+/// list of two strings; this cannot.
+struct Word {
+    template <std::convertible_to<std::string> Text>
+    Word(const Text& word) : text(word) {}
+    std::string text;
+};
+
+}  // namespace detail
 
 /// A program and the arguments that follow it. `argv[0]` is the program as written here.
 ///
@@ -28,14 +40,14 @@ public:
     CommandLine() = default;
 
     /// `{"python3", "-u", "train.py"}`
-    CommandLine(std::initializer_list<std::string> words) : CommandLine(std::vector<std::string>(words)) {}
+    CommandLine(std::initializer_list<detail::Word> words) {
+        for (const detail::Word& word : words) arguments_.push_back(word.text);
+        if (!arguments_.empty()) take_program();
+    }
 
     /// The first word is the program.
-    CommandLine(std::vector<std::string> words) {
-        if (words.empty()) return;
-        program_ = std::move(words.front());
-        words.erase(words.begin());
-        arguments_ = std::move(words);
+    CommandLine(std::vector<std::string> words) : arguments_(std::move(words)) {
+        if (!arguments_.empty()) take_program();
     }
 
     CommandLine(std::string program, std::vector<std::string> arguments)
@@ -56,6 +68,11 @@ public:
     friend bool operator==(const CommandLine&, const CommandLine&) = default;
 
 private:
+    void take_program() {
+        program_ = std::move(arguments_.front());
+        arguments_.erase(arguments_.begin());
+    }
+
     std::string program_;
     std::vector<std::string> arguments_;
 };

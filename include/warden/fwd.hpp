@@ -25,6 +25,7 @@ struct ContainmentReport;
 struct ManagerConfig;
 struct ProcessInfo;
 struct SpawnOptions;
+struct Terminal;
 struct StopReport;
 
 }  // namespace warden

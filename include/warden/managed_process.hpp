@@ -12,10 +12,11 @@
 /// Errors:        `error_code& ec` last, or system_error. An empty handle gives `errc::no_process`. In a forked copy of
 ///                the program every operation gives `errc::forked`, and destroying a handle does nothing.
 
-#include <warden/detail/engine.hpp>
+#include <warden/detail/engine_door.hpp>
 #include <warden/detail/one_shot.hpp>
 #include <warden/process_info.hpp>
 #include <warden/stop_plan.hpp>
+#include <warden/timeout.hpp>
 
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/async_result.hpp>
@@ -23,9 +24,9 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/system_executor.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
-#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -110,6 +111,11 @@ public:
     void close_stdin();
     void close_stdin(error_code& ec);
 
+    /// Gives its terminal another size, of which its foreground processes are told by SIGWINCH. `errc::invalid_options`
+    /// for no rows or columns, or if it has no terminal; `errc::already_ended`.
+    void resize_terminal(const Terminal& size);
+    void resize_terminal(const Terminal& size, error_code& ec);
+
     /// Feeds `input`, closes the standard input, collects what `Output::capture` asked for, waits. Nothing within
     /// `timeout`: `errc::timed_out`; the process runs on, and a further call goes on where this one stopped.
     CompletedProcess communicate(std::string_view input = {}, Timeout timeout = no_timeout);
@@ -151,9 +157,7 @@ private:
     void signal_tree(int number, error_code& ec);
     void end() noexcept;
     template <class F>
-    [[nodiscard]] auto read(F f) const -> std::invoke_result_t<F, detail::ProcessRecord&> {
-        return check() ? std::invoke_result_t<F, detail::ProcessRecord&>{} : f(*record_);
-    }
+    [[nodiscard]] auto read(F f) const -> std::invoke_result_t<F, detail::ProcessRecord&>;
 
     std::shared_ptr<detail::Engine> engine_;
     std::shared_ptr<detail::ProcessRecord> record_;
@@ -161,109 +165,11 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
-inline ManagedProcess& ManagedProcess::operator=(ManagedProcess&& other) noexcept {
-    if (this == &other) return *this;
-    end();
-    engine_ = std::move(other.engine_);
-    record_ = std::move(other.record_);
-    return *this;
-}
-
-inline error_code ManagedProcess::check() const {
-    if (!record_) return errc::no_process;
-    if (!engine_->services->is_owner()) return errc::forked;
-    return {};
-}
-
-inline void ManagedProcess::end() noexcept {
-    if (!record_) return;
-    if (!engine_->services->is_owner()) {
-        detail::leave_to_owner(std::move(record_));
-        detail::leave_to_owner(std::move(engine_));
-        return;
-    }
-    if (!detail::is_all_over(record_->state.facts())) {
-        try {
-            static_cast<void>(engine_->stop(
-                {record_}, [](const auto& record) { return record.stop_plan; }, detail::StopReason::asked));
-        } catch (...) {  // no memory for it; the table keeps the record, and cleanup ends the tree
-        }
-    }
-    record_.reset();
-    engine_.reset();
-}
-
-inline Uuid ManagedProcess::uuid() const {
-    return read([](auto& r) { return r.uuid; });
-}
-inline Pid ManagedProcess::pid() const {
-    return read([](auto& r) { return r.pid; });
-}
-inline std::string ManagedProcess::name() const {
-    return read([](auto& r) { return r.options.name; });
-}
-inline std::string ManagedProcess::type() const {
-    return read([](auto& r) { return r.options.type; });
-}
-inline CommandLine ManagedProcess::command() const {
-    return read([](auto& r) { return r.command; });
-}
-inline State ManagedProcess::state() const {
-    return read([](auto& r) { return r.state.facts().state; });
-}
-inline ProcessInfo ManagedProcess::info() const {
-    return read([](auto& r) { return r.info(); });
-}
-inline Nanoseconds ManagedProcess::runtime() const { return info().runtime; }
-inline std::optional<ExitStatus> ManagedProcess::exit_status() const {
-    return read([](auto& r) { return r.state.facts().status; });
-}
-inline ExitCause ManagedProcess::cause() const {
-    return read([](auto& r) { return r.state.facts().cause; });
-}
-inline bool ManagedProcess::tree_alive() const {
-    return read([](auto& r) { return r.state.facts().tree_alive; });
-}
-inline std::filesystem::path ManagedProcess::log_path() const {
-    return read([](auto& r) { return r.log_path; });
-}
-inline std::filesystem::path ManagedProcess::error_log_path() const {
-    return read([](auto& r) { return r.error_log_path; });
-}
-inline ContainmentReport ManagedProcess::containment() const {
-    return read([](auto& r) { return r.containment; });
-}
-inline std::vector<std::string> ManagedProcess::tail(std::size_t lines) const {
-    return read([&](auto& r) { return r.output->tail(lines); });
-}
-inline std::chrono::system_clock::time_point ManagedProcess::started_at() const {
-    return read([](auto& r) { return r.started_at; });
-}
-inline std::vector<TreeMember> ManagedProcess::tree() const {
-    return check() ? std::vector<TreeMember>{} : record_->tree_members();
-}
-inline ResourceUsage ManagedProcess::usage() const { return check() ? ResourceUsage{} : record_->usage(); }
-
-inline std::optional<ExitStatus> ManagedProcess::wait_until_steady(SteadyTime deadline) {
-    if (const error_code ec = check()) throw system_error(ec, "wait");
-    if (!record_->state.wait_until(deadline, detail::has_ended)) return std::nullopt;
-    return record_->state.facts().status;
-}
-
-inline ExitStatus ManagedProcess::wait(error_code& ec) {
-    ec = check();
-    return ec ? ExitStatus{} : wait_until_steady(SteadyTime::max()).value();
-}
-
-inline ExitStatus ManagedProcess::wait() {
-    return detail::or_throw("wait", [&](error_code& ec) { return wait(ec); });
-}
-
 template <class Token>
 auto ManagedProcess::async_wait(Token&& token) {
     return boost::asio::async_initiate<Token, void(error_code, ExitStatus)>(
-        [](auto handler, const std::shared_ptr<detail::Engine>& engine, std::shared_ptr<detail::ProcessRecord> record,
-           const error_code& ec) {
+        [](auto handler, const std::shared_ptr<detail::Engine>& engine,
+           const std::shared_ptr<detail::ProcessRecord>& record, const error_code& ec) {
             using Handler = decltype(handler);
             if (ec) {
                 detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {})
@@ -271,19 +177,17 @@ auto ManagedProcess::async_wait(Token&& token) {
                 return;
             }
             auto slot = boost::asio::get_associated_cancellation_slot(handler);
-            auto shot = std::make_shared<detail::OneShot<Handler, detail::Dispatcher::Executor>>(
-                std::move(handler), engine->services->dispatcher.executor());
+            auto shot = std::make_shared<detail::OneShot<Handler, detail::CallbackExecutor>>(
+                std::move(handler), detail::callback_executor(*engine));
             auto id = std::make_shared<std::atomic<std::uint64_t>>(0);
             if (slot.is_connected()) {
                 slot.assign([shot, id, weak = std::weak_ptr(record)](boost::asio::cancellation_type) {
                     shot->complete(error_code(boost::asio::error::operation_aborted), ExitStatus{});
-                    if (const auto held = weak.lock()) held->state.take_back(*id);
+                    if (const auto held = weak.lock()) detail::forget_end(*held, *id);
                 });
             }
-            *id = record->state.when(detail::has_ended, [shot, weak = std::weak_ptr(record)] {
-                if (const auto held = weak.lock())
-                    shot->complete(error_code{}, held->state.facts().status.value_or(ExitStatus{}));
-            });
+            *id =
+                detail::when_ended(record, [shot](const ExitStatus& status) { shot->complete(error_code{}, status); });
         },
         token, engine_, record_, check());
 }
@@ -292,109 +196,23 @@ template <class Token>
 auto ManagedProcess::async_stop(StopPlan plan, Token&& token) {
     return boost::asio::async_initiate<Token, void(error_code, StopReport)>(
         [](auto handler, const std::shared_ptr<detail::Engine>& engine,
-           const std::shared_ptr<detail::ProcessRecord>& record, StopPlan steps, const error_code& ec) {
+           const std::shared_ptr<detail::ProcessRecord>& record, const StopPlan& steps, const error_code& ec) {
             using Handler = decltype(handler);
             if (ec) {
                 detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {})
                     .complete(ec, StopReport{});
                 return;
             }
-            auto shot = std::make_shared<detail::OneShot<Handler, detail::Dispatcher::Executor>>(
-                std::move(handler), engine->services->dispatcher.executor());
-            record->stop(std::move(steps), detail::StopReason::asked,
-                         [shot](const StopReport& report) { shot->complete(error_code{}, report); });
+            auto shot = std::make_shared<detail::OneShot<Handler, detail::CallbackExecutor>>(
+                std::move(handler), detail::callback_executor(*engine));
+            detail::begin_stop(record, steps,
+                               [shot](const StopReport& report) { shot->complete(error_code{}, report); });
         },
         token, engine_, record_, std::move(plan), check());
 }
 
-inline void ManagedProcess::write(std::string_view text, error_code& ec) {
-    ec = check();
-    if (ec) return;
-    std::promise<error_code> written;
-    record_->write(std::string(text), [&](const error_code& result) { written.set_value(result); });
-    ec = written.get_future().get();
-}
-
-inline void ManagedProcess::close_stdin(error_code& ec) {
-    ec = check();
-    if (!ec) ec = record_->close_input();
-}
-
-inline CompletedProcess ManagedProcess::communicate(std::string_view input, Timeout timeout, error_code& ec) {
-    ec = check();
-    if (!ec && !timeout.is_valid()) ec = errc::invalid_timeout;
-    CompletedProcess result;
-    if (ec) return result;
-    const SteadyTime deadline = detail::deadline_after(SteadyTime::clock::now(), timeout.length());
-    if (!input.empty()) record_->write(std::string(input), [](const error_code&) {});  // it may end without reading
-    static_cast<void>(record_->close_input());
-    if (!record_->state.wait_until(deadline, detail::has_ended)) {
-        ec = errc::timed_out;
-        return result;
-    }
-    const SteadyTime drained = detail::deadline_after(SteadyTime::clock::now(), engine_->services->config.drain_budget);
-    static_cast<void>(record_->state.wait_until(std::min(drained, deadline), detail::is_output_complete));
-    record_->finish_output(result);
-    const detail::ProcessFacts facts = record_->state.facts();
-    result.status = *facts.status;
-    result.cause = facts.cause;
-    result.duration = facts.ended - facts.started;
-    return result;
-}
-
-inline void ManagedProcess::signal_tree(int number, error_code& ec) {
-    ec = check();
-    if (!ec) ec = record_->signal_tree(number);
-    if (ec == errc::already_ended || ec == error_code(ESRCH, boost::system::system_category())) ec.clear();
-}
-
-inline void ManagedProcess::terminate(error_code& ec) { signal_tree(SIGTERM, ec); }
-inline void ManagedProcess::kill(error_code& ec) { signal_tree(SIGKILL, ec); }
-inline void ManagedProcess::suspend(error_code& ec) { signal_tree(SIGSTOP, ec); }
-inline void ManagedProcess::resume(error_code& ec) { signal_tree(SIGCONT, ec); }
-inline void ManagedProcess::signal(int number, error_code& ec) {
-    ec = check();
-    if (!ec) ec = record_->signal_leader(number);
-}
-
-inline StopReport ManagedProcess::stop(StopPlan plan) {
-    detail::throw_if(check(), "stop");
-    return engine_
-        ->stop(
-            {record_}, [&](const auto&) { return plan; }, detail::StopReason::asked)
-        .front();
-}
-
-inline StopReport ManagedProcess::stop() {
-    detail::throw_if(check(), "stop");
-    return stop(record_->stop_plan);
-}
-
-// The forms that throw.
-
-inline void ManagedProcess::write(std::string_view text) {
-    detail::or_throw("write", [&](error_code& ec) { write(text, ec); });
-}
-inline void ManagedProcess::close_stdin() {
-    detail::or_throw("close_stdin", [&](error_code& ec) { close_stdin(ec); });
-}
-inline CompletedProcess ManagedProcess::communicate(std::string_view input, Timeout timeout) {
-    return detail::or_throw("communicate", [&](error_code& ec) { return communicate(input, timeout, ec); });
-}
-inline void ManagedProcess::terminate() {
-    detail::or_throw("terminate", [&](error_code& ec) { terminate(ec); });
-}
-inline void ManagedProcess::kill() {
-    detail::or_throw("kill", [&](error_code& ec) { kill(ec); });
-}
-inline void ManagedProcess::signal(int number) {
-    detail::or_throw("signal", [&](error_code& ec) { signal(number, ec); });
-}
-inline void ManagedProcess::suspend() {
-    detail::or_throw("suspend", [&](error_code& ec) { suspend(ec); });
-}
-inline void ManagedProcess::resume() {
-    detail::or_throw("resume", [&](error_code& ec) { resume(ec); });
-}
-
 }  // namespace warden
+
+#if !WARDEN_SEPARATE
+#include <warden/impl/managed_process.hpp>
+#endif

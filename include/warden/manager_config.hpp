@@ -39,6 +39,8 @@ struct EventLogOptions {
 /// When to raise an alert event.
 struct AlertOptions {
     std::size_t active_processes = 50;  ///< More active ones than this.
+    std::size_t zombies = 0;            ///< More in the trees than this, at a health tick: ended and not reaped.
+    std::size_t orphans = 0;            ///< More in the trees than this: running without the parent that started them.
 };
 
 /// All settings of a `ProcessManager`. Each has a default; those with a variable can be set by a deployment too.

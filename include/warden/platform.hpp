@@ -81,6 +81,16 @@
 #define WARDEN_ONE_PER_PROGRAM
 #endif
 
+/// Header-only unless WARDEN_SEPARATE_COMPILATION is defined for the whole program: then the code of the two classes,
+/// and of all that is below them, is compiled in the one unit that includes <warden/src.hpp>.
+#if defined(WARDEN_SEPARATE_COMPILATION)
+#define WARDEN_SEPARATE 1
+#define WARDEN_INLINE
+#else
+#define WARDEN_SEPARATE 0
+#define WARDEN_INLINE inline
+#endif
+
 namespace warden::detail {
 
 /// The value of an environment variable, or null. Null for every name in a set-user-id program.

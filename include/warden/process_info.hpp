@@ -46,6 +46,7 @@ struct TreeMember {
     Nanoseconds system_time{};
     std::uint64_t resident_bytes = 0;
     std::uint64_t major_faults = 0;
+    bool escaped = false;  ///< It left the control group of its tree; it is still held, by a pidfd of its own.
 
     [[nodiscard]] Nanoseconds cpu_time() const noexcept { return user_time + system_time; }
 };

@@ -193,6 +193,16 @@ struct Identity {
     friend bool operator==(const Identity&, const Identity&) = default;
 };
 
+/// A pseudoterminal for one process; see `SpawnOptions::terminal` and `pty(7)`.
+struct Terminal {
+    std::uint16_t columns = 80;  ///< 1 and more.
+    std::uint16_t rows = 24;     ///< 1 and more.
+
+    [[nodiscard]] bool is_valid() const noexcept { return columns > 0 && rows > 0; }
+
+    friend bool operator==(const Terminal&, const Terminal&) = default;
+};
+
 /// A check before the start. `supervision/preflight.hpp` has ready-made ones.
 struct PreflightCheck {
     std::string name;  ///< "python3 is installed"
@@ -215,12 +225,16 @@ struct SpawnOptions {
     Input stdin_ = Input::null;
     std::optional<Output> stdout_{};  ///< Default: `log` for `spawn`, `capture` for `run`.
     std::optional<Output> stderr_{};  ///< The same.
+    /// The process gets a terminal of its own: its controlling one, and its stdin, stdout and stderr. What it writes,
+    /// and what the terminal echoes, is its stdout; with `stdin_` as a pipe, `write` types, and `close_stdin` types
+    /// Ctrl-D.
+    std::optional<Terminal> terminal{};
     LogOptions log{};
     std::optional<Timeout> timeout{};     ///< From launch to end; default: `ManagerConfig::default_timeout`.
     std::optional<StopPlan> stop_plan{};  ///< Default: `ManagerConfig::stop_plan`.
     ResourceLimits limits{};
     ContainmentDemand containment{};
-    Identity identity{};
+    Identity identity = Identity();  // with {} GCC 12 warns, wrongly, in the code that makes one of these
     std::vector<PreflightCheck> preflight{};
     LineCallback on_line{};
     ChunkCallback on_chunk{};

@@ -9,6 +9,7 @@
 #include <warden/managed_process.hpp>
 #include <warden/manager_config.hpp>
 #include <warden/output/capture.hpp>
+#include <warden/output/line_format.hpp>
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/log_limits.hpp>
 #include <warden/output/log_options.hpp>
@@ -23,6 +24,7 @@
 #include <warden/telemetry/event.hpp>
 #include <warden/telemetry/event_json.hpp>
 #include <warden/telemetry/event_log.hpp>
+#include <warden/telemetry/health.hpp>
 #include <warden/telemetry/metrics.hpp>
 #include <warden/telemetry/prometheus.hpp>
 #include <warden/timeout.hpp>

@@ -3,10 +3,13 @@
 //
 //     host MECHANISM KIND FIFO ENDING DIRECTORY
 //
-// The member of its process that counts announces "ready <pid>" on the FIFO, the host its names; then it waits for a byte on
-// its standard input, and ends. Ending `stay` waits for a signal; whatever happens, the host is gone after a minute.
+// The member of its process that counts announces "ready <pid>" on the FIFO, the host its names; then it waits for a
+// byte on its standard input, and ends. Ending `stay` waits for a signal; whatever happens, the host is gone after a
+// minute.
+#include <support/process.hpp>
 #include <warden/warden.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -71,7 +74,7 @@ void own_handler_that_exits(int) { std::_Exit(42); }
 void end(const std::string& ending) {
     if (ending == "stay") stay();
     if (ending == "own-handler") {
-        while (own_handler_ran == 0) ::usleep(1000);
+        while (!support::eventually([] { return own_handler_ran != 0; })) {}
         static_cast<void>(ProcessManager::instance().cleanup_all());
         std::exit(9);
     }
@@ -99,13 +102,17 @@ void end(const std::string& ending) {
 
 }  // namespace
 
+// Crashes of this program are for its parent to see, and a copy of it cannot reach the memory of its threads.
+extern "C" const char* __asan_default_options() { return "handle_segv=0:handle_abort=0:detect_leaks=0"; }
+extern "C" const char* __tsan_default_options() { return "handle_segv=0:handle_abort=0"; }
+
 int main(int argc, char* argv[]) {
     if (argc < 6) return 64;
     const std::string kind = argv[2];
     const std::string fifo = argv[3];
     const std::string ending = argv[4];
     ::alarm(60);
-    const struct rlimit no_core{0, 0};
+    const struct rlimit no_core { 0, 0 };
     ::setrlimit(RLIMIT_CORE, &no_core);
     if (ending == "own-handler") ::signal(SIGTERM, own_handler);
     if (ending == "stay-own-exit") ::signal(SIGTERM, own_handler_that_exits);
@@ -129,22 +136,28 @@ int main(int argc, char* argv[]) {
 
     char byte = 0;
     if (::read(STDIN_FILENO, &byte, 1) != 1) return 65;
+    announce(fifo, "going");
 
-    if (ending == "copy-exits" || ending == "copy-returns") {  // a copy runs the destructors of the program, or of this scope too
+    if (ending == "copy-exits" ||
+        ending == "copy-returns") {  // a copy runs the destructors of the program, or of this scope too
         const pid_t copy = ::fork();
         if (copy == 0 && ending == "copy-exits") std::exit(0);
         if (copy == 0) return 0;
         int status = -1;
         ::waitpid(copy, &status, 0);
-        const bool well = process.running() && ProcessManager::instance().run({"sh", "-c", "exit 3"}).status.code() == 3;
+        const bool well =
+            process.running() && ProcessManager::instance().run({"sh", "-c", "exit 3"}).status.code() == 3;
         return status == 0 && well ? 11 : 12;
     }
     if (ending == "guardian-then-kill") {
         auto& manager = ProcessManager::instance();
         const auto former = manager.guardian_pid();
         ::kill(static_cast<pid_t>(former), SIGKILL);
-        for (int i = 0; i < 1000 && (manager.guardian_pid() == former || manager.guardian_pid() == 0); ++i) ::usleep(1000);
-        if (manager.guardian_pid() == former || manager.guardian_pid() == 0 || !process.running()) return 12;
+        const auto is_replaced = [&] {
+            const auto now = manager.guardian_pid();
+            return now != former && now != 0;
+        };
+        if (!support::eventually(is_replaced, std::chrono::seconds(1)) || !process.running()) return 12;
         ::kill(::getpid(), SIGKILL);
     }
     if (ending == "forked-kill") {  // a copy of the host lives on when the host is killed

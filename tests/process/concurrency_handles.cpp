@@ -33,15 +33,17 @@ SpawnOptions quiet() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("concurrency: starts, waits, stops and destructions of eight threads have one outcome each", "[concurrency][K01]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("concurrency: starts, waits, stops and destructions of eight threads have one outcome each",
+                   "[concurrency][K01]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     constexpr int threads = 8;
-    constexpr int each = 40;
+    constexpr int each = is_sanitized ? 50 : 500;
     std::atomic<int> wrong{0};
     std::atomic<std::uint64_t> exits{0};
     {
-        const auto subscription = manager->subscribe([&](const warden::Event& event) { exits += event.kind == warden::EventKind::exit ? 1 : 0; });
+        const auto subscription = manager->subscribe(
+            [&](const warden::Event& event) { exits += event.kind == warden::EventKind::exit ? 1 : 0; });
         on_threads(threads, [&](int t) {
             std::mt19937 random(static_cast<unsigned>(t));
             for (int i = 0; i < each; ++i) {
@@ -77,14 +79,17 @@ TEMPLATE_TEST_CASE("concurrency: starts, waits, stops and destructions of eight 
     CHECK(eventually([&] { return manager->list().empty() && manager->metrics().active == 0; }));
 }
 
-TEMPLATE_TEST_CASE("concurrency: all who wait for one process get the same result, also while another thread kills it", "[concurrency][K02]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("concurrency: all who wait for one process get the same result, also while another thread kills it",
+                   "[concurrency][K02]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int i = 0; i < 20; ++i) {
         auto process = manager->spawn(victim("stay"), quiet());
         std::atomic<int> same{0};
         std::promise<ExitStatus> by_callback;
-        process.async_wait([&](const warden::error_code& ec, const ExitStatus& status) { by_callback.set_value(ec ? ExitStatus() : status); });
+        process.async_wait([&](const warden::error_code& ec, const ExitStatus& status) {
+            by_callback.set_value(ec ? ExitStatus() : status);
+        });
         on_threads(5, [&](int t) {
             if (t == 4) return process.kill();
             const auto status = t == 0 ? process.wait_for(20s).value_or(ExitStatus()) : process.wait();
@@ -95,26 +100,31 @@ TEMPLATE_TEST_CASE("concurrency: all who wait for one process get the same resul
     }
 }
 
-TEMPLATE_TEST_CASE("concurrency: a handle that goes away wakes those who wait by callback, with the end of the process", "[concurrency][K03]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("concurrency: a handle that goes away wakes those who wait by callback, with the end of the process",
+                   "[concurrency][K03]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (const bool moved : {true, false}) {
         std::promise<ExitStatus> told;
         {
             auto process = manager->spawn(victim("stay"), quiet());
-            process.async_wait([&](const warden::error_code& ec, const ExitStatus& status) { told.set_value(ec ? ExitStatus() : status); });
+            process.async_wait([&](const warden::error_code& ec, const ExitStatus& status) {
+                told.set_value(ec ? ExitStatus() : status);
+            });
             if (moved) process = ManagedProcess();
         }
         CHECK(told.get_future().get() == ExitStatus::from_signal(SIGKILL, false));
     }
     std::promise<ExitStatus> told;
     auto process = manager->spawn(victim("exit", "3"), quiet());
-    process.async_wait([&](const warden::error_code& ec, const ExitStatus& status) { told.set_value(ec ? ExitStatus() : status); });
+    process.async_wait(
+        [&](const warden::error_code& ec, const ExitStatus& status) { told.set_value(ec ? ExitStatus() : status); });
     const ManagedProcess other(std::move(process));  // moving it does not end the wait, nor the process
     CHECK(told.get_future().get().code() == 3);
 }
 
-TEMPLATE_TEST_CASE("concurrency: a running handle that is dropped ends its process and leaves no zombie", "[concurrency][K04]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("concurrency: a running handle that is dropped ends its process and leaves no zombie",
+                   "[concurrency][K04]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int i = 0; i < 20; ++i) {
@@ -127,13 +137,15 @@ TEMPLATE_TEST_CASE("concurrency: a running handle that is dropped ends its proce
     }
 }
 
-TEMPLATE_TEST_CASE("concurrency: a kill that races the end of a process is no error and hits nobody else", "[concurrency][K05]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("concurrency: a kill that races the end of a process is no error and hits nobody else",
+                   "[concurrency][K05]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto bystander = manager->spawn(victim("stay"), quiet());
     std::atomic<int> wrong{0};
+    constexpr int each = is_sanitized ? 100 : 625;
     on_threads(4, [&](int t) {
-        for (int i = 0; i < 50; ++i) {
+        for (int i = 0; i < each; ++i) {
             auto process = manager->spawn(victim("exit", "7"), quiet());
             for (int k = 0; k < 30 && process.running(); ++k) {
                 warden::error_code ec;
@@ -153,7 +165,8 @@ TEMPLATE_TEST_CASE("concurrency: a kill that races the end of a process is no er
     CHECK(bystander.stop().clean());
 }
 
-TEMPLATE_TEST_CASE("concurrency: callbacks may start, stop and look at processes, and end their own", "[concurrency][K06]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("concurrency: callbacks may start, stop and look at processes, and end their own",
+                   "[concurrency][K06]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::promise<int> code;
@@ -185,7 +198,8 @@ TEMPLATE_TEST_CASE("concurrency: callbacks may start, stop and look at processes
     destroyed.get_future().wait();
 }
 
-TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes start and end", "[concurrency][K09]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes start and end", "[concurrency][K09]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::atomic<int> working{3};
@@ -218,7 +232,8 @@ TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes sta
     CHECK(shared.stop().clean());
 }
 
-TEMPLATE_TEST_CASE("concurrency: the limit of active processes holds however many threads start them", "[concurrency][K01]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("concurrency: the limit of active processes holds however many threads start them",
+                   "[concurrency][K01]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.max_processes = 10; }};
     std::mutex mutex;
@@ -240,7 +255,9 @@ TEMPLATE_TEST_CASE("concurrency: the limit of active processes holds however man
     CHECK(manager->cleanup_all().size() == 9);
 }
 
-TEMPLATE_TEST_CASE("concurrency: a cleanup while threads start processes, and the end of the manager after it, leave none", "[concurrency][K08]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "concurrency: a cleanup while threads start processes, and the end of the manager after it, leave none",
+    "[concurrency][K08]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (int round = 0; round < 5; ++round) {
         std::atomic<int> started{0};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Events and figures tell the truth: each once, in order, safe to read, and nothing of what is secret.
 #include <support/fixture.hpp>
-
 #include <warden/telemetry/event_json.hpp>
 
 #include <boost/json.hpp>
@@ -38,7 +37,8 @@ public:
     }
     [[nodiscard]] std::size_t count(EventKind kind) const {
         const auto all = events();
-        return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [&](const Event& e) { return e.kind == kind; }));
+        return static_cast<std::size_t>(
+            std::count_if(all.begin(), all.end(), [&](const Event& e) { return e.kind == kind; }));
     }
 
 private:
@@ -86,13 +86,17 @@ std::vector<std::string> log_lines(const std::filesystem::path& directory) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("events: every start has one spawn event and one exit event, the exit before the end of the tree, and none after", "[events]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "events: every start has one spawn event and one exit event, the exit before the end of the tree, and none after",
+    "[events]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.stop_plan = StopPlan::prompt(); }};
     Listener listener(*manager);
     const std::size_t started = live_all_lives(*manager, manager.directory / "fifo", 3);
-    REQUIRE(eventually([&] { return listener.count(EventKind::exit) >= started && listener.count(EventKind::spawn_failed) == 3 && manager->list().empty(); }));
+    REQUIRE(eventually([&] {
+        return listener.count(EventKind::exit) >= started && listener.count(EventKind::spawn_failed) == 3 &&
+               manager->list().empty();
+    }));
     std::map<warden::Uuid, std::vector<Event>> lives;
     std::uint64_t last = 0;
     for (const Event& event : listener.events()) {
@@ -113,7 +117,8 @@ TEMPLATE_TEST_CASE("events: every start has one spawn event and one exit event, 
             if (last_word) after_the_last_word.emplace_back(to_string(event.kind));
             last_word = last_word || event.kind == EventKind::tree_gone;
             for (const auto& [key, value] : event.attributes) {
-                last_word = last_word || (event.kind == EventKind::exit && key == "warden.tree_alive" && !std::get<bool>(value));
+                last_word = last_word ||
+                            (event.kind == EventKind::exit && key == "warden.tree_alive" && !std::get<bool>(value));
             }
             ++seen[event.kind];
             if (!event.to) continue;
@@ -166,13 +171,27 @@ TEMPLATE_TEST_CASE("metrics: what is counted adds up", "[events]", OnCgroup, OnK
     CHECK(metrics.events_total > 2 * started);
 }
 
-TEMPLATE_TEST_CASE("events: hostile words become one line of JSON each, in the log of events", "[events][Q01]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("events: hostile words become one line of JSON each, in the log of events", "[events][Q01]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     std::string all_bytes;
     for (int c = 1; c < 256; ++c) all_bytes += static_cast<char>(c);
     const std::string hostile[] = {
-        "two\nlines", "\"quoted\"", "back\\slash", "\x1b[2J\x1b]0;title\x07", "\xe2\x80\xae" "reversed", "\xff\xfe not UTF-8", "\xc0\xaf", "\xed\xa0\x80",
-        "\r\n{\"event.name\":\"warden.process.exit\"}", "\xe2\x80\xa8line separator", "\x7f", "", all_bytes, std::string(100'000, 'x'),
+        "two\nlines",
+        "\"quoted\"",
+        "back\\slash",
+        "\x1b[2J\x1b]0;title\x07",
+        "\xe2\x80\xae"
+        "reversed",
+        "\xff\xfe not UTF-8",
+        "\xc0\xaf",
+        "\xed\xa0\x80",
+        "\r\n{\"event.name\":\"warden.process.exit\"}",
+        "\xe2\x80\xa8line separator",
+        "\x7f",
+        "",
+        all_bytes,
+        std::string(100'000, 'x'),
     };
     TestManager manager{TestType::mechanism};
     for (const auto& word : hostile) {
@@ -208,7 +227,8 @@ TEMPLATE_TEST_CASE("events: hostile words become one line of JSON each, in the l
         boost::system::error_code ec;
         CHECK(boost::json::parse(line, ec).is_object());
         CHECK_FALSE(ec);
-        CHECK(std::none_of(line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }));
+        CHECK(std::none_of(line.begin(), line.end(),
+                           [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }));
         CHECK(line.find("\xe2\x80\xae") == std::string::npos);
         CHECK(line.size() < 4 * warden::max_event_bytes);
         all += line + '\n';
@@ -219,7 +239,8 @@ TEMPLATE_TEST_CASE("events: hostile words become one line of JSON each, in the l
     }
 }
 
-TEMPLATE_TEST_CASE("events: a secret in the environment is in no file and in no helper's memory", "[events][Q02]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("events: a secret in the environment is in no file and in no helper's memory", "[events][Q02]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string canary = "canary-" + std::to_string(::getpid()) + "-7d1f";
     TestManager manager{TestType::mechanism};
@@ -254,7 +275,8 @@ TEMPLATE_TEST_CASE("events: a secret in the environment is in no file and in no 
     for (const Event& event : listener.events()) CHECK(to_json_line(event, false).find(canary) == std::string::npos);
 }
 
-TEMPLATE_TEST_CASE("events: arguments stay out of the log where that is configured", "[events][Q02]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("events: arguments stay out of the log where that is configured", "[events][Q02]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.redact_arguments = true; }};
     Listener listener(*manager);
@@ -266,7 +288,8 @@ TEMPLATE_TEST_CASE("events: arguments stay out of the log where that is configur
     for (const auto& line : lines) CHECK(line.find("canary-of-arguments") == std::string::npos);
 }
 
-TEMPLATE_TEST_CASE("events: a subscriber that throws, and one that blocks, harm nobody", "[events]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("events: a subscriber that throws, and one that blocks, harm nobody", "[events]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     std::promise<void> go_on;
     TestManager manager{TestType::mechanism};
@@ -291,7 +314,8 @@ TEMPLATE_TEST_CASE("events: a subscriber that throws, and one that blocks, harm 
     go_on.set_value();
 }
 
-TEMPLATE_TEST_CASE("events: nothing comes after a subscription has ended", "[events]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("events: nothing comes after a subscription has ended", "[events]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Listener fence(*manager);
@@ -299,7 +323,8 @@ TEMPLATE_TEST_CASE("events: nothing comes after a subscription has ended", "[eve
     {
         const auto subscription = manager->subscribe([&](const Event&) { ++seen; });
         manager->run(victim("exit"));
-        CHECK(eventually([&] { return seen >= 2 && fence.count(EventKind::tree_gone) + fence.count(EventKind::exit) >= 1; }));
+        CHECK(eventually(
+            [&] { return seen >= 2 && fence.count(EventKind::tree_gone) + fence.count(EventKind::exit) >= 1; }));
     }
     manager->run(victim("exit"));
     CHECK(eventually([&] { return fence.count(EventKind::exit) == 2; }));
@@ -309,7 +334,8 @@ TEMPLATE_TEST_CASE("events: nothing comes after a subscription has ended", "[eve
     CHECK(seen == then);
 }
 
-TEMPLATE_TEST_CASE("events: a start, a stop and an exit by a timeout are told in their order", "[events]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("events: a start, a stop and an exit by a timeout are told in their order", "[events]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Listener listener(*manager);
@@ -319,14 +345,18 @@ TEMPLATE_TEST_CASE("events: a start, a stop and an exit by a timeout are told in
     options.metadata = {{"job", "17"}};
     const auto result = manager->run({"sh", "-c", "trap '' TERM; sleep 60; sleep 60"}, options);
     CHECK(result.cause == ExitCause::timed_out);
-    REQUIRE(eventually([&] { return listener.count(EventKind::stop_step) == 2; }));
+    REQUIRE(
+        eventually([&] { return listener.count(EventKind::stop_step) == 2 && listener.count(EventKind::exit) == 1; }));
     std::vector<EventKind> told;
     for (const Event& event : listener.events()) {
         if (event.uuid.is_nil()) continue;
         CHECK(event.metadata.at("job") == "17");
-        if (event.kind != EventKind::state && event.kind != EventKind::tree_gone && event.kind != EventKind::output_incomplete) told.push_back(event.kind);
+        if (event.kind != EventKind::state && event.kind != EventKind::tree_gone &&
+            event.kind != EventKind::output_incomplete)
+            told.push_back(event.kind);
     }
-    const std::vector<EventKind> wanted{EventKind::spawn, EventKind::timeout, EventKind::stop, EventKind::stop_step, EventKind::kill};
+    const std::vector<EventKind> wanted{EventKind::spawn, EventKind::timeout, EventKind::stop, EventKind::stop_step,
+                                        EventKind::kill};
     REQUIRE(told.size() == 7);
     CHECK(std::vector<EventKind>(told.begin(), told.begin() + 5) == wanted);
     CHECK(std::count(told.begin(), told.end(), EventKind::exit) == 1);

@@ -46,13 +46,15 @@ std::set<int> open_numbers() {
     return found;
 }
 
-/// Descriptors of all kinds on the numbers `first` to `last`, half of them open over exec. Whatever was there is replaced.
+/// Descriptors of all kinds on the numbers `first` to `last`, half of them open over exec. Whatever was there is
+/// replaced.
 void fill(int first, int last) {
     const int pipe_end = [] {
         int ends[2];
         return ::pipe(ends) == 0 ? ends[1] : -1;
     }();
-    const int kinds[] = {::open("/dev/null", O_RDWR), ::socket(AF_UNIX, SOCK_STREAM, 0), ::epoll_create1(0), ::memfd_create("test", 0), pipe_end};
+    const int kinds[] = {::open("/dev/null", O_RDWR), ::socket(AF_UNIX, SOCK_STREAM, 0), ::epoll_create1(0),
+                         ::memfd_create("test", 0), pipe_end};
     for (int fd = first; fd <= last; ++fd) {
         const int kind = kinds[fd % 5];
         if (std::find(std::begin(kinds), std::end(kinds), fd) != std::end(kinds)) continue;
@@ -68,8 +70,8 @@ std::string joined(const std::vector<std::string>& words) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("descriptors: a child has 0, 1 and 2 and nothing else of a program that has a hundred open", "[start][C01]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: a child has 0, 1 and 2 and nothing else of a program that has a hundred open",
+                   "[start][C01]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         fill(3, 100);  // before the manager, so that guardian and keepers had them too
@@ -85,12 +87,13 @@ TEMPLATE_TEST_CASE("descriptors: a child has 0, 1 and 2 and nothing else of a pr
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: those above a limit that was lowered later are closed too", "[start][C02]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: those above a limit that was lowered later are closed too", "[start][C02]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
         fill(300, 320);
-        const struct rlimit low{100, 100};
+        const struct rlimit low { 100, 100 };
         check.that(::setrlimit(RLIMIT_NOFILE, &low) == 0, "a limit of 100");
         warden::error_code ec;
         const auto result = manager->run(victim("fds"), {}, {}, ec);
@@ -100,8 +103,9 @@ TEMPLATE_TEST_CASE("descriptors: those above a limit that was lowered later are 
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: a program without 0, 1 or 2 starts children that have them, and warden takes none of the three", "[start][C03]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "descriptors: a program without 0, 1 or 2 starts children that have them, and warden takes none of the three",
+    "[start][C03]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (int closed = 1; closed < 8; ++closed) {
         const std::string failures = in_subprocess([closed](Checks& check) {
@@ -125,7 +129,8 @@ TEMPLATE_TEST_CASE("descriptors: a program without 0, 1 or 2 starts children tha
                 static_cast<void>(manager->run(victim("lines", "0"), inherit));
                 for (int fd = 0; fd < 3; ++fd) {
                     const std::string now = target(fd);  // the null device, to keep it occupied, harms nobody
-                    if ((closed & 1 << fd) != 0) check.that(now.empty() || now == "/dev/null", std::to_string(fd) + " has become " + now);
+                    if ((closed & 1 << fd) != 0)
+                        check.that(now.empty() || now == "/dev/null", std::to_string(fd) + " has become " + now);
                 }
             }
         });
@@ -134,8 +139,8 @@ TEMPLATE_TEST_CASE("descriptors: a program without 0, 1 or 2 starts children tha
     }
 }
 
-TEMPLATE_TEST_CASE("descriptors: what a closed 0, 1 or 2 would inherit is the null device, not something of warden's", "[start][C03]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: what a closed 0, 1 or 2 would inherit is the null device, not something of warden's",
+                   "[start][C03]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -154,7 +159,8 @@ TEMPLATE_TEST_CASE("descriptors: what a closed 0, 1 or 2 would inherit is the nu
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: inherited streams are the program's own, in every combination with others", "[start][C04]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: inherited streams are the program's own, in every combination with others",
+                   "[start][C04]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -181,7 +187,8 @@ TEMPLATE_TEST_CASE("descriptors: inherited streams are the program's own, in eve
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: merged streams are one pipe or one file, and keep their order", "[start][C05]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: merged streams are one pipe or one file, and keep their order", "[start][C05]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::string expected;
@@ -197,8 +204,8 @@ TEMPLATE_TEST_CASE("descriptors: merged streams are one pipe or one file, and ke
     CHECK(read_file(manager.directory / "both") == expected);
 }
 
-TEMPLATE_TEST_CASE("descriptors: one file named for both streams is opened once, so neither overwrites the other", "[start][C05]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: one file named for both streams is opened once, so neither overwrites the other",
+                   "[start][C05]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::string expected;
@@ -210,7 +217,8 @@ TEMPLATE_TEST_CASE("descriptors: one file named for both streams is opened once,
     CHECK(read_file(manager.directory / "both") == expected);
 }
 
-TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each other's pipes", "[start][C07]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each other's pipes", "[start][C07]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::thread> threads;
@@ -228,7 +236,8 @@ TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each ot
     CHECK(good == 100);
 }
 
-TEMPLATE_TEST_CASE("descriptors: end of file arrives although younger siblings live", "[start][C08]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: end of file arrives although younger siblings live", "[start][C08]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -245,13 +254,14 @@ TEMPLATE_TEST_CASE("descriptors: end of file arrives although younger siblings l
     }
 }
 
-TEMPLATE_TEST_CASE("descriptors: output is read in a program that has two thousand open", "[start][C09]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: output is read in a program that has two thousand open", "[start][C09]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    struct rlimit limit{};
+    struct rlimit limit {};
     ::getrlimit(RLIMIT_NOFILE, &limit);
     SKIP_UNLESS(limit.rlim_max >= 3000, "the limit of open files is below 3000");
     const std::string failures = in_subprocess([](Checks& check) {
-        const struct rlimit high{3000, 3000};
+        const struct rlimit high { 3000, 3000 };
         ::setrlimit(RLIMIT_NOFILE, &high);
         for (int i = 0; i < 2000; ++i) ::fcntl(2, F_DUPFD, 3);
         TestManager manager{TestType::mechanism};
@@ -261,7 +271,8 @@ TEMPLATE_TEST_CASE("descriptors: output is read in a program that has two thousa
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: the program's own streams stay blocking after a child has inherited them", "[start][C10]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: the program's own streams stay blocking after a child has inherited them",
+                   "[start][C10]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         int in[2];
@@ -277,13 +288,17 @@ TEMPLATE_TEST_CASE("descriptors: the program's own streams stay blocking after a
             options.stdout_ = output;
             options.stderr_ = output;
             static_cast<void>(manager->run(victim("unterminated"), options));
-            for (int fd = 0; fd < 3; ++fd) check.that((::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0, std::to_string(fd) + " blocks");
+            for (int fd = 0; fd < 3; ++fd)
+                check.that((::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0, std::to_string(fd) + " blocks");
         }
         char text[256] = {};
         check.that(eventually([&] {
-                       struct pollfd ready{out[0], POLLIN, 0};
+                       struct pollfd ready {
+                           out[0], POLLIN, 0
+                       };
                        const auto size = std::char_traits<char>::length(text);
-                       if (::poll(&ready, 1, 0) == 1) static_cast<void>(!::read(out[0], text + size, sizeof text - 1 - size));
+                       if (::poll(&ready, 1, 0) == 1)
+                           static_cast<void>(!::read(out[0], text + size, sizeof text - 1 - size));
                        const std::string_view seen(text);
                        return seen.find("stdout") != seen.rfind("stdout");
                    }),
@@ -292,12 +307,15 @@ TEMPLATE_TEST_CASE("descriptors: the program's own streams stay blocking after a
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: they are closed also without /proc and without close_range", "[start][C11]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: they are closed also without /proc and without close_range", "[start][C11]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can take /proc away");
     const std::string failures = in_subprocess([](Checks& check) {
-        if (!check.that(::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "mounts of its own")) return;
-        const struct rlimit limit{2048, 2048};
+        if (!check.that(::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0,
+                        "mounts of its own"))
+            return;
+        const struct rlimit limit { 2048, 2048 };
         ::setrlimit(RLIMIT_NOFILE, &limit);
         if (!check.that(deny_system_calls({SYS_close_range}, EPERM), "a filter")) return;
         TestManager manager{TestType::mechanism};
@@ -312,7 +330,8 @@ TEMPLATE_TEST_CASE("descriptors: they are closed also without /proc and without 
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: everything that warden opens is closed by an exec of the program's own", "[start][C12]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("descriptors: everything that warden opens is closed by an exec of the program's own",
+                   "[start][C12]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::set<int> before = open_numbers();
     TestManager manager{TestType::mechanism};

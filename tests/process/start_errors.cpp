@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A start that fails says so itself: the step, the path, the system's code; and nothing of it is left (the census sees to that).
+// A start that fails says so itself: the step, the path, the system's code; and nothing of it is left (the census sees
+// to that).
 #include <support/fixture.hpp>
 
 #include <atomic>
@@ -30,7 +31,9 @@ namespace {
 
 constexpr const char* nobody = "65534";
 
-bool names(const SpawnError& error, std::string_view text) { return std::string_view(error.what()).find(text) != std::string_view::npos; }
+bool names(const SpawnError& error, std::string_view text) {
+    return std::string_view(error.what()).find(text) != std::string_view::npos;
+}
 
 /// No child, not even a zombie, is seen by the program's own wait().
 bool has_no_child_to_wait_for() {
@@ -56,8 +59,8 @@ SpawnOptions with_three_pipes() {
 
 // -- A01, A03 to A05: the executable ---------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a missing program is reported by spawn itself, with its path, and leaves no child", "[start][A01]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: a missing program is reported by spawn itself, with its path, and leaves no child",
+                   "[start][A01]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto error = failed_start(*manager, {"/no/such/program"}, with_three_pipes());
@@ -75,7 +78,8 @@ TEMPLATE_TEST_CASE("start: a missing program is reported by spawn itself, with i
     CHECK(names(unfound, "PATH"));
 }
 
-TEMPLATE_TEST_CASE("start: the form with an error code leaves an empty handle and the same code", "[start][A01]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: the form with an error code leaves an empty handle and the same code", "[start][A01]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     warden::error_code ec;
@@ -93,7 +97,7 @@ TEMPLATE_TEST_CASE("start: the form with an error code leaves an empty handle an
 }
 
 TEMPLATE_TEST_CASE("start: a file without the x bit and a directory are EACCES, not ENOENT", "[start][A03]", OnCgroup,
-                   OnKeeper) {
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto plain = manager.directory.write("plain", "#!/bin/sh\nexit 0\n", 0644);
@@ -106,14 +110,17 @@ TEMPLATE_TEST_CASE("start: a file without the x bit and a directory are EACCES, 
     CHECK(names(failed_start(*manager, {manager.directory.path().string()}), "directory"));
 }
 
-TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES", "[start][A03]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES", "[start][A03]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can mount");
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
-        if (!check.that(::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        if (!check.that(::unshare(CLONE_NEWNS) == 0 &&
+                            ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                             ::mount("none", place.path().c_str(), "tmpfs", MS_NOEXEC, nullptr) == 0,
-                        "a mount of its own")) return;
+                        "a mount of its own"))
+            return;
         const auto script = place.write("script", "#!/bin/sh\nexit 0\n", 0755);
         TestManager manager{TestType::mechanism};
         warden::error_code ec;
@@ -123,14 +130,17 @@ TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES",
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC and is never given to a shell", "[start][A04]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC and is never given to a shell", "[start][A04]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
-    const auto script = manager.directory.write("script", "touch '" + (manager.directory / "ran").string() + "'\n", 0755);
+    const auto script =
+        manager.directory.write("script", "touch '" + (manager.directory / "ran").string() + "'\n", 0755);
     for (const char* path : {"by path", "by PATH"}) {
         SpawnOptions options;
         options.environment = warden::Environment::inherit().set("PATH", manager.directory.path().string());
-        const auto error = failed_start(*manager, {std::string(path) == "by path" ? script.string() : "script"}, options);
+        const auto error =
+            failed_start(*manager, {std::string(path) == "by path" ? script.string() : "script"}, options);
         CHECK(error.code().value() == ENOEXEC);
         CHECK(error.step() == SpawnStep::executable);
         CHECK(names(error, "#!"));
@@ -138,8 +148,8 @@ TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC and is never
     CHECK_FALSE(std::filesystem::exists(manager.directory / "ran"));
 }
 
-TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle of interpreters is ELOOP", "[start][A05]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle of interpreters is ELOOP",
+                   "[start][A05]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto script = manager.directory.write("script", "#!/no/such/interpreter\n", 0755);
@@ -154,8 +164,8 @@ TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle 
 
 // -- A02: the working directory ---------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a working directory that cannot be entered is told from a missing program", "[start][A02]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("start: a working directory that cannot be entered is told from a missing program", "[start][A02]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto start_in = [&](const std::filesystem::path& directory) {
@@ -177,7 +187,8 @@ TEMPLATE_TEST_CASE("start: a working directory that cannot be entered is told fr
     CHECK(device.step() == SpawnStep::working_directory);
 }
 
-TEMPLATE_TEST_CASE("start: a working directory that the child's user may not search is EACCES", "[start][A02]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: a working directory that the child's user may not search is EACCES", "[start][A02]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can become another user");
     TestManager manager{TestType::mechanism};
@@ -191,8 +202,9 @@ TEMPLATE_TEST_CASE("start: a working directory that the child's user may not sea
     CHECK(error.step() == SpawnStep::working_directory);
 }
 
-TEMPLATE_TEST_CASE("start: with the program's own directory deleted, what is relative to it is a failed working directory",
-                   "[start][A02]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "start: with the program's own directory deleted, what is relative to it is a failed working directory",
+    "[start][A02]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -216,13 +228,14 @@ TEMPLATE_TEST_CASE("start: with the program's own directory deleted, what is rel
     CHECK(failures == "");
 }
 
-// -- A06, A07, A15: failures among others -------------------------------------------------------------------------------
+// -- A06, A07, A15: failures among others
+// -------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a thousand failing starts with three pipes each fail alike and keep no descriptor", "[start][A06]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("start: a thousand failing starts with three pipes each fail alike and keep no descriptor",
+                   "[start][A06]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
-        const struct rlimit low{1024, 1024};
+        const struct rlimit low { 1024, 1024 };
         if (!check.that(::setrlimit(RLIMIT_NOFILE, &low) == 0, "a limit of 1024 descriptors")) return;
         const std::size_t before = open_descriptor_count();
         {
@@ -238,7 +251,8 @@ TEMPLATE_TEST_CASE("start: a thousand failing starts with three pipes each fail 
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another thread", "[start][A07]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another thread", "[start][A07]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::atomic<bool> done{false};
@@ -248,13 +262,13 @@ TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another threa
             int pipes[20][2];
             ::ino_t nodes[20];
             for (int i = 0; i < 20; ++i) {
-                struct stat status{};
+                struct stat status {};
                 if (::pipe2(pipes[i], O_CLOEXEC) != 0 || ::fstat(pipes[i][0], &status) != 0) ++stolen;
                 nodes[i] = status.st_ino;
             }
             std::this_thread::yield();
             for (int i = 0; i < 20; ++i) {
-                struct stat status{};
+                struct stat status {};
                 if (::fstat(pipes[i][0], &status) != 0 || status.st_ino != nodes[i]) ++stolen;
                 if (::close(pipes[i][0]) != 0 || ::close(pipes[i][1]) != 0) ++stolen;
             }
@@ -270,15 +284,17 @@ TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another threa
     CHECK(stolen == 0);
 }
 
-TEMPLATE_TEST_CASE("start: among a hundred failed starts a good child's exit is delivered exactly once", "[start][A15]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("start: among a hundred failed starts a good child's exit is delivered exactly once", "[start][A15]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::atomic<int> exits{0};
-    const auto subscription = manager->subscribe([&](const warden::Event& event) { exits += event.kind == warden::EventKind::exit; });
+    const auto subscription =
+        manager->subscribe([&](const warden::Event& event) { exits += event.kind == warden::EventKind::exit; });
     std::atomic<int> waited{0};
     auto good = manager->spawn(victim("echo"), with_three_pipes());
-    good.async_wait([&](const warden::error_code& ec, const warden::ExitStatus& status) { waited += !ec && status.success(); });
+    good.async_wait(
+        [&](const warden::error_code& ec, const warden::ExitStatus& status) { waited += !ec && status.success(); });
     for (int i = 0; i < 100; ++i) {
         warden::error_code ec;
         static_cast<void>(manager->spawn({"/no/such/program"}, with_three_pipes(), ec));
@@ -293,8 +309,8 @@ TEMPLATE_TEST_CASE("start: among a hundred failed starts a good child's exit is 
 
 // -- A09: killed on the way -------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a failed start, not a success", "[start][A09]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a failed start, not a success",
+                   "[start][A09]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism, [](auto& config) { config.spare_keepers = 1; }};
@@ -302,7 +318,8 @@ TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a fai
         if (TestType::mechanism == warden::Mechanism::keeper) {  // one with the filter
             const warden::Pid former = manager->guardian_pid();
             ::kill(former, SIGKILL);
-            check.that(eventually([&] { return manager->guardian_pid() != former && manager->guardian_pid() != 0; }), "a new guardian");
+            check.that(eventually([&] { return manager->guardian_pid() != former && manager->guardian_pid() != 0; }),
+                       "a new guardian");
         }
         SpawnOptions options;
         options.identity.group = std::to_string(::getegid());  // setgroups(2): nobody but the child calls it
@@ -316,9 +333,11 @@ TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a fai
     CHECK(failures == "");
 }
 
-// -- A10, A11: at once -------------------------------------------------------------------------------------------------
+// -- A10, A11: at once
+// -------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: no start waits for a sibling that lives on", "[start][A10]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: no start waits for a sibling that lives on", "[start][A10]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::thread> threads;
@@ -338,8 +357,8 @@ TEMPLATE_TEST_CASE("start: no start waits for a sibling that lives on", "[start]
     CHECK(good == 4 * 10);
 }
 
-TEMPLATE_TEST_CASE("start: a file just written is executed, or its start is ETXTBSY, while other threads start too", "[start][A11]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: a file just written is executed, or its start is ETXTBSY, while other threads start too",
+                   "[start][A11]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::thread> threads;
@@ -371,7 +390,8 @@ TEMPLATE_TEST_CASE("start: a file just written is executed, or its start is ETXT
 
 // -- A12: identity ----------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the program's", "[start][A12]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the program's", "[start][A12]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can become another user");
     const std::string failures = in_subprocess([](Checks& check) {
@@ -385,14 +405,15 @@ TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the p
         check.that(out.find("ids 65534 65534 65534 12345 12345 12345\n") != std::string::npos, "the ids: " + out);
         for (const char* group : {" 0", " 4", " 20"}) {
             const auto at = out.find("\ngroups") + 7;
-            check.that((out.substr(at, out.find('\n', at) - at) + ' ').find(std::string(group) + ' ') == std::string::npos,
-                       "not the group" + std::string(group) + ": " + out);
+            check.that(
+                (out.substr(at, out.find('\n', at) - at) + ' ').find(std::string(group) + ' ') == std::string::npos,
+                "not the group" + std::string(group) + ": " + out);
         }
     });
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: an unknown user is refused by name", "[start][A12]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: an unknown user is refused by name", "[start][A12]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -408,8 +429,10 @@ TEST_CASE("start: without the right to it, another user is EPERM", "[start][A12]
     const TestDirectory place;
     ::chmod(place.path().c_str(), 0777);
     const std::string failures = in_subprocess([&](Checks& check) {
-        if (!check.that(::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0,
-                        "rights given up")) return;
+        if (!check.that(::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 &&
+                            ::setresuid(65534, 65534, 65534) == 0,
+                        "rights given up"))
+            return;
         ::setenv("TMPDIR", place.path().c_str(), 1);
         TestManager manager{warden::Mechanism::keeper};
         for (const char* user : {"0", "12345"}) {
@@ -427,28 +450,32 @@ TEST_CASE("start: without the right to it, another user is EPERM", "[start][A12]
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: a program that has given up its rights does not give them to its children", "[start][A12]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("start: a program that has given up its rights does not give them to its children", "[start][A12]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
         ::setenv("TMPDIR", place.path().c_str(), 1);  // what it may not remove any more goes with this
         TestManager manager{TestType::mechanism};
-        if (!check.that(::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0,
-                        "rights given up")) return;
+        if (!check.that(::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 &&
+                            ::setresuid(65534, 65534, 65534) == 0,
+                        "rights given up"))
+            return;
         warden::error_code ec;
         const auto result = manager->run(victim("limits"), {}, {}, ec);
         if (ec) return;  // it may well be refused
-        check.that(result.out.find("ids 65534 65534 65534 65534 65534 65534\n") != std::string::npos, "the ids: " + result.out);
+        check.that(result.out.find("ids 65534 65534 65534 65534 65534 65534\n") != std::string::npos,
+                   "the ids: " + result.out);
     });
     CHECK(failures == "");
 }
 
-// -- A16: files --------------------------------------------------------------------------------------------------------
+// -- A16: files
+// --------------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a log that cannot be opened fails the start before there is a child, and never waits", "[start][A16]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: a log that cannot be opened fails the start before there is a child, and never waits",
+                   "[start][A16]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto& place = manager.directory;
@@ -499,8 +526,9 @@ TEST_CASE("start: a log where this user may not write is EACCES", "[start][A16]"
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: an output file that cannot be written fails the start, and a FIFO without a reader does not hang it",
-                   "[start][A16]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "start: an output file that cannot be written fails the start, and a FIFO without a reader does not hang it",
+    "[start][A16]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto& place = manager.directory;
@@ -517,8 +545,8 @@ TEMPLATE_TEST_CASE("start: an output file that cannot be written fails the start
     }
 }
 
-TEMPLATE_TEST_CASE("start: an input file that is missing fails the start, and a FIFO without a writer does not hang it", "[start][A16]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("start: an input file that is missing fails the start, and a FIFO without a writer does not hang it",
+                   "[start][A16]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

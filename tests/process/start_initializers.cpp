@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // SPN-7: initializers of Boost.Process v2 pass through to a direct launch.
 #include <support/fixture.hpp>
+#include <warden/detail/unique_handle.hpp>
 
 #include <boost/process/v2/posix/bind_fd.hpp>
 #include <boost/process/v2/start_dir.hpp>
@@ -66,7 +67,8 @@ TEST_CASE("initializers: process_stdio sends output to a file", "[start][SPN-7]"
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{warden::Mechanism::cgroup};
     const auto path = manager.directory / "out";
-    auto process = manager->spawn(victim("both-streams", "2"), {}, process2::process_stdio{nullptr, BoostPath(path.string()), nullptr});
+    auto process = manager->spawn(victim("both-streams", "2"), {},
+                                  process2::process_stdio{nullptr, BoostPath(path.string()), nullptr});
     CHECK(process.wait().success());
     CHECK(read_file(path) == "out 1\nout 2\n");
 }
@@ -75,7 +77,8 @@ TEST_CASE("initializers: process_stdio with null devices leaves the child three 
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{warden::Mechanism::cgroup};
     const auto path = manager.directory / "out";
-    auto process = manager->spawn(victim("fds"), {}, process2::process_stdio{nullptr, BoostPath(path.string()), nullptr});
+    auto process =
+        manager->spawn(victim("fds"), {}, process2::process_stdio{nullptr, BoostPath(path.string()), nullptr});
     CHECK(process.wait().success());
     CHECK(read_file(path) == "0 /dev/null\n1 " + path.string() + "\n2 /dev/null\n");
 }
@@ -85,7 +88,8 @@ TEST_CASE("initializers: process_stdio reads its input from a file", "[start][SP
     TestManager manager{warden::Mechanism::cgroup};
     const auto in = manager.directory.write("in", "what is in the file");
     const auto out = manager.directory / "out";
-    auto process = manager->spawn(victim("echo"), {}, process2::process_stdio{BoostPath(in.string()), BoostPath(out.string()), nullptr});
+    auto process = manager->spawn(victim("echo"), {},
+                                  process2::process_stdio{BoostPath(in.string()), BoostPath(out.string()), nullptr});
     CHECK(process.wait().success());
     CHECK(read_file(out) == "what is in the file");
 }
@@ -99,7 +103,8 @@ TEST_CASE("initializers: process_start_dir is the working directory", "[start][S
     auto process = manager->spawn(victim("cwd"), options, process2::process_start_dir(place));
     CHECK(process.communicate().out == place);
 
-    const auto error = error_of([&] { return manager->spawn(victim("cwd"), {}, process2::process_start_dir(place + "/missing")); });
+    const auto error =
+        error_of([&] { return manager->spawn(victim("cwd"), {}, process2::process_start_dir(place + "/missing")); });
     CHECK(error.code().value() == ENOENT);
     CHECK(error.step() == SpawnStep::launch);
 }
@@ -116,7 +121,8 @@ TEST_CASE("initializers: bind_fd passes a descriptor under another number, and n
     const auto seen = split(listing.communicate().out, '\n');
     CHECK(seen.size() == 4);
     CHECK(seen.back() == "42 " + path.string());
-    auto reading = manager->spawn(warden::CommandLine::shell("cat <&9"), options, process2::posix::bind_fd(9, file.get()));
+    auto reading =
+        manager->spawn(warden::CommandLine::shell("cat <&9"), options, process2::posix::bind_fd(9, file.get()));
     CHECK(reading.communicate().out == "through the descriptor");
     CHECK((::fcntl(file.get(), F_GETFD) & FD_CLOEXEC) != 0);  // as it was
 }

@@ -70,26 +70,30 @@ bool contains(const std::string& text, std::string_view part) { return text.find
 
 // -- N01, LIM-2: time -------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("limits: a timeout of zero, less or no number is refused, and one beyond all clocks is for ever", "[start][N01]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("limits: a timeout of zero, less or no number is refused, and one beyond all clocks is for ever",
+                   "[start][N01]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const double nan = std::numeric_limits<double>::quiet_NaN();
-    for (const Timeout bad : {Timeout(0s), Timeout(-1s), Timeout(-1ns), Timeout(std::chrono::hours::min()), Timeout(std::chrono::duration<double>(nan)),
+    for (const Timeout bad : {Timeout(0s), Timeout(-1s), Timeout(-1ns), Timeout(std::chrono::hours::min()),
+                              Timeout(std::chrono::duration<double>(nan)),
                               Timeout(std::chrono::duration<double>(-std::numeric_limits<double>::infinity()))}) {
         const auto error = failed_start(*manager, victim("exit", "0"), with_timeout(bad));
         CHECK(error.code() == errc::invalid_timeout);
         CHECK(error.step() == SpawnStep::validation);
     }
-    for (const Timeout endless : {warden::no_timeout, Timeout(std::chrono::hours::max()), Timeout(warden::Nanoseconds::max() - 1ns),
-                                  Timeout(std::chrono::duration<double>(1e300)), Timeout(std::chrono::duration<double>(std::numeric_limits<double>::infinity()))}) {
+    for (const Timeout endless :
+         {warden::no_timeout, Timeout(std::chrono::hours::max()), Timeout(warden::Nanoseconds::max() - 1ns),
+          Timeout(std::chrono::duration<double>(1e300)),
+          Timeout(std::chrono::duration<double>(std::numeric_limits<double>::infinity()))}) {
         const auto result = manager->run(victim("exit", "8"), with_timeout(endless));
         CHECK(result.status.code() == 8);
         CHECK(result.cause == ExitCause::normal);
     }
 }
 
-TEMPLATE_TEST_CASE("limits: a timeout of a millisecond stops the process and is its cause", "[start][N01][LIM-2]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("limits: a timeout of a millisecond stops the process and is its cause", "[start][N01][LIM-2]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto result = manager->run(victim("stay"), with_timeout(1ms));
@@ -99,7 +103,8 @@ TEMPLATE_TEST_CASE("limits: a timeout of a millisecond stops the process and is 
     CHECK(manager->metrics().timeouts_total == 1);
 }
 
-TEMPLATE_TEST_CASE("limits: every wait saturates, and one that is over looks and returns", "[start][N01]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("limits: every wait saturates, and one that is over looks and returns", "[start][N01]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto process = manager->spawn(victim("stay"));
@@ -116,7 +121,8 @@ TEMPLATE_TEST_CASE("limits: every wait saturates, and one that is over looks and
     CHECK(process.wait_until(std::chrono::steady_clock::time_point::max()).has_value());
 }
 
-TEMPLATE_TEST_CASE("limits: a process that asks for no timeout of its own gets the default, and its stop plan", "[start][LIM-2]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("limits: a process that asks for no timeout of its own gets the default, and its stop plan",
+                   "[start][LIM-2]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     CHECK(ManagerConfig{}.default_timeout == Timeout(300s));
     TestManager manager{TestType::mechanism, [](ManagerConfig& config) { config.default_timeout = 100ms; }};
@@ -134,10 +140,12 @@ TEMPLATE_TEST_CASE("limits: a process that asks for no timeout of its own gets t
     CHECK(longer.cause() == ExitCause::stopped);
 }
 
-// -- LIM-1: how many ----------------------------------------------------------------------------------------------------
+// -- LIM-1: how many
+// ----------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("limits: one process too many fails at once with its own error, and there is room again when one has ended", "[start][LIM-1]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "limits: one process too many fails at once with its own error, and there is room again when one has ended",
+    "[start][LIM-1]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     CHECK(ManagerConfig{}.max_processes == 100);
     TestManager manager{TestType::mechanism, [](ManagerConfig& config) { config.max_processes = 3; }};
@@ -159,16 +167,19 @@ TEMPLATE_TEST_CASE("limits: one process too many fails at once with its own erro
     for (int i = 0; i < 10; ++i) CHECK(failed_start(*manager, {"/no/such/program"}).code() == errc::too_many_processes);
     running.back().kill();
     static_cast<void>(running.back().wait());
-    for (int i = 0; i < 10; ++i) CHECK(failed_start(*manager, {"/no/such/program"}).code().value() == ENOENT);  // no place is lost
+    for (int i = 0; i < 10; ++i)
+        CHECK(failed_start(*manager, {"/no/such/program"}).code().value() == ENOENT);  // no place is lost
     CHECK(manager->run(victim("exit", "0")).success());
 }
 
-// -- L01, L02: what the system gives ------------------------------------------------------------------------------------
+// -- L01, L02: what the system gives
+// ------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("limits: with k descriptors left a start succeeds or is EMFILE, keeps none, and others run on", "[start][L01]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("limits: with k descriptors left a start succeeds or is EMFILE, keeps none, and others run on",
+                   "[start][L01]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
-        struct rlimit limit{};
+        struct rlimit limit {};
         ::getrlimit(RLIMIT_NOFILE, &limit);
         TestManager manager{TestType::mechanism};
         SpawnOptions pipes;
@@ -184,22 +195,25 @@ TEMPLATE_TEST_CASE("limits: with k descriptors left a start succeeds or is EMFIL
         for (int k = 0; k <= 24; ++k) {
             const std::string at = "with " + std::to_string(k) + " left: ";
             int highest = 0;
-            for (const auto& [fd, target] : open_descriptors()) highest = fd < 500 ? fd : highest;  // 500 is that of `check`
-            std::vector<int> fillers;  // no holes below the limit
-            for (int filler = 0; (filler = ::fcntl(2, F_DUPFD_CLOEXEC, 3)) < highest;) fillers.push_back(filler);
-            fillers.push_back(highest + 1);
-            const struct rlimit low{static_cast<rlim_t>(highest + 2 + k), limit.rlim_max};
+            for (const auto& [fd, target] : open_descriptors())
+                highest = fd < 500 ? fd : highest;  // 500 is that of `check`
+            std::vector<int> fillers;               // no holes below the limit
+            do fillers.push_back(::fcntl(2, F_DUPFD_CLOEXEC, 3));
+            while (fillers.back() < highest);
+            const struct rlimit low { static_cast<rlim_t>(fillers.back() + 1 + k), limit.rlim_max };
             ::setrlimit(RLIMIT_NOFILE, &low);
             warden::error_code ec;
             auto process = manager->spawn(victim("exit", "5"), pipes, ec);
             ::setrlimit(RLIMIT_NOFILE, &limit);
             if (ec) {
                 ++failed;
-                check.that(ec.value() == EMFILE && ec.category() == boost::system::system_category(), at + ec.message());
+                check.that(ec.value() == EMFILE && ec.category() == boost::system::system_category(),
+                           at + ec.message());
             } else {
                 ++succeeded;
                 const auto status = process.wait_for(10s);
-                check.that(status && status->code() == 5, at + "it started but " + (status ? status->to_string() : "does not end"));
+                check.that(status && status->code() == 5,
+                           at + "it started but " + (status ? status->to_string() : "does not end"));
             }
             process = {};
             for (const int filler : fillers) ::close(filler);
@@ -207,7 +221,8 @@ TEMPLATE_TEST_CASE("limits: with k descriptors left a start succeeds or is EMFIL
         auto after = open_descriptors();  // two spare keepers may have come since
         check.that(eventually([&] { return (after = open_descriptors()).size() <= before.size() + 2; }, 3s),
                    "descriptors were kept; before:\n" + listed(before) + "after:\n" + listed(after));
-        check.that(failed > 0 && succeeded > 0, "the sweep saw both: " + std::to_string(failed) + " and " + std::to_string(succeeded));
+        check.that(failed > 0 && succeeded > 0,
+                   "the sweep saw both: " + std::to_string(failed) + " and " + std::to_string(succeeded));
         warden::error_code ec;
         const auto result = bystander.communicate(" and after", Timeout(10s), ec);
         check.that(!ec && result.out == "before and after", "the bystander: '" + result.out + "' " + ec.message());
@@ -223,10 +238,11 @@ TEST_CASE("limits: a user without processes left gets EAGAIN, and can start agai
     ::chmod(place.path().c_str(), 0777);
     const std::string failures = in_subprocess([&](Checks& check) {
         const uid_t lonely = 2'000'000'000u + static_cast<uid_t>(::getpid());
-        const struct rlimit few{16, 16};
-        if (!check.that(::setgroups(0, nullptr) == 0 && ::setrlimit(RLIMIT_NPROC, &few) == 0 && ::setresgid(lonely, lonely, lonely) == 0 &&
-                            ::setresuid(lonely, lonely, lonely) == 0,
-                        "a user of its own")) return;
+        const struct rlimit few { 16, 16 };
+        if (!check.that(::setgroups(0, nullptr) == 0 && ::setrlimit(RLIMIT_NPROC, &few) == 0 &&
+                            ::setresgid(lonely, lonely, lonely) == 0 && ::setresuid(lonely, lonely, lonely) == 0,
+                        "a user of its own"))
+            return;
         ::setenv("TMPDIR", place.path().c_str(), 1);
         TestManager manager{warden::Mechanism::keeper};
         std::vector<warden::ManagedProcess> running;
@@ -237,7 +253,8 @@ TEST_CASE("limits: a user without processes left gets EAGAIN, and can start agai
             auto process = manager->spawn(victim("stay"), {}, ec);
             if (!ec) running.push_back(std::move(process));
         }
-        check.that(ec.value() == EAGAIN && ec.category() == boost::system::system_category(), "the error: " + ec.message());
+        check.that(ec.value() == EAGAIN && ec.category() == boost::system::system_category(),
+                   "the error: " + ec.message());
         check.that(running.size() > 1 && running.size() < 16, std::to_string(running.size()) + " were started");
         check.that(eventually([&] { return open_descriptor_count() <= descriptors + 2; }, 3s), "no descriptor is kept");
         for (auto& process : running) check.that(process.running(), "the others run");
@@ -251,10 +268,12 @@ TEST_CASE("limits: a user without processes left gets EAGAIN, and can start agai
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and starts work again later", "[start][L02]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and starts work again later", "[start][L02]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::filesystem::path group = "/sys/fs/cgroup/pids/warden-test-" + std::to_string(::getpid());
-    SKIP_UNLESS(::geteuid() == 0 && ::mkdir(group.c_str(), 0755) == 0, "no version 1 hierarchy with the controller 'pids'");
+    SKIP_UNLESS(::geteuid() == 0 && ::mkdir(group.c_str(), 0755) == 0,
+                "no version 1 hierarchy with the controller 'pids'");
     const std::string failures = in_subprocess([&](Checks& check) {
         if (!check.that(write_control(group / "cgroup.procs", "0"), "in the group")) return;
         TestManager manager{TestType::mechanism};
@@ -264,7 +283,8 @@ TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and sta
         for (int i = 0; i < 10; ++i) {  // the spare keepers are used up first
             warden::error_code ec;
             const auto process = manager->spawn(victim("exit", "0"), {}, ec);
-            check.that(ec.value() == EAGAIN && ec.category() == boost::system::system_category(), "the error: " + ec.message());
+            check.that(ec.value() == EAGAIN && ec.category() == boost::system::system_category(),
+                       "the error: " + ec.message());
             if (i == 4) descriptors = open_descriptor_count();
         }
         check.that(eventually([&] { return open_descriptor_count() <= descriptors; }, 3s), "no descriptor is kept");
@@ -280,7 +300,8 @@ TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and sta
     CHECK(eventually([&] { return ::rmdir(group.c_str()) == 0; }));
 }
 
-// -- MGR-4, CFG-1: setting up -------------------------------------------------------------------------------------------
+// -- MGR-4, CFG-1: setting up
+// -------------------------------------------------------------------------------------------
 
 TEST_CASE("limits: configure comes once and before the first use of instance", "[start][MGR-4]") {
     const TestDirectory place;
@@ -293,10 +314,12 @@ TEST_CASE("limits: configure comes once and before the first use of instance", "
     };
     const std::string twice = in_subprocess([&](Checks& check) {
         ProcessManager::configure(config());
-        check.that(thrown_by([&] { ProcessManager::configure(config()); }).first == errc::already_configured, "a second time is an error");
+        check.that(thrown_by([&] { ProcessManager::configure(config()); }).first == errc::already_configured,
+                   "a second time is an error");
         check.that(ProcessManager::instance().config().max_processes == 7, "the first counts");
         check.that(&ProcessManager::instance() == &ProcessManager::instance(), "there is one");
-        check.that(thrown_by([&] { ProcessManager::configure(config()); }).first == errc::already_configured, "so is one after its use");
+        check.that(thrown_by([&] { ProcessManager::configure(config()); }).first == errc::already_configured,
+                   "so is one after its use");
         check.that(ProcessManager::instance().run(victim("exit", "4")).status.code() == 4, "it works");
     });
     CHECK(twice == "");
@@ -305,7 +328,8 @@ TEST_CASE("limits: configure comes once and before the first use of instance", "
         ::setenv("WARDEN_HANDLE_SIGNALS", "no", 1);
         ::setenv("WARDEN_MAX_PROCESSES", "11", 1);
         check.that(ProcessManager::instance().config().max_processes == 11, "the environment counts");
-        check.that(thrown_by([&] { ProcessManager::configure(config()); }).first == errc::already_configured, "too late");
+        check.that(thrown_by([&] { ProcessManager::configure(config()); }).first == errc::already_configured,
+                   "too late");
     });
     CHECK(late == "");
 }
@@ -319,9 +343,11 @@ TEST_CASE("limits: an invalid configuration is refused with every mistake in its
     config.stop_plan = warden::StopPlan{}.terminate(1s);
     config.spare_keepers = 0;
     config.max_line_bytes = 1;
-    const std::vector<std::string_view> names{"max_processes", "default_timeout", "graceful_timeout", "cleanup_interval",
-                                              "stop plan",     "spare_keepers",   "max_line_bytes"};
-    for (const auto& [code, message] : {thrown_by([&] { ProcessManager manager(config); }), thrown_by([&] { ProcessManager::configure(config); })}) {
+    const std::vector<std::string_view> names{"max_processes",    "default_timeout", "graceful_timeout",
+                                              "cleanup_interval", "stop plan",       "spare_keepers",
+                                              "max_line_bytes"};
+    for (const auto& [code, message] :
+         {thrown_by([&] { ProcessManager manager(config); }), thrown_by([&] { ProcessManager::configure(config); })}) {
         CHECK(code == errc::invalid_configuration);
         for (const auto& name : names) {
             INFO(name << " is in: " << message);
@@ -335,31 +361,39 @@ TEST_CASE("limits: an invalid configuration is refused with every mistake in its
         ::setenv("WARDEN_MECHANISM", "magic", 1);
         const auto [code, message] = thrown_by([] { static_cast<void>(ProcessManager::instance()); });
         check.that(code == errc::invalid_configuration, "the code: " + code.message());
-        for (const char* name : {"WARDEN_MAX_PROCESSES", "WARDEN_DEFAULT_TIMEOUT", "PM_GRACEFUL_TIMEOUT", "WARDEN_MECHANISM"}) {
+        for (const char* name :
+             {"WARDEN_MAX_PROCESSES", "WARDEN_DEFAULT_TIMEOUT", "PM_GRACEFUL_TIMEOUT", "WARDEN_MECHANISM"}) {
             check.that(contains(message, name), std::string(name) + " is not in: " + message);
         }
-        for (const char* name : {"WARDEN_MAX_PROCESSES", "WARDEN_DEFAULT_TIMEOUT", "PM_GRACEFUL_TIMEOUT", "WARDEN_MECHANISM"}) ::unsetenv(name);
-        check.that(!thrown_by([] { static_cast<void>(ProcessManager::instance()); }).first, "it can be mended and tried again");
+        for (const char* name :
+             {"WARDEN_MAX_PROCESSES", "WARDEN_DEFAULT_TIMEOUT", "PM_GRACEFUL_TIMEOUT", "WARDEN_MECHANISM"})
+            ::unsetenv(name);
+        check.that(!thrown_by([] { static_cast<void>(ProcessManager::instance()); }).first,
+                   "it can be mended and tried again");
     });
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("limits: a manager that could not be set up starts nothing and says why", "[start][MGR-4]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("limits: a manager that could not be set up starts nothing and says why", "[start][MGR-4]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](ManagerConfig& config) { config.data_directory = "/proc/no/such/place"; }};
+    TestManager manager{TestType::mechanism,
+                        [](ManagerConfig& config) { config.data_directory = "/proc/no/such/place"; }};
     const auto error = failed_start(*manager, victim("exit", "0"));
     CHECK(error.step() == SpawnStep::setup);
     CHECK(contains(error.what(), "/proc/no/such/place"));
     CHECK(contains(error.what(), "WARDEN_DATA_DIRECTORY"));
 }
 
-TEST_CASE("limits: a mechanism that is not to be had, or a promise that is not given, is an error and no weaker one is taken", "[start][MGR-4]") {
+TEST_CASE(
+    "limits: a mechanism that is not to be had, or a promise that is not given, is an error and no weaker one is taken",
+    "[start][MGR-4]") {
+    SKIP_UNLESS_AVAILABLE(OnKeeper);
     TestManager windows{warden::Mechanism::job_object};
     const auto error = failed_start(*windows, victim("exit", "0"));
     CHECK(error.step() == SpawnStep::setup);
     CHECK(error.code() == errc::containment_unavailable);
 
-    SKIP_UNLESS_AVAILABLE(OnKeeper);
     TestManager manager{warden::Mechanism::keeper};
     SpawnOptions options;
     options.containment.mechanism = warden::Mechanism::cgroup;
@@ -370,7 +404,8 @@ TEST_CASE("limits: a mechanism that is not to be had, or a promise that is not g
     CHECK(manager->run(victim("exit", "0"), options).success());
 }
 
-TEMPLATE_TEST_CASE("limits: options that contradict each other are refused together", "[start][MGR-4]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("limits: options that contradict each other are refused together", "[start][MGR-4]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

@@ -10,9 +10,10 @@ using namespace support;
 TEST_CASE("preflight: a start is refused with every failed check named, and nothing is started", "[start][preflight]") {
     TestManager manager{warden::Mechanism::automatic};
     const warden::SpawnOptions options{
-        .preflight = {warden::preflight::command_succeeds(*manager, warden::CommandLine::shell("echo no licence >&2; exit 4")),
-                      warden::preflight::environment_set("WARDEN_TEST_SURELY_NOT_SET"),
-                      warden::preflight::command_succeeds(*manager, {"true"})}};
+        .preflight = {
+            warden::preflight::command_succeeds(*manager, warden::CommandLine::shell("echo no licence >&2; exit 4")),
+            warden::preflight::environment_set("WARDEN_TEST_SURELY_NOT_SET"),
+            warden::preflight::command_succeeds(*manager, {"true"})}};
     try {
         static_cast<void>(manager->spawn({"sleep", "60"}, options));
         FAIL("it was started");
@@ -25,5 +26,7 @@ TEST_CASE("preflight: a start is refused with every failed check named, and noth
         CHECK(words.find("'true'") == std::string::npos);
     }
     CHECK(manager->active_pids().empty());
-    CHECK(manager->spawn({"true"}, {.preflight = {warden::preflight::command_succeeds(*manager, {"true"})}}).wait().success());
+    CHECK(manager->spawn({"true"}, {.preflight = {warden::preflight::command_succeeds(*manager, {"true"})}})
+              .wait()
+              .success());
 }

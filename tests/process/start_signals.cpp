@@ -20,12 +20,15 @@ using warden::SpawnOptions;
 namespace {
 
 /// A status that is right, or honestly unknown.
-bool is_right_or_unknown(const ExitStatus& status, int code) { return !status.known() || (status.exited() && status.code() == code); }
+bool is_right_or_unknown(const ExitStatus& status, int code) {
+    return !status.known() || (status.exited() && status.code() == code);
+}
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("signals: a child has an empty mask and default dispositions, whatever the program blocks and ignores", "[start][J01][J08]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "signals: a child has an empty mask and default dispositions, whatever the program blocks and ignores",
+    "[start][J01][J08]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         const auto unsettle = [] {
@@ -33,7 +36,8 @@ TEMPLATE_TEST_CASE("signals: a child has an empty mask and default dispositions,
             sigfillset(&mask);
             sigdelset(&mask, SIGALRM);
             ::pthread_sigmask(SIG_BLOCK, &mask, nullptr);
-            for (const int signal : {SIGINT, SIGTTOU, SIGPIPE, SIGHUP, SIGUSR1, SIGRTMIN + 3}) ::signal(signal, SIG_IGN);
+            for (const int signal : {SIGINT, SIGTTOU, SIGPIPE, SIGHUP, SIGUSR1, SIGRTMIN + 3})
+                ::signal(signal, SIG_IGN);
             ::signal(SIGQUIT, [](int) {});
         };
         for (const bool before : {true, false}) {
@@ -41,8 +45,9 @@ TEMPLATE_TEST_CASE("signals: a child has an empty mask and default dispositions,
             TestManager manager{TestType::mechanism};
             unsettle();
             const std::string seen = manager->run(victim("signals")).out;
-            check.that(seen == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n", seen);
-            struct sigaction action{};
+            check.that(seen == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n",
+                       seen);
+            struct sigaction action {};
             ::sigaction(SIGPIPE, nullptr, &action);
             check.that(action.sa_handler == SIG_IGN, "the program's own SIGPIPE is as it was");
             sigset_t mask;
@@ -53,30 +58,32 @@ TEMPLATE_TEST_CASE("signals: a child has an empty mask and default dispositions,
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: a program's default SIGPIPE stays so, and a child that does not read does not end the program", "[start][J08]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "signals: a program's default SIGPIPE stays so, and a child that does not read does not end the program",
+    "[start][J08]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         ::signal(SIGPIPE, SIG_DFL);
         TestManager manager{TestType::mechanism};
         warden::error_code ec;
         const auto result = manager->run(victim("exit", "3"), {}, std::string(1 << 20, 'x'), ec);
-        check.that(!ec && result.status.code() == 3, "the code arrives: " + result.status.to_string() + ' ' + ec.message());
-        struct sigaction action{};
+        check.that(!ec && result.status.code() == 3,
+                   "the code arrives: " + result.status.to_string() + ' ' + ec.message());
+        struct sigaction action {};
         ::sigaction(SIGPIPE, nullptr, &action);
         check.that(action.sa_handler == SIG_DFL, "SIGPIPE is as it was");
     });
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: with SIGCHLD ignored or SA_NOCLDWAIT a status is right or unknown, never 0 and never late", "[start][J02]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("signals: with SIGCHLD ignored or SA_NOCLDWAIT a status is right or unknown, never 0 and never late",
+                   "[start][J02]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const bool ignored : {true, false}) {
         for (const bool before : {true, false}) {
             const std::string failures = in_subprocess([&](Checks& check) {
                 const auto take_statuses_away = [&] {
-                    struct sigaction action{};
+                    struct sigaction action {};
                     action.sa_handler = ignored ? SIG_IGN : SIG_DFL;
                     action.sa_flags = ignored ? 0 : SA_NOCLDWAIT;
                     ::sigaction(SIGCHLD, &action, nullptr);
@@ -87,7 +94,8 @@ TEMPLATE_TEST_CASE("signals: with SIGCHLD ignored or SA_NOCLDWAIT a status is ri
                 for (int i = 0; i < 10; ++i) {
                     const auto result = manager->run(victim("exit", "7"));
                     check.that(is_right_or_unknown(result.status, 7), "after exit(7): " + result.status.to_string());
-                    check.that(result.status.known() || result.cause == ExitCause::unknown, "what is not known has no cause");
+                    check.that(result.status.known() || result.cause == ExitCause::unknown,
+                               "what is not known has no cause");
                     check.that(!result.success(), "7 is no success");
                 }
                 auto killed = manager->spawn(victim("stay"));
@@ -101,8 +109,8 @@ TEMPLATE_TEST_CASE("signals: with SIGCHLD ignored or SA_NOCLDWAIT a status is ri
     }
 }
 
-TEMPLATE_TEST_CASE("signals: with a foreign waitpid(-1) loop a status is right or unknown, and every handle completes", "[start][J03]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("signals: with a foreign waitpid(-1) loop a status is right or unknown, and every handle completes",
+                   "[start][J03]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
@@ -114,7 +122,8 @@ TEMPLATE_TEST_CASE("signals: with a foreign waitpid(-1) loop a status is right o
         });
         for (int i = 0; i < 50; ++i) {
             const auto result = manager->run(victim("exit", "7"));
-            if (!check.that(is_right_or_unknown(result.status, 7), "after exit(7): " + result.status.to_string())) break;
+            if (!check.that(is_right_or_unknown(result.status, 7), "after exit(7): " + result.status.to_string()))
+                break;
         }
         done = true;
         thief.join();
@@ -122,7 +131,8 @@ TEMPLATE_TEST_CASE("signals: with a foreign waitpid(-1) loop a status is right o
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: the program's own children and its SIGCHLD handler are left alone", "[start][J04]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("signals: the program's own children and its SIGCHLD handler are left alone", "[start][J04]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         static std::atomic<int> told{0};
@@ -133,14 +143,16 @@ TEMPLATE_TEST_CASE("signals: the program's own children and its SIGCHLD handler 
         static_cast<void>(manager->run(victim("exit", "0")));
         check.that(std::system("exit 5") == 5 << 8, "system() works");
         int status = 0;
-        check.that(::waitpid(own, &status, 0) == own && WEXITSTATUS(status) == 9, "its own child is its own to wait for");
+        check.that(::waitpid(own, &status, 0) == own && WEXITSTATUS(status) == 9,
+                   "its own child is its own to wait for");
         check.that(told > 0, "its handler runs");
         check.that(::waitpid(-1, nullptr, WNOHANG) == -1, "no child of warden's is seen");
     });
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[start][J09]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[start][J09]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -155,13 +167,15 @@ TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[
     CHECK(manager->run(victim("exit", "259")).status == ExitStatus::from_code(3));
 }
 
-TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a code above 128", "[start][J09]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a code above 128", "[start][J09]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int signal = 1; signal <= 64; ++signal) {
-        if (signal == SIGCHLD || signal == SIGCONT || signal == SIGURG || signal == SIGWINCH) continue;  // ignored by default
+        if (signal == SIGCHLD || signal == SIGCONT || signal == SIGURG || signal == SIGWINCH)
+            continue;  // ignored by default
         if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU) continue;  // these stop
-        if (signal == 32 || signal == 33) continue;                                                       // the C library's own
+        if (signal == 32 || signal == 33) continue;  // the C library's own
         const auto result = manager->run(victim("kill-self", std::to_string(signal)));
         INFO("signal " << signal);
         CHECK(result.status == ExitStatus::from_signal(signal, false));
@@ -173,11 +187,12 @@ TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a
     CHECK(shell.cause == ExitCause::normal);
 }
 
-TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kernel tells it", "[start][J09]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kernel tells it", "[start][J09]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
-        struct rlimit core{};
+        struct rlimit core {};
         ::getrlimit(RLIMIT_CORE, &core);
         core.rlim_cur = core.rlim_max;
         ::setrlimit(RLIMIT_CORE, &core);
@@ -191,12 +206,14 @@ TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kern
         ::waitpid(control, &status, 0);
         TestManager manager{TestType::mechanism};
         const auto result = manager->run(victim("kill-self", std::to_string(SIGABRT), "core"));
-        check.that(result.status == ExitStatus::from_signal(SIGABRT, WCOREDUMP(status)), "it says: " + result.status.to_string());
+        check.that(result.status == ExitStatus::from_signal(SIGABRT, WCOREDUMP(status)),
+                   "it says: " + result.status.to_string());
     });
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: a program that orphans fall to is left no zombie by a tree that has ended", "[start][O02]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("signals: a program that orphans fall to is left no zombie by a tree that has ended", "[start][O02]",
+                   OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {  // a subreaper
         TestManager manager{TestType::mechanism};
@@ -207,12 +224,14 @@ TEMPLATE_TEST_CASE("signals: a program that orphans fall to is left no zombie by
         static_cast<void>(process.wait());
         check.that(process.stop(warden::StopPlan::now()).clean(), "it can be stopped");
         check.that(!is_alive(daemon), "the daemon is gone");
-        check.that(eventually([&] { return process_state(daemon) == '\0'; }, std::chrono::seconds(2)), "and it is no zombie");
+        check.that(eventually([&] { return process_state(daemon) == '\0'; }, std::chrono::seconds(2)),
+                   "and it is no zombie");
     });
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: a leader that has been waited for is no zombie", "[start][J09]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("signals: a leader that has been waited for is no zombie", "[start][J09]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int i = 0; i < 20; ++i) {

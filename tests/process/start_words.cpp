@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Arguments, environment and working directory arrive as they were given, byte for byte, or are refused before a child exists.
+// Arguments, environment and working directory arrive as they were given, byte for byte, or are refused before a child
+// exists.
 #include <support/fixture.hpp>
 
 #include <atomic>
@@ -21,9 +22,10 @@ using warden::SpawnStep;
 
 namespace {
 
-const std::vector<std::string> awkward{"a b",   "",      "\"quoted\"", "'single'", "$HOME",  "`id`",          "back\\slash", "new\nline",
-                                       "tab\t", "*",     "~",          "--",       "-x",     "%d%n",          "\xff\xfe\x80", "\xed\xa0\x80",
-                                       "é",     "a=b;c", "|",          "& &&",     "\x01\x1b[2J", "trailing\\", " lead",      ""};
+const std::vector<std::string> awkward{
+    "a b",   "",      "\"quoted\"", "'single'", "$HOME",       "`id`",       "back\\slash",  "new\nline",
+    "tab\t", "*",     "~",          "--",       "-x",          "%d%n",       "\xff\xfe\x80", "\xed\xa0\x80",
+    "é",     "a=b;c", "|",          "& &&",     "\x01\x1b[2J", "trailing\\", " lead",        ""};
 
 std::string all_bytes() {
     std::string text;
@@ -46,7 +48,9 @@ std::vector<std::string> environment_seen(TestManager& manager, Environment envi
     return split(manager->run(victim("env"), with_environment(std::move(environment))).out);
 }
 
-bool has(const std::vector<std::string>& all, const std::string& wanted) { return std::find(all.begin(), all.end(), wanted) != all.end(); }
+bool has(const std::vector<std::string>& all, const std::string& wanted) {
+    return std::find(all.begin(), all.end(), wanted) != all.end();
+}
 
 /// A script that prints a word.
 void write_script(const std::filesystem::path& path, const std::string& word) {
@@ -59,7 +63,8 @@ void write_script(const std::filesystem::path& path, const std::string& word) {
 
 // -- arguments --------------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: arguments arrive byte for byte, without a shell", "[start][B01]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: arguments arrive byte for byte, without a shell", "[start][B01]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::string> words = awkward;
@@ -67,7 +72,8 @@ TEMPLATE_TEST_CASE("words: arguments arrive byte for byte, without a shell", "[s
     CHECK(split(manager->run(victim_with("args", words)).out) == words);
 }
 
-TEMPLATE_TEST_CASE("words: what cannot be said is refused before anything is started", "[start][B02][B03][B06]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: what cannot be said is refused before anything is started", "[start][B02][B03][B06]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const std::string nul("a\0b", 3);
@@ -81,9 +87,12 @@ TEMPLATE_TEST_CASE("words: what cannot be said is refused before anything is sta
     CHECK(refused(CommandLine("", {"argument"}), {}) == errc::invalid_command);
     CHECK(refused({nul}, {}) == errc::invalid_command);
     CHECK(refused(victim("args", nul), {}) == errc::invalid_command);
-    for (const auto& [key, value] : {std::pair<std::string, std::string>{"", "x"}, {"A=B", "x"}, {nul, "x"}, {"A", nul}, {"=", ""}}) {
-        CHECK(refused(victim("env"), with_environment(Environment::inherit().set(key, value))) == errc::invalid_environment);
-        CHECK(refused(victim("env"), with_environment(Environment::empty().set(key, value))) == errc::invalid_environment);
+    for (const auto& [key, value] :
+         {std::pair<std::string, std::string>{"", "x"}, {"A=B", "x"}, {nul, "x"}, {"A", nul}, {"=", ""}}) {
+        CHECK(refused(victim("env"), with_environment(Environment::inherit().set(key, value))) ==
+              errc::invalid_environment);
+        CHECK(refused(victim("env"), with_environment(Environment::empty().set(key, value))) ==
+              errc::invalid_environment);
     }
     SpawnOptions directory;
     directory.working_directory = std::filesystem::path(nul);
@@ -91,10 +100,12 @@ TEMPLATE_TEST_CASE("words: what cannot be said is refused before anything is sta
     CHECK(manager->metrics().spawned_total == 0);
 }
 
-TEMPLATE_TEST_CASE("words: what is too long is E2BIG, and what is just short enough arrives whole", "[start][B04]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: what is too long is E2BIG, and what is just short enough arrives whole", "[start][B04]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
-    const std::size_t longest = 32 * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) - 1;  // MAX_ARG_STRLEN with its NUL
+    const std::size_t longest =
+        32 * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) - 1;  // MAX_ARG_STRLEN with its NUL
     const std::string fits(longest, 'x');
     CHECK(manager->run(victim("args", fits)).out == fits + '\0');
 
@@ -109,7 +120,7 @@ TEMPLATE_TEST_CASE("words: what is too long is E2BIG, and what is just short eno
     CHECK(split(manager->run(victim_with("args", most)).out) == most);
 }
 
-TEMPLATE_TEST_CASE("words: ten thousand arguments arrive", "[start][B01]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: ten thousand arguments arrive", "[start][B01]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::string> words;
@@ -119,14 +130,15 @@ TEMPLATE_TEST_CASE("words: ten thousand arguments arrive", "[start][B01]", OnCgr
 
 // -- environment ------------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: an empty environment is empty", "[start][B05]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: an empty environment is empty", "[start][B05]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     CHECK(manager->run(victim("env"), with_environment(Environment::empty())).out == "");
     CHECK(environment_seen(manager, Environment::empty().set("A", "1")) == std::vector<std::string>{"A=1"});
 }
 
-TEMPLATE_TEST_CASE("words: an inherited environment is the program's, with the changes", "[start][B05][B06]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: an inherited environment is the program's, with the changes", "[start][B05][B06]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
@@ -134,7 +146,8 @@ TEMPLATE_TEST_CASE("words: an inherited environment is the program's, with the c
         ::setenv("KEPT", "kept", 1);
         ::setenv("CHANGED", "old", 1);
         ::setenv("UNSET", "x", 1);
-        const auto seen = environment_seen(manager, Environment::inherit().set("CHANGED", "1").set("CHANGED", "2").unset("UNSET").set("EMPTY", ""));
+        const auto seen = environment_seen(
+            manager, Environment::inherit().set("CHANGED", "1").set("CHANGED", "2").unset("UNSET").set("EMPTY", ""));
         check.that(seen.size() == 3, "three variables, not " + std::to_string(seen.size()));
         check.that(has(seen, "KEPT=kept"), "the inherited one");
         check.that(has(seen, "CHANGED=2"), "the last word");
@@ -143,7 +156,8 @@ TEMPLATE_TEST_CASE("words: an inherited environment is the program's, with the c
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("words: values arrive verbatim, also awkward and long ones", "[start][B10]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: values arrive verbatim, also awkward and long ones", "[start][B10]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::string> values = awkward;
@@ -160,12 +174,15 @@ TEMPLATE_TEST_CASE("words: values arrive verbatim, also awkward and long ones", 
 
 // -- where programs are found -----------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: a program is looked up in the PATH of the child", "[start][B07]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: a program is looked up in the PATH of the child", "[start][B07]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     write_script(manager.directory / "one/warden-test-word", "one");
     write_script(manager.directory / "two/warden-test-word", "two");
-    const auto path = [&](const std::string& text) { return with_environment(Environment::inherit().set("PATH", text)); };
+    const auto path = [&](const std::string& text) {
+        return with_environment(Environment::inherit().set("PATH", text));
+    };
     const std::string one = (manager.directory / "one").string();
     const std::string two = (manager.directory / "two").string();
     CHECK(manager->run({"warden-test-word"}, path(one + ':' + two)).out == "one");
@@ -179,7 +196,8 @@ TEMPLATE_TEST_CASE("words: a program is looked up in the PATH of the child", "[s
     CHECK(error.path() == manager.directory / "one/warden-test-word");
 }
 
-TEMPLATE_TEST_CASE("words: a relative program is relative to the working directory of the child", "[start][B07]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: a relative program is relative to the working directory of the child", "[start][B07]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     write_script(manager.directory / "work/bin/tool", "tool");
@@ -190,7 +208,8 @@ TEMPLATE_TEST_CASE("words: a relative program is relative to the working directo
     CHECK(failed_start(*manager, {"./bin/tool"}).code().value() == ENOENT);
 }
 
-TEMPLATE_TEST_CASE("words: empty and relative elements of PATH never lead to the working directory", "[start][B08]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: empty and relative elements of PATH never lead to the working directory", "[start][B08]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     write_script(manager.directory / "warden-test-trap", "trap");
@@ -202,8 +221,8 @@ TEMPLATE_TEST_CASE("words: empty and relative elements of PATH never lead to the
     }
 }
 
-TEMPLATE_TEST_CASE("words: the working directory is the one asked for, else the program's at the moment of the start", "[start][B07]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: the working directory is the one asked for, else the program's at the moment of the start",
+                   "[start][B07]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     std::filesystem::create_directories(place / "here/below");
@@ -225,7 +244,8 @@ TEMPLATE_TEST_CASE("words: the working directory is the one asked for, else the 
 
 // -- what else a child is born with -----------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: umask, nice value and limits that were asked for are exact", "[start][B12]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: umask, nice value and limits that were asked for are exact", "[start][B12]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -249,13 +269,14 @@ TEMPLATE_TEST_CASE("words: umask, nice value and limits that were asked for are 
     CHECK(failed_start(*manager, victim("limits"), options).code() == errc::invalid_options);
 }
 
-TEMPLATE_TEST_CASE("words: what was not asked for is the program's own at the moment of the start", "[start][B12]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("words: what was not asked for is the program's own at the moment of the start", "[start][B12]",
+                   OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
         ::umask(027);
-        const struct rlimit files{333, 444};
-        const struct rlimit core{0, 0};
+        const struct rlimit files { 333, 444 };
+        const struct rlimit core { 0, 0 };
         check.that(::setrlimit(RLIMIT_NOFILE, &files) == 0 && ::setrlimit(RLIMIT_CORE, &core) == 0 &&
                        ::setpriority(PRIO_PROCESS, 0, 3) == 0,
                    "limits of its own");
@@ -269,8 +290,9 @@ TEMPLATE_TEST_CASE("words: what was not asked for is the program's own at the mo
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("words: threads that change directory, umask and environment disturb no start that says what it wants",
-                   "[start][B09]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE(
+    "words: threads that change directory, umask and environment disturb no start that says what it wants",
+    "[start][B09]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string there = std::filesystem::canonical(place.path()).string();
@@ -295,7 +317,8 @@ TEMPLATE_TEST_CASE("words: threads that change directory, umask and environment 
                 for (int i = 0; i < 5; ++i) {
                     good += manager->run(victim("env"), options).out == "T=" + std::to_string(t) + '\0';
                     good += manager->run(victim("cwd"), options).out == there;
-                    good += has(split(manager->run(victim("limits"), options).out, '\n'), "umask 00" + std::to_string(t));
+                    good +=
+                        has(split(manager->run(victim("limits"), options).out, '\n'), "umask 00" + std::to_string(t));
                 }
             });
         }

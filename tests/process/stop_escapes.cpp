@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Nothing that a process starts gets away from a stop. Each way out is tried first against a plain killpg(2), which must miss it.
+// Nothing that a process starts gets away from a stop. Each way out is tried first against a plain killpg(2), which
+// must miss it.
 #include <support/fixture.hpp>
 
 #include <cctype>
@@ -49,8 +50,8 @@ void end_all_but(const std::vector<pid_t>& before) {
     }));
 }
 
-/// Starts the command as the leader of a process group, waits for its announcement, kills the group. Whether who announced
-/// itself lives on.
+/// Starts the command as the leader of a process group, waits for its announcement, kills the group. Whether who
+/// announced itself lives on.
 bool escapes_a_plain_killpg(const CommandLine& command, Handshake& handshake) {
     const auto before = descendants();
     std::vector<char*> argv{const_cast<char*>(command.program().c_str())};
@@ -80,7 +81,9 @@ struct Escape {
 };
 
 /// A shell that announces itself, then is `sleep`.
-std::string sleeper(const Handshake& handshake) { return "sh -c 'echo ready $$ >" + handshake.path() + "; exec sleep 60'"; }
+std::string sleeper(const Handshake& handshake) {
+    return "sh -c 'echo ready $$ >" + handshake.path() + "; exec sleep 60'";
+}
 CommandLine shell_with(const std::string& before, const Handshake& handshake, const std::string& after) {
     return {"bash", "-c", before + sleeper(handshake) + after};
 }
@@ -90,16 +93,21 @@ const Escape escapes[] = {
     {"setsid -f, and its parent exits", [](const Handshake& h) { return shell_with("setsid -f ", h, ""); }},
     {"env -i setsid -f", [](const Handshake& h) { return shell_with("env -i setsid -f ", h, "; exec sleep 60"); }},
     {"timeout", [](const Handshake& h) { return shell_with("timeout 60 ", h, " & exec sleep 60"); }},
-    {"timeout within timeout", [](const Handshake& h) { return shell_with("timeout 60 timeout 60 ", h, " & exec sleep 60"); }},
-    {"the job of an interactive shell", [](const Handshake& h) { return shell_with("set -m; ", h, " & exec sleep 60"); }},
+    {"timeout within timeout",
+     [](const Handshake& h) { return shell_with("timeout 60 timeout 60 ", h, " & exec sleep 60"); }},
+    {"the job of an interactive shell",
+     [](const Handshake& h) { return shell_with("set -m; ", h, " & exec sleep 60"); }},
     {"a double fork", [](const Handshake& h) { return victim(h, "setsid-daemon", "stay"); }},
     {"a double fork, and its parent exits", [](const Handshake& h) { return victim(h, "setsid-daemon"); }},
-    {"a double fork that clears its environment", [](const Handshake& h) { return victim(h, "setsid-daemon", "stay", "clear"); }},
-    {"a double fork that ignores requests", [](const Handshake& h) { return victim(h, "setsid-daemon", "stay", "ignore"); }},
+    {"a double fork that clears its environment",
+     [](const Handshake& h) { return victim(h, "setsid-daemon", "stay", "clear"); }},
+    {"a double fork that ignores requests",
+     [](const Handshake& h) { return victim(h, "setsid-daemon", "stay", "ignore"); }},
     {"a daemon that ignores requests and stops itself",
      [](const Handshake& h) {
          return CommandLine{"bash", "-c",
-                            "setsid -f bash -c 'trap \"\" TERM HUP INT; echo ready $$ >" + h.path() + "; kill -STOP $$; sleep 60'; exec sleep 60"};
+                            "setsid -f bash -c 'trap \"\" TERM HUP INT; echo ready $$ >" + h.path() +
+                                "; kill -STOP $$; sleep 60'; exec sleep 60"};
      }},
 };
 
@@ -114,7 +122,8 @@ TEST_CASE("control: a plain killpg misses each of these escapes", "[stop][G04][G
     }
 }
 
-TEMPLATE_TEST_CASE("stop: no escape from group, session, environment or parent is one", "[stop][G04][G05][G06]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: no escape from group, session, environment or parent is one", "[stop][G04][G05][G06]",
+                   OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (const auto& escape : escapes) {
@@ -165,7 +174,8 @@ TEMPLATE_TEST_CASE("stop: kill and terminate alone reach the escaped too", "[sto
     }
 }
 
-TEMPLATE_TEST_CASE("stop: a chain of processes that forks faster than anybody can look is ended", "[stop][G07]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: a chain of processes that forks faster than anybody can look is ended", "[stop][G07]",
+                   OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -179,7 +189,8 @@ TEMPLATE_TEST_CASE("stop: a chain of processes that forks faster than anybody ca
     CHECK(processes_with(handshake.path()).empty());
 }
 
-TEMPLATE_TEST_CASE("stop: a fork bomb is ended, and the program can start processes afterwards", "[stop][G08]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: a fork bomb is ended, and the program can start processes afterwards", "[stop][G08]",
+                   OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -205,13 +216,14 @@ TEMPLATE_TEST_CASE("stop: two thousand grandchildren are gone within two seconds
     CHECK(processes_with(handshake.path()).empty());
 }
 
-TEMPLATE_TEST_CASE("stop: the first process of a pid namespace that ignores requests is ended with all in it", "[stop][G19]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: the first process of a pid namespace that ignores requests is ended with all in it",
+                   "[stop][G19]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SKIP_UNLESS(manager->run({"unshare", "-pf", "true"}).success(), "no right to make a pid namespace");
     Handshake handshake(manager.directory / "fifo");
-    auto process = manager->spawn(
-        {"unshare", "-pf", "sh", "-c", "trap '' TERM; sleep 60 & echo ready $$ >" + handshake.path() + "; wait; sleep 60"});
+    auto process = manager->spawn({"unshare", "-pf", "sh", "-c",
+                                   "trap '' TERM; sleep 60 & echo ready $$ >" + handshake.path() + "; wait; sleep 60"});
     REQUIRE(handshake.pid() == 1);
     const auto tree = process.tree();
     CHECK(tree.size() >= 3);
@@ -219,19 +231,22 @@ TEMPLATE_TEST_CASE("stop: the first process of a pid namespace that ignores requ
     CHECK(report.clean());
     for (const auto& member : tree) {
         INFO(member.command << ", now " << describe_process(static_cast<pid_t>(member.pid)));
-        // The first process of a namespace leaves its control group while it still waits, in the kernel, for the rest to go.
+        // The first process of a namespace leaves its control group while it still waits, in the kernel, for the rest
+        // to go.
         CHECK(eventually([&] { return !is_alive(static_cast<pid_t>(member.pid)); }, 1s));
     }
 }
 
-TEMPLATE_TEST_CASE("stop: members that run as another user are ended where that is promised", "[stop][G15]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: members that run as another user are ended where that is promised", "[stop][G15]", OnCgroup,
+                   OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SKIP_UNLESS(::geteuid() == 0, "only root may start a process as another user");
     CHECK(manager->containment().covers_other_users);
     Handshake handshake(manager.directory / "fifo");
-    auto process = manager->spawn(
-        {"sh", "-c", "sh -c 'echo ready $$ >" + handshake.path() + "; exec setpriv --reuid=65534 --clear-groups setsid sleep 60' & exec sleep 60"});
+    auto process = manager->spawn({"sh", "-c",
+                                   "sh -c 'echo ready $$ >" + handshake.path() +
+                                       "; exec setpriv --reuid=65534 --clear-groups setsid sleep 60' & exec sleep 60"});
     const pid_t member = handshake.pid();
     REQUIRE(member > 0);
     REQUIRE(eventually([&] {
@@ -242,25 +257,33 @@ TEMPLATE_TEST_CASE("stop: members that run as another user are ended where that 
     CHECK_FALSE(is_alive(member));
 }
 
-TEST_CASE("stop: a member that belongs to another user and may not be killed is the survivor that is reported", "[stop][G15]") {
+TEST_CASE("stop: a member that belongs to another user and may not be killed is the survivor that is reported",
+          "[stop][G15]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     SKIP_UNLESS(::geteuid() == 0, "only root may make a program that runs as root for others");
     const TestDirectory directory;
     REQUIRE(::chown(directory.path().c_str(), 65534, 65534) == 0);
     const auto helper = directory / "helper";
-    std::filesystem::copy_file("/usr/bin/setpriv", helper);  // a set-user-id program may still be killed by its caller; one that changes its real user, not
+    std::filesystem::copy_file(
+        "/usr/bin/setpriv",
+        helper);  // a set-user-id program may still be killed by its caller; one that changes its real user, not
     REQUIRE(::chmod(helper.c_str(), 04755) == 0);
     const std::string failures = in_subprocess([&](Checks& check) {
         ::setenv("TMPDIR", directory.path().c_str(), 1);
-        if (!check.that(::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0, "another user")) return;
-        TestManager manager{warden::Mechanism::keeper, [](auto& config) { config.stop_plan = StopPlan{}.kill(50ms).last_resort(50ms); }};
+        if (!check.that(::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0, "another user"))
+            return;
+        TestManager manager{warden::Mechanism::keeper,
+                            [](auto& config) { config.stop_plan = StopPlan{}.kill(50ms).last_resort(50ms); }};
         check.that(!manager->containment().covers_other_users, "it does not promise to end processes of other users");
         Handshake handshake(manager.directory / "fifo");
-        auto process = manager->spawn({"sh", "-c", "sh -c 'echo ready $$ >" + handshake.path() + "; exec " + helper.string() + " --reuid=0 --clear-groups sleep 3' & exec sleep 60"});
+        auto process = manager->spawn({"sh", "-c",
+                                       "sh -c 'echo ready $$ >" + handshake.path() + "; exec " + helper.string() +
+                                           " --reuid=0 --clear-groups sleep 3' & exec sleep 60"});
         const pid_t member = handshake.pid();
         const auto runs_as_root = [&] {
             const auto tree = process.tree();
-            return std::any_of(tree.begin(), tree.end(), [&](const auto& m) { return m.pid == member && m.user == 0; }) &&
+            return std::any_of(tree.begin(), tree.end(),
+                               [&](const auto& m) { return m.pid == member && m.user == 0; }) &&
                    read_file("/proc/" + std::to_string(member) + "/comm") == "sleep\n";
         };
         if (!check.that(eventually(runs_as_root, 1s), "the helper runs as root (mounted nosuid?)")) return;
@@ -269,7 +292,8 @@ TEST_CASE("stop: a member that belongs to another user and may not be killed is 
         check.that(report.survivors.size() == 1, std::to_string(report.survivors.size()) + " survivors");
         for (const auto& survivor : report.survivors) {
             check.that(survivor.pid == member, "the survivor is " + survivor.command);
-            check.that(survivor.reason.find("user 0") != std::string::npos, "the reason names the user: " + survivor.reason);
+            check.that(survivor.reason.find("user 0") != std::string::npos,
+                       "the reason names the user: " + survivor.reason);
         }
         check.that(manager->metrics().cleanup_failures_total >= 1, "the failure is counted");
         // The helper ends by itself; that is seen.

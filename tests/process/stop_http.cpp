@@ -39,8 +39,10 @@ TEST_CASE("stop: a server is asked by an HTTP request before it is asked by a si
     TestManager manager{warden::Mechanism::automatic};
     auto process = manager->spawn({"sleep", "60"});
     auto asked = serve_once(acceptor, "202 Accepted");
-    const auto plan =
-        warden::StopPlan{}.call(warden::http_stop({.port = acceptor.local_endpoint().port()}), 200ms).terminate(5s).kill(2s);
+    const auto plan = warden::StopPlan{}
+                          .call(warden::http_stop({.port = acceptor.local_endpoint().port()}), 200ms)
+                          .terminate(5s)
+                          .kill(2s);
     const auto report = process.stop(plan);
     CHECK(asked.get().rfind("POST /shutdown HTTP/1.1\r\n", 0) == 0);
     REQUIRE(report.steps.size() == 2);
@@ -57,18 +59,22 @@ TEST_CASE("stop: an HTTP request that is refused is reported, and the next step 
     std::promise<std::string> told;
     std::atomic<bool> once{false};
     const auto subscription = manager->subscribe([&](const warden::Event& event) {
-        if (event.kind == warden::EventKind::stop_step && !event.message.empty() && !once.exchange(true)) told.set_value(event.message);
+        if (event.kind == warden::EventKind::stop_step && !event.message.empty() && !once.exchange(true))
+            told.set_value(event.message);
     });
     auto process = manager->spawn({"sleep", "60"});
     auto asked = serve_once(acceptor, "503 Service Unavailable");
-    const auto plan =
-        warden::StopPlan{}.call(warden::http_stop({.port = acceptor.local_endpoint().port()}), 200ms).terminate(5s).kill(2s);
+    const auto plan = warden::StopPlan{}
+                          .call(warden::http_stop({.port = acceptor.local_endpoint().port()}), 200ms)
+                          .terminate(5s)
+                          .kill(2s);
     CHECK(process.stop(plan).clean());
     static_cast<void>(asked.get());
     CHECK(told.get_future().get().find("503") != std::string::npos);
 }
 
-TEMPLATE_TEST_CASE("stop: a command of the plan is given the process id", "[stop]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: a command of the plan is given the process id", "[stop]", OnCgroup, OnKeeper,
+                   OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto process = manager->spawn({"sleep", "60"});

@@ -13,19 +13,19 @@
 namespace support {
 
 struct Census {
-    std::map<int, std::string> descriptors;            // number and what it leads to
-    std::map<pid_t, std::string> threads;              // id and name
-    std::map<pid_t, std::string> descendants;          // live or zombie, and their command lines
-    std::map<int, std::pair<std::string, int>> signals;// disposition and flags of those that a library might touch
+    std::map<int, std::string> descriptors;              // number and what it leads to
+    std::map<pid_t, std::string> threads;                // id and name
+    std::map<pid_t, std::string> descendants;            // live or zombie, and their command lines
+    std::map<int, std::pair<std::string, int>> signals;  // disposition and flags of those that a library might touch
     std::string blocked_signals;
     std::string working_directory;
     mode_t umask = 0;
-    std::vector<std::string> files;                    // in the temporary directory of this run
-    std::vector<std::string> control_groups;           // of managers that the tests made
+    std::vector<std::string> files;           // in the temporary directory of this run
+    std::vector<std::string> control_groups;  // of managers that the tests made
 };
 
-/// Reaps the orphans that have fallen to this process and are zombies of a control group of warden: with `cgroup`, what a
-/// tree orphans falls to the nearest subreaper, and that is the runner. Others are left to be seen.
+/// Reaps the orphans that have fallen to this process and are zombies of a control group of warden: with `cgroup`, what
+/// a tree orphans falls to the nearest subreaper, and that is the runner. Others are left to be seen.
 [[nodiscard]] Census take_census();
 
 /// One sentence for each difference. Waits a little for threads that have been joined to leave the kernel's list.

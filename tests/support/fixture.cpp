@@ -51,12 +51,13 @@ TestManager::TestManager(warden::Mechanism mechanism, const std::function<void(w
 std::string why_not_available(warden::Mechanism mechanism) {
     static std::map<warden::Mechanism, std::string> known;
     if (const auto found = known.find(mechanism); found != known.end()) return found->second;
-    TestManager probe(mechanism);
-    std::string why;
-    if (probe->containment().mechanism != mechanism) {
-        why = probe->containment().why_not_stronger;
-        if (why.empty()) why = "the manager took another one";
-    }
+    // In a process of its own: this one may still want to fork, which is best done before it has threads.
+    const std::string why = in_subprocess([&](Checks& check) {
+        TestManager probe(mechanism);
+        const auto report = probe->containment();
+        const bool taken = report.mechanism == mechanism;
+        check.that(taken, report.why_not_stronger.empty() ? "the manager took another one" : report.why_not_stronger);
+    });
     return known.emplace(mechanism, why).first->second;
 }
 

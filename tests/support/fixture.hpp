@@ -28,12 +28,18 @@
 
 namespace support {
 
+/// Then the largest tests are smaller, for everything is slower.
+inline constexpr bool is_sanitized = WARDEN_HAS_ASAN || WARDEN_HAS_TSAN;
+
 /// The mechanisms, as types for TEMPLATE_TEST_CASE.
 struct OnCgroup {
     static constexpr warden::Mechanism mechanism = warden::Mechanism::cgroup;
 };
 struct OnKeeper {
     static constexpr warden::Mechanism mechanism = warden::Mechanism::keeper;
+};
+struct OnProcessGroup {
+    static constexpr warden::Mechanism mechanism = warden::Mechanism::process_group;
 };
 
 /// An empty directory of its own, gone with this object.
@@ -73,7 +79,8 @@ private:
 /// A command for the victim: `victim("exit", "3")`.
 template <std::convertible_to<std::string>... Words>
 [[nodiscard]] warden::CommandLine victim(Words&&... words) {
-    return warden::CommandLine(WARDEN_TEST_VICTIM, std::vector<std::string>{std::string(std::forward<Words>(words))...});
+    return warden::CommandLine(WARDEN_TEST_VICTIM,
+                               std::vector<std::string>{std::string(std::forward<Words>(words))...});
 }
 
 /// The same, announcing itself on `handshake`.
@@ -92,10 +99,10 @@ template <class... Words>
 }  // namespace support
 
 /// Skips the case, loudly, where the mechanism is not to be had.
-#define SKIP_UNLESS_AVAILABLE(Type)                                                            \
-    SKIP_UNLESS(::support::why_not_available(Type::mechanism).empty(),                         \
-                std::string(::warden::to_string(Type::mechanism)) + " is not available here: " + \
-                    ::support::why_not_available(Type::mechanism))
+#define SKIP_UNLESS_AVAILABLE(Type)                                    \
+    SKIP_UNLESS(::support::why_not_available(Type::mechanism).empty(), \
+                std::string(::warden::to_string(Type::mechanism)) +    \
+                    " is not available here: " + ::support::why_not_available(Type::mechanism))
 
 namespace warden {
 

@@ -15,7 +15,7 @@ namespace support {
 
 Handshake::Handshake(std::filesystem::path path) : path_(std::move(path)) {
     if (::mkfifo(path_.c_str(), 0600) == 0) ::chmod(path_.c_str(), 0666);  // a child may run as another user
-    fd_ = ::open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);  // for writing too: it never reads as ended
+    fd_ = ::open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);          // for writing too: it never reads as ended
     if (fd_ < 0) throw std::system_error(errno, std::generic_category(), path_);
 }
 
@@ -33,7 +33,9 @@ std::optional<std::string> Handshake::line(std::chrono::milliseconds patience) {
             return found;
         }
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-        struct pollfd ready{fd_, POLLIN, 0};
+        struct pollfd ready {
+            fd_, POLLIN, 0
+        };
         if (left.count() < 0 || ::poll(&ready, 1, static_cast<int>(left.count()) + 1) == 0) return std::nullopt;
         char buffer[4096];
         const ssize_t size = ::read(fd_, buffer, sizeof buffer);

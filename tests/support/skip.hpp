@@ -14,10 +14,10 @@ void note_skip(const std::string& reason);
 }  // namespace support
 
 /// Ends the case, loudly, unless `condition` holds. Catch2 2 has no SKIP.
-#define SKIP_UNLESS(condition, reason)      \
-    do {                                    \
-        if (!(condition)) {                 \
-            ::support::note_skip(reason);   \
-            return;                         \
-        }                                   \
+#define SKIP_UNLESS(condition, reason)    \
+    do {                                  \
+        if (!(condition)) {               \
+            ::support::note_skip(reason); \
+            return;                       \
+        }                                 \
     } while (false)

@@ -43,7 +43,8 @@ std::string in_subprocess(const std::function<void(Checks&)>& part) {
         ::close(ends[0]);
         ::close(ends[1]);
         become_subreaper();
-        for (const int signal : {SIGABRT, SIGSEGV, SIGFPE, SIGILL, SIGTERM, SIGINT}) ::signal(signal, SIG_DFL);  // not the runner's
+        for (const int signal : {SIGABRT, SIGSEGV, SIGFPE, SIGILL, SIGTERM, SIGINT})
+            ::signal(signal, SIG_DFL);  // not the runner's
         watch(60);
         Checks checks(to);
         try {
@@ -76,7 +77,8 @@ std::string in_subprocess(const std::function<void(Checks&)>& part) {
     });
     if (!gone) {
         for (const pid_t pid : descendants()) {
-            if (mine.count(pid) == 0) failures += "it left process " + std::to_string(pid) + ": " + describe_process(pid) + '\n';
+            if (mine.count(pid) == 0)
+                failures += "it left process " + std::to_string(pid) + ": " + describe_process(pid) + '\n';
         }
     }
     return failures;
@@ -103,8 +105,8 @@ bool deny_system_calls(const std::vector<long>& numbers, int error) {
         program.push_back(BPF_STMT(BPF_RET | BPF_K, answer));
     }
     program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-    const struct sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
-    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && 
+    const struct sock_fprog filter { static_cast<unsigned short>(program.size()), program.data() };
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
 }
 

@@ -22,8 +22,8 @@ private:
     int to_;
 };
 
-/// Runs `part` in a fork of this process, which has a minute and ends by `_exit`, and waits for it and for all that it leaves.
-/// The failures, one a line, also if it throws, dies or leaves processes that do not end; empty if all is well.
+/// Runs `part` in a fork of this process, which has a minute and ends by `_exit`, and waits for it and for all that it
+/// leaves. The failures, one a line, also if it throws, dies or leaves processes that do not end; empty if all is well.
 [[nodiscard]] std::string in_subprocess(const std::function<void(Checks&)>& part);
 
 /// From now on the named system calls fail with `error` in all threads of this process and in all that they start; with

@@ -16,6 +16,13 @@ TEST_CASE("command line: the first word is the program, the others are its argum
     CHECK(CommandLine(words) == CommandLine("program", hostile));
     CHECK(CommandLine{"a", "b"} == CommandLine(std::vector<std::string>{"a", "b"}));
     CHECK(CommandLine{"a", "b"} != CommandLine{"a", "b", ""});
+    const char* const pointer = "c";
+    CHECK(CommandLine{"a", {"b", pointer}} == CommandLine{"a", "b", pointer});
+    const auto taken = [](const CommandLine& command) { return command; };
+    CHECK(taken({"a", {"b", "c"}}) == CommandLine{"a", "b", "c"});
+    CHECK(taken({pointer, {pointer, pointer}}) == CommandLine{"c", "c", "c"});
+    CHECK(taken({"a"}) == CommandLine{"a"});
+    CHECK(taken({"a", std::vector<std::string>{"b", "c"}}) == CommandLine{"a", "b", "c"});
 }
 
 TEST_CASE("command line: one that is empty or holds a NUL byte is refused, and no other") {

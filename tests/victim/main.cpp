@@ -3,7 +3,8 @@
 //
 //     victim [--ready FIFO] MODE [ARGUMENTS]
 //
-// What a mode announces ("ready <pid>") goes to the FIFO, or to stdout. Whatever stays alive ends after a minute by itself.
+// What a mode announces ("ready <pid>") goes to the FIFO, or to stdout. Whatever stays alive ends after a minute by
+// itself.
 
 #include <algorithm>
 #include <cerrno>
@@ -157,11 +158,14 @@ int tell_limits(const Arguments&) {
         const char* name;
         decltype(RLIMIT_CPU) resource;
     };
-    const Row rows[] = {{"cpu", RLIMIT_CPU},     {"core", RLIMIT_CORE},     {"files", RLIMIT_NOFILE},
-                        {"fsize", RLIMIT_FSIZE}, {"processes", RLIMIT_NPROC}};
+    const Row rows[] = {{"cpu", RLIMIT_CPU},
+                        {"core", RLIMIT_CORE},
+                        {"files", RLIMIT_NOFILE},
+                        {"fsize", RLIMIT_FSIZE},
+                        {"processes", RLIMIT_NPROC}};
     std::string lines;
     for (const auto& row : rows) {
-        struct rlimit limit{};
+        struct rlimit limit {};
         ::getrlimit(row.resource, &limit);
         const auto shown = [](rlim_t value) { return value == RLIM_INFINITY ? "unlimited" : std::to_string(value); };
         lines += std::string(row.name) + ' ' + shown(limit.rlim_cur) + ' ' + shown(limit.rlim_max) + '\n';
@@ -196,7 +200,7 @@ int tell_ids(const Arguments&) {
 int exit_with(const Arguments& arguments) { ::_exit(static_cast<int>(number(arguments, 0, 0))); }
 
 int kill_self(const Arguments& arguments) {
-    const struct rlimit no_core{0, 0};
+    const struct rlimit no_core { 0, 0 };
     if (arguments.size() < 2) ::setrlimit(RLIMIT_CORE, &no_core);  // a second argument allows a core file
     ::kill(::getpid(), static_cast<int>(number(arguments, 0, SIGKILL)));
     stay();
@@ -294,13 +298,15 @@ int chain_forker(const Arguments& arguments) {
 /// Every process forks as fast as it can, until there were so many; all stay.
 int fork_bomb(const Arguments& arguments) {
     const int most = static_cast<int>(number(arguments, 0, 64));
-    auto* const left = static_cast<int*>(::mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    auto* const left =
+        static_cast<int*>(::mmap(nullptr, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     *left = most;
     while (__atomic_fetch_sub(left, 1, __ATOMIC_SEQ_CST) > 0) {
         ::alarm(minute);
         if (::fork() < 0) break;
     }
-    if (__atomic_load_n(left, __ATOMIC_SEQ_CST) <= 0 && __atomic_exchange_n(left, -1'000'000, __ATOMIC_SEQ_CST) > -1'000'000) {
+    if (__atomic_load_n(left, __ATOMIC_SEQ_CST) <= 0 &&
+        __atomic_exchange_n(left, -1'000'000, __ATOMIC_SEQ_CST) > -1'000'000) {
         announce_pid();
     }
     stay();
@@ -319,6 +325,27 @@ int grandchildren(const Arguments& arguments) {
     stay();
 }
 
+/// Waits in D, as a parent does between vfork(2) and its child's exec, which never comes.
+int vfork_parent(const Arguments&) {
+    ::alarm(minute);
+    announce_pid();
+    const pid_t child = ::vfork();
+    if (child == 0) {
+        ::alarm(minute);
+        for (;;) ::pause();
+    }
+    return 0;
+}
+
+/// Fills so many megabytes, announces itself and dumps core to the working directory.
+int dump_core(const Arguments& arguments) {
+    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_CORE, &unlimited);
+    const std::vector<char> memory(number(arguments, 0, 16) << 20, 'm');
+    announce_pid();
+    std::abort();
+}
+
 /// Children that have ended and that nobody waits for.
 int zombies(const Arguments& arguments) {
     for (std::size_t i = 0; i < number(arguments, 0, 1); ++i) {
@@ -331,7 +358,8 @@ int zombies(const Arguments& arguments) {
     stay();
 }
 
-/// A grandchild keeps stdout open, quietly, while the process that was started exits with 0; with `write` it keeps writing.
+/// A grandchild keeps stdout open, quietly, while the process that was started exits with 0; with `write` it keeps
+/// writing.
 int hold_pipe(const Arguments& arguments) {
     const bool writes = !arguments.empty() && arguments[0] == "write";
     put("before\n");
@@ -430,6 +458,8 @@ constexpr Mode modes[] = {
     {"chain-forker", chain_forker},
     {"fork-bomb", fork_bomb},
     {"grandchildren", grandchildren},
+    {"vfork-parent", vfork_parent},
+    {"dump-core", dump_core},
     {"zombies", zombies},
     {"hold-pipe", hold_pipe},
     {"flood", flood},

@@ -27,20 +27,24 @@ public:
     /// Returns how many of the bytes it could not do anything with.
     using Consume = std::function<std::size_t(Stream, std::string_view)>;
 
-    ConsumerQueue(Dispatcher& dispatcher, std::size_t most_bytes, Consume consume)
+    /// With `pause` it takes everything: who offers stops at `has_room`, so what waits is bounded by half of
+    /// `most_bytes` and what was in the pipes.
+    ConsumerQueue(Dispatcher& dispatcher, std::size_t most_bytes, SlowConsumer when_slow, Consume consume)
         : dispatcher_(dispatcher),
           strand_(dispatcher.strand()),
           most_bytes_(most_bytes),
+          when_slow_(when_slow),
           consume_(std::move(consume)) {}
 
-    /// Hands over a copy of `bytes`, or counts them as dropped if too much waits.
-    void offer(Stream stream, std::string_view bytes) {
-        if (waiting_.load(std::memory_order_acquire) + bytes.size() > most_bytes_ && waiting_ != 0) {
-            dropped_.fetch_add(bytes.size(), std::memory_order_relaxed);
+    /// Hands over `bytes`, or, if too much waits, counts what `payload` says is in them as dropped.
+    void offer(Stream stream, std::string bytes, std::size_t payload) {
+        const std::size_t waiting = waiting_.load(std::memory_order_acquire);
+        if (when_slow_ == SlowConsumer::drop && waiting != 0 && waiting + bytes.size() > most_bytes_) {
+            dropped_.fetch_add(payload, std::memory_order_relaxed);
             return;
         }
         waiting_.fetch_add(bytes.size(), std::memory_order_acq_rel);
-        boost::asio::post(strand_, [self = shared_from_this(), stream, text = std::string(bytes)] {
+        boost::asio::post(strand_, [self = shared_from_this(), stream, text = std::move(bytes)] {
             self->dispatcher_.run_guarded(
                 [&] { self->dropped_.fetch_add(self->consume_(stream, text), std::memory_order_relaxed); });
             self->waiting_.fetch_sub(text.size(), std::memory_order_acq_rel);
@@ -66,6 +70,7 @@ private:
     Dispatcher& dispatcher_;
     Dispatcher::Strand strand_;
     const std::size_t most_bytes_;
+    const SlowConsumer when_slow_;
     const Consume consume_;
     std::function<void()> on_room_;
     std::atomic<std::size_t> waiting_{0};

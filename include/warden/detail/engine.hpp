@@ -9,18 +9,19 @@
 /// Thread-safety: safe.
 /// Errors:        SpawnError from `spawn`; nothing else throws.
 
+#include <warden/detail/engine_door.hpp>
 #include <warden/detail/launch.hpp>
 #include <warden/detail/launch_extension.hpp>
 #include <warden/detail/open_logs.hpp>
 #include <warden/detail/process_table.hpp>
 #include <warden/detail/services.hpp>
 #include <warden/detail/shutdown_hooks.hpp>
+#include <warden/telemetry/health.hpp>
 
 #include <boost/uuid/random_generator.hpp>
 
 #include <map>
 #include <memory>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,10 +55,16 @@ public:
     /// Cleans up and ends all threads and helpers. Starts are refused from then on. Does nothing in a forked copy.
     void shut_down();
 
-    [[nodiscard]] const ContainmentReport& containment() const noexcept { return containment_; }
+    [[nodiscard]] ContainmentReport containment() const {
+        ContainmentReport report = containment_;
+        if (unguarded_) report.covers_host_crash = false;
+        return report;
+    }
     [[nodiscard]] bool signals_handled() const {
         return !services->config.handle_signals || ShutdownHooks::instance().installed();
     }
+    /// Looks at everything now. Reads /proc; takes milliseconds with many processes.
+    [[nodiscard]] HealthReport health();
     [[nodiscard]] Pid guardian_pid() const { return guardian_ ? guardian_->pid() : 0; }
 
     const std::shared_ptr<Services> services;
@@ -69,12 +76,15 @@ private:
         std::string message;
     };
     void choose_containment();
+    [[nodiscard]] static ContainmentReport with_keeper(std::string why_no_group);
     void start_guardian();
     void open_event_log();
     void handle_signals();
     void listen_for_signals();
     void on_signal(int signal);
     void sweep_adopted(int looks);
+    void tick_health();
+    void tell_health(const HealthReport& report);
     [[nodiscard]] StopPlan cleanup_plan(const ProcessRecord& record) const;
 
     void validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const;
@@ -87,6 +97,8 @@ private:
 
     std::string instance_name_;
     boost::asio::steady_timer sweep_timer_;
+    boost::asio::steady_timer health_timer_;
+    std::map<std::string, int, std::less<>> alerted_;  // checks told as bad; looks since they are well
     std::filesystem::path data_directory_;
     std::filesystem::path log_directory_;
     OpenLogs logs_;
@@ -96,17 +108,11 @@ private:
     std::optional<SetUpError> set_up_error_;
     UniqueFd signal_write_;
     std::unique_ptr<boost::asio::posix::stream_descriptor> signal_read_;
+    std::atomic<bool> unguarded_{false};  // the guardian was lost and there is no other yet
     std::atomic<bool> cleaning_up_{false};
     std::atomic<bool> over_alert_threshold_{false};
     std::once_flag shut_down_once_;
 };
-
-/// In a forked copy of the program: lets go of what belongs to the original without touching it. Its descriptors,
-/// groups and processes are shared with the original, so no destructor may run.
-template <class T>
-inline void leave_to_owner(std::shared_ptr<T> pointer) noexcept {
-    static_cast<void>(new (std::nothrow) std::shared_ptr<T>(std::move(pointer)));
-}
 
 [[nodiscard]] inline Uuid new_uuid() {
     static thread_local boost::uuids::random_generator generator;
@@ -115,5 +121,6 @@ inline void leave_to_owner(std::shared_ptr<T> pointer) noexcept {
 
 }  // namespace warden::detail
 
+#include <warden/detail/engine_health.hpp>
 #include <warden/detail/engine_life.hpp>
 #include <warden/detail/engine_spawn.hpp>

@@ -30,7 +30,8 @@ namespace warden::detail {
 inline Engine::Engine(ManagerConfig config)
     : services(std::make_shared<Services>(std::move(config), new_uuid())),
       instance_name_("warden-" + to_string(services->instance_id)),
-      sweep_timer_(services->loop.context()) {
+      sweep_timer_(services->loop.context()),
+      health_timer_(services->loop.context()) {
     const ManagerConfig& settings = services->config;
     data_directory_ = settings.data_directory.empty() ? default_data_directory() : settings.data_directory;
     log_directory_ = settings.log_directory.empty() ? data_directory_ / "logs" : settings.log_directory;
@@ -59,6 +60,7 @@ inline void Engine::set_up() {
         started.attributes.emplace_back("warden.source." + name, source);
     if (set_up_error_) started.message = set_up_error_->message;
     services->emit(std::move(started));
+    services->loop.post([this] { tick_health(); });
 }
 
 inline void Engine::open_event_log() {
@@ -75,29 +77,39 @@ inline void Engine::open_event_log() {
     services->loop.call([&] { services->use_event_log(std::move(log)); });
 }
 
+inline constexpr std::string_view keeper_needs = "a keeper needs /proc with the children of threads in it";
+
 inline void Engine::choose_containment() {
     const Mechanism wanted = services->config.mechanism;
     std::string why;
     if (wanted == Mechanism::automatic || wanted == Mechanism::cgroup) home_ = CgroupHome::make(instance_name_, why);
     if (home_) {
         containment_ = {Mechanism::cgroup, true, true, true, {}};
-    } else if (wanted == Mechanism::automatic || wanted == Mechanism::keeper) {
-        if (wanted == Mechanism::keeper) why = "the configuration asks for a keeper";
-        containment_ = {Mechanism::keeper, true, true, ::geteuid() == 0, why};
-        if (procfs::children(static_cast<Pid>(::getpid())).empty() &&
-            ::access("/proc/thread-self/children", R_OK) != 0) {
-            set_up_error_ = {errc::containment_unavailable, "a keeper needs /proc with the children of threads in it"};
-        }
-    } else {
-        if (why.empty())
-            why = "the mechanism '" + std::string(to_string(wanted)) + "' is not available in this version";
-        containment_.why_not_stronger = why;
-        set_up_error_ = {errc::containment_unavailable, why};
+        return;
     }
+    const bool has_children = ::access("/proc/thread-self/children", R_OK) == 0;
+    if (wanted == Mechanism::keeper || (wanted == Mechanism::automatic && has_children)) {
+        containment_ = with_keeper(wanted == Mechanism::keeper ? "the configuration asks for a keeper" : why);
+        if (!has_children) set_up_error_ = {errc::containment_unavailable, std::string(keeper_needs)};
+        return;
+    }
+    if (wanted == Mechanism::process_group || wanted == Mechanism::automatic) {
+        why = wanted == Mechanism::automatic ? why + "; " + std::string(keeper_needs)
+                                             : "the configuration asks for the process group";
+        containment_ = {Mechanism::process_group, false, false, false, why};
+        return;
+    }
+    if (why.empty()) why = "there is no '" + std::string(to_string(wanted)) + "' on this system";
+    containment_.why_not_stronger = why;
+    set_up_error_ = {errc::containment_unavailable, why};
+}
+
+inline ContainmentReport Engine::with_keeper(std::string why_no_group) {
+    return {Mechanism::keeper, true, true, ::geteuid() == 0, std::move(why_no_group)};
 }
 
 inline void Engine::start_guardian() {
-    if (set_up_error_) return;
+    if (set_up_error_ || containment_.mechanism == Mechanism::process_group) return;
     GuardianDuty duty;
     duty.group_name = instance_name_;
     if (home_) duty.group = home_->directory();
@@ -105,7 +117,8 @@ inline void Engine::start_guardian() {
     guardian_ = std::make_shared<Guardian>(services->loop.context(), duty);
     error_code ec;
     guardian_->start(
-        [services = services.get()](const error_code& failed) {
+        [this, services = services.get()](const error_code& failed) {
+            unguarded_ = static_cast<bool>(failed);
             Event lost;
             lost.kind = EventKind::guardian_lost;
             lost.severity = failed ? Severity::critical : Severity::error;
@@ -233,6 +246,7 @@ inline void Engine::shut_down() {
         services->loop.call([this] {
             signal_read_.reset();
             sweep_timer_.cancel();
+            health_timer_.cancel();
             for (const auto& record : table.alive()) record->abandon();
             if (guardian_) guardian_->close();
         });

@@ -33,6 +33,15 @@ inline void Engine::validate(const CommandLine& command, const SpawnOptions& opt
     if (!out.is_valid() || !err.is_valid())
         mistakes.emplace_back("null, merge and to_file stand alone; they cannot be combined with |");
     if (out.has(Output::merge)) mistakes.emplace_back("merge is for stderr only");
+    if (options.terminal) {
+        if (!options.terminal->is_valid()) mistakes.emplace_back("a terminal has at least one column and one row");
+        if (out.has(Output::file) || out.is_only(Output::inherit))
+            mistakes.emplace_back("with a terminal stdout is null, or read: capture, log, or one of them with inherit");
+        if (options.stderr_.value_or(Output::merge) != Output(Output::merge))
+            mistakes.emplace_back("with a terminal stderr is stdout: leave it, or say merge");
+        if (options.stdin_.kind() != Input::null && options.stdin_.kind() != Input::pipe)
+            mistakes.emplace_back("with a terminal stdin is a pipe, or null: nobody types");
+    }
     if (options.identity.umask.value_or(0) > 0777) mistakes.emplace_back("umask must be between 0 and 0777");
     if (options.identity.nice && (*options.identity.nice < -20 || *options.identity.nice > 19))
         mistakes.emplace_back("nice must be between -20 and 19");
@@ -75,6 +84,7 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
         }
         return router.logs.emplace_back(std::move(sink)).get();
     };
+    router.log_format = record.options.log.format;
     if (out.has(Output::log)) {
         record.log_path = directory / paths.stdout_;
         router.routes[0].log = open(paths.stdout_);
@@ -82,7 +92,8 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
     if (!separate_err) return;
     record.error_log_path = directory / paths.stderr_;
     if (record.log_path.empty()) record.log_path = record.error_log_path;
-    router.routes[1].log = router.routes[0].log && !paths.separate() ? router.routes[0].log : open(paths.stderr_);
+    LogSink* const common = paths.separate() ? nullptr : router.routes[0].log;
+    router.routes[1].log = common ? common : open(paths.stderr_);
 }
 
 /// Writes `text` to a descriptor of the program itself, waiting where that is needed. How many bytes could not be
@@ -112,45 +123,64 @@ inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, 
         if (!is_read(*wanted[i])) continue;
         StreamRoute& route = router.routes[i];
         if (wanted[i]->has(Output::capture)) route.capture.emplace(options.capture_bytes);
-        if (options.on_line) route.lines.emplace(services->config.max_line_bytes);
+        if (options.on_line || (route.log && router.log_format != LogFormat::raw))
+            route.lines.emplace(services->config.max_line_bytes);
         if (!wanted[i]->has(Output::inherit)) continue;
         const int to = static_cast<int>(i) + 1;
-        route.tee = std::make_shared<ConsumerQueue>(services->dispatcher, room,
+        route.tee = std::make_shared<ConsumerQueue>(services->dispatcher, room, options.slow_consumer,
                                                     [to](Stream, std::string_view text) { return copy_to(to, text); });
     }
     if (options.on_line) {
         router.line_queue = std::make_shared<ConsumerQueue>(
-            services->dispatcher, room, [call = options.on_line](Stream stream, std::string_view packed) {
-                call({stream, packed.substr(1), packed[0] != '\0'});
+            services->dispatcher, room, options.slow_consumer,
+            [call = options.on_line, &dispatcher = services->dispatcher](Stream stream, std::string_view packed) {
+                PackedLines::unpack(packed, [&](std::string_view text, bool partial) {
+                    dispatcher.run_guarded([&] { call({stream, text, partial}); });
+                });
                 return std::size_t{0};
             });
     }
     if (options.on_chunk) {
-        router.chunk_queue = std::make_shared<ConsumerQueue>(
-            services->dispatcher, room, [call = options.on_chunk](Stream stream, std::string_view text) {
-                call(stream, text);
-                return std::size_t{0};
-            });
+        router.chunk_queue =
+            std::make_shared<ConsumerQueue>(services->dispatcher, room, options.slow_consumer,
+                                            [call = options.on_chunk](Stream stream, std::string_view text) {
+                                                call(stream, text);
+                                                return std::size_t{0};
+                                            });
     }
 }
 
 inline void Engine::hold_tree(ProcessRecord& record) {
     error_code ec;
-    record.containment = containment_;
-    if (home_) {
+    record.containment = containment();
+    if (containment_.mechanism == Mechanism::cgroup) {
         std::string group = home_->take_group(ec);
-        if (!ec) record.tree.emplace<CgroupTree>(home_, std::move(group));
-    } else {
-        SpareKeeper keeper =
-            guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
-        if (!ec) record.tree.emplace<KeeperTree>(guardian_, std::move(keeper));
+        if (!ec) return static_cast<void>(record.tree.emplace<CgroupTree>(home_, std::move(group)));
+        const ContainmentReport weaker = with_keeper("a control group could not be made: " + ec.message());
+        if (services->config.mechanism != Mechanism::automatic || !meets(weaker, record.options.containment)) {
+            fail_start(record.command, ec, SpawnStep::containment, {}, "a control group could not be made");
+        }
+        record.containment = weaker;
     }
-    if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, std::string(to_string(containment_.mechanism)));
+    if (record.containment.mechanism == Mechanism::process_group) {
+        record.tree.emplace<ProcessGroupTree>();
+        return;
+    }
+    SpareKeeper keeper = guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
+    if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, "no keeper can be had");
+    record.tree.emplace<KeeperTree>(guardian_, std::move(keeper));
 }
 
 inline void Engine::launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension) {
-    if (extension) prepared.extend(*extension);
     hold_tree(record);
+    if (extension) {
+        if (std::holds_alternative<KeeperTree>(record.tree)) {
+            fail_start(record.command, errc::containment_unavailable, SpawnStep::containment, {},
+                       "initializers need a direct launch, which a keeper cannot give; " +
+                           record.containment.why_not_stronger);
+        }
+        prepared.extend(*extension);
+    }
     ChildAnswer answer;
     record.pid = visit_tree(record.tree, Pid{0}, [&](auto& held) {
         held.launch(prepared.plan, answer);
@@ -184,9 +214,9 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     if (set_up_error_) fail_start(command, set_up_error_->code, SpawnStep::setup, {}, set_up_error_->message);
     occupy_standard_descriptors();
     if (options.name.empty()) options.name = std::filesystem::path(command.program()).filename().string();
-    const auto record = std::make_shared<ProcessRecord>(services, new_uuid(), std::move(command), std::move(options));
+    auto record = std::make_shared<ProcessRecord>(services, new_uuid(), std::move(command), std::move(options));
     const Output out = record->options.stdout_.value_or(unsaid);
-    const Output err = record->options.stderr_.value_or(unsaid);
+    const Output err = record->options.terminal ? Output::merge : record->options.stderr_.value_or(unsaid);
     bool reserved = false;
     std::optional<Event> starting;  // told together with what came of it
     try {
@@ -198,16 +228,11 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         }
         reserved = true;
         check_preflight(record->command, record->options);
-        if (!meets(containment_, record->options.containment)) {
+        if (!meets(containment(), record->options.containment)) {
             const std::string in_force(to_string(containment_.mechanism));
             fail_start(record->command, errc::containment_unavailable, SpawnStep::containment, {},
                        "in force is '" + in_force + "', which does not meet the demand" +
                            (containment_.why_not_stronger.empty() ? "" : "; " + containment_.why_not_stronger));
-        }
-        if (extension && !home_) {
-            fail_start(
-                record->command, errc::containment_unavailable, SpawnStep::containment, {},
-                "initializers need a direct launch, which a keeper cannot give; " + containment_.why_not_stronger);
         }
         record->started_at = std::chrono::system_clock::now();
         record->timeout = record->options.timeout.value_or(services->config.default_timeout);
@@ -223,7 +248,10 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
                 std::make_shared<OutputPump>(services->loop, std::move(prepared.outputs[i]), static_cast<Stream>(i),
                                              record->output, services->config.pipe_bytes);
         }
-        if (prepared.input) record->input = std::make_shared<InputPump>(services->loop, std::move(prepared.input));
+        record->terminal = std::move(prepared.terminal);
+        if (prepared.input)
+            record->input = std::make_shared<InputPump>(services->loop, std::move(prepared.input),
+                                                        record->options.terminal.has_value());
     } catch (const SpawnError& error) {
         if (reserved) table.give_back();
         services->metrics.spawn_failed();

@@ -48,7 +48,7 @@ public:
         wait();
     }
 
-    /// Reads what is in the pipe now, and no more: a writer that goes on cannot keep this going.
+    /// Reads what is there now, and not much more: a writer that goes on cannot keep this going.
     void drain_now();
 
     /// Reads what is there and lets go of the pipe, though somebody may still hold its other end.
@@ -90,16 +90,14 @@ class InputPump : public std::enable_shared_from_this<InputPump> {
 public:
     using Done = std::function<void(const error_code&)>;
 
-    InputPump(IoLoop& loop, UniqueFd pipe) : pipe_(loop.context(), pipe.release()) {}
+    InputPump(IoLoop& loop, UniqueFd pipe, bool is_terminal)
+        : pipe_(loop.context(), pipe.release()), is_terminal_(is_terminal) {}
 
     /// Queues `text`; `done` comes once all of it is in the pipe, or cannot be.
     void write(std::string text, Done done);
 
     /// Closes the pipe once everything queued is written.
-    void close_when_written() {
-        closing_ = true;
-        if (queue_.empty()) close(errc::input_closed);
-    }
+    void close_when_written();
 
     /// Closes the pipe now; what is queued fails with `reason`.
     void close(const error_code& reason);
@@ -116,6 +114,8 @@ private:
 
     boost::asio::posix::stream_descriptor pipe_;
     std::deque<Item> queue_;
+    const bool is_terminal_;
+    bool at_line_start_ = true;
     bool closing_ = false;
     bool waiting_ = false;
 };
@@ -145,7 +145,7 @@ inline bool OutputPump::read_some(std::size_t at_most) {
         else if (size < 0 && errno == EAGAIN) break;
         else at_end = true;  // on a terminal, its end is EIO
     }
-    constexpr std::size_t default_pipe_bytes = 64 * 1024;
+    constexpr std::size_t default_pipe_bytes = std::size_t{64} * 1024;
     if (!enlarged_ && filled >= default_pipe_bytes) {  // it floods: fewer, larger reads
         enlarged_ = true;
         ::fcntl(pipe_.native_handle(), F_SETPIPE_SZ, static_cast<int>(pipe_bytes_));
@@ -158,8 +158,9 @@ inline bool OutputPump::read_some(std::size_t at_most) {
 inline void OutputPump::drain_now() {
     int there = 0;
     if (!pipe_.is_open() || ::ioctl(pipe_.native_handle(), FIONREAD, &there) != 0) return;
+    constexpr std::size_t terminal_bytes = std::size_t{128} * 1024;  // a terminal tells only of the first 4 KiB
     // One more byte than is there, so that an end of the stream is seen now.
-    for (auto left = static_cast<std::size_t>(there) + 1; left > 0;) {
+    for (auto left = std::max(static_cast<std::size_t>(there) + 1, terminal_bytes); left > 0;) {
         const std::size_t turn = std::min(left, loop_.read_buffer().size());
         if (!read_some(turn)) return;
         left -= turn;
@@ -181,8 +182,16 @@ inline void OutputPump::end() {
 
 inline void InputPump::write(std::string text, Done done) {
     if (!is_open()) return done(errc::input_closed);
+    if (!text.empty()) at_line_start_ = text.back() == '\n';
     queue_.push_back({std::move(text), 0, std::move(done)});
     if (!waiting_) pump();
+}
+
+inline void InputPump::close_when_written() {
+    // A terminal has no other end that could be closed. Ctrl-D hands over the line so far; an empty one is the end.
+    if (is_terminal_ && is_open()) write(at_line_start_ ? "\4" : "\4\4", [](const error_code&) {});
+    closing_ = true;
+    if (queue_.empty()) close(errc::input_closed);
 }
 
 inline void InputPump::close(const error_code& reason) {

@@ -19,6 +19,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <map>
 #include <string>
 #include <string_view>
@@ -28,6 +29,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +50,7 @@ public:
     void extend(LaunchExtension& extension);
 
     ChildPlan plan;
+    UniqueFd terminal;                ///< Its end of its terminal, if it gets one.
     UniqueFd input;                   ///< Our end of its standard input, if that is a pipe.
     std::array<UniqueFd, 2> outputs;  ///< Our ends of stdout and stderr, where warden reads them.
 
@@ -55,6 +58,7 @@ public:
     [[noreturn]] void fail(const ChildAnswer& answer) const;
 
 private:
+    void open_terminal(const Terminal& wanted, bool with_input);
     void open_input(const Input& wanted);
     void open_output(std::size_t index, const Output& wanted);
     void find_program();
@@ -129,6 +133,10 @@ inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOpt
     if (!options.working_directory.empty()) plan.directory = options.working_directory.c_str();
     take_identity(options.identity);
     take_limits(options.limits);
+    if (options.terminal) {
+        open_terminal(*options.terminal, options.stdin_.kind() == Input::pipe);
+        return;
+    }
     open_input(options.stdin_);
     open_output(1, out);
     std::error_code unlike;
@@ -173,6 +181,26 @@ inline std::pair<UniqueFd, UniqueFd> PreparedLaunch::make_pipe() {
                    "raise the limit of open files (ulimit -n), or run fewer processes at once");
     }
     return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+inline void PreparedLaunch::open_terminal(const Terminal& wanted, bool with_input) {
+    UniqueFd ours(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    char name[64];
+    const bool is_named = ours && ::grantpt(ours.get()) == 0 && ::unlockpt(ours.get()) == 0 &&
+                          ::ptsname_r(ours.get(), name, sizeof name) == 0;
+    UniqueFd theirs(is_named ? ::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1);
+    const struct winsize size { wanted.rows, wanted.columns, 0, 0 };
+    if (!theirs || ::ioctl(ours.get(), TIOCSWINSZ, &size) != 0)
+        fail_start(command_, system_code(errno), SpawnStep::descriptors, {}, "a pseudoterminal cannot be had");
+    if (with_input) {
+        input = UniqueFd(::fcntl(ours.get(), F_DUPFD_CLOEXEC, 3));
+        if (!input) fail_start(command_, system_code(errno), SpawnStep::descriptors);
+    }
+    outputs[0] = std::move(ours);
+    terminal = UniqueFd(::fcntl(theirs.get(), F_DUPFD_CLOEXEC, 3));
+    if (!terminal) fail_start(command_, system_code(errno), SpawnStep::descriptors);
+    plan.stdio.fill(terminal.get());
+    plan.take_terminal = true;
 }
 
 inline void PreparedLaunch::open_input(const Input& wanted) {
@@ -231,7 +259,7 @@ inline void PreparedLaunch::take_identity(const Identity& identity) {
     plan.change_nice = identity.nice.has_value();
     plan.nice = identity.nice.value_or(0);
     if (identity.user.empty() && identity.group.empty()) return;
-    std::vector<char> space(16 * 1024);
+    std::vector<char> space(std::size_t{16} * 1024);
     plan.change_ids = true;
     plan.user = ::geteuid();
     plan.group = ::getegid();

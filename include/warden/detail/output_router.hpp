@@ -10,15 +10,18 @@
 
 #include <warden/detail/consumer_queue.hpp>
 #include <warden/output/capture.hpp>
+#include <warden/output/line_format.hpp>
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/log_sink.hpp>
 #include <warden/output/text_window.hpp>
 #include <warden/spawn_options.hpp>
+#include <warden/telemetry/rfc3339.hpp>
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -34,7 +37,7 @@ struct StreamRoute {
     LogSink* log = nullptr;  ///< In the router's `logs`.
     bool log_degraded = false;
     std::optional<Capture> capture;
-    std::optional<LineSplitter> lines;
+    std::optional<LineSplitter> lines;  ///< For the line callback, and for a log that is not raw.
     std::shared_ptr<ConsumerQueue> tee;
 };
 
@@ -43,6 +46,7 @@ public:
     std::array<StreamRoute, 2> routes;
     std::vector<std::shared_ptr<LogSink>> logs;  ///< Those of by-name schemes may be shared with other processes.
     bool owns_logs = true;
+    LogFormat log_format = LogFormat::raw;
     std::shared_ptr<ConsumerQueue> line_queue;  ///< Takes lines, each with its stream.
     std::shared_ptr<ConsumerQueue> chunk_queue;
     bool pause_for_slow = false;
@@ -70,12 +74,17 @@ private:
         return {line_queue.get(), chunk_queue.get(), routes[0].tee.get(), routes[1].tee.get()};
     }
     [[nodiscard]] const LogSink* common_log() const noexcept {
-        return owns_logs && logs.size() == 1 && routes[0].log == routes[1].log ? logs[0].get() : nullptr;
+        const bool holds_both = logs.size() == 1 && routes[0].log == routes[1].log;
+        return owns_logs && log_format == LogFormat::raw && holds_both ? logs[0].get() : nullptr;
     }
-    void offer_line(Stream stream, const LineView& line);
+    /// Calls `split` with a callback for lines; what came goes to the log, in its format, and to the line callback,
+    /// each in one piece.
+    template <class Split>
+    void route_lines(Stream stream, std::size_t expected_bytes, Split split);
     void write_log(StreamRoute& route, std::string_view text);
 
     std::function<void(const LogSink&)> on_log_state_;
+    std::string formatted_;
     mutable std::mutex mutex_;
     TextWindow recent_;  // unless a log holds both streams
     std::atomic<std::uint64_t> bytes_{0};
@@ -84,11 +93,56 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
-/// A line on its way through a queue: one byte that says whether it is a part, then the text.
-inline void OutputRouter::offer_line(Stream stream, const LineView& line) {
-    std::string packed(1, line.partial ? '\1' : '\0');
-    packed.append(line.text);
-    line_queue->offer(stream, packed);
+/// Lines on their way through a queue, one after the other: the size, whether it is a part, the text.
+class PackedLines {
+public:
+    explicit PackedLines(std::size_t expected_bytes) { bytes_.reserve(expected_bytes + expected_bytes / 8 + 64); }
+
+    void add(const LineView& line) {
+        const auto size = static_cast<std::uint32_t>(line.text.size());
+        char header[header_bytes];
+        std::memcpy(header, &size, sizeof size);
+        header[sizeof size] = line.partial ? '\1' : '\0';
+        bytes_.append(header, header_bytes).append(line.text);
+        payload_ += line.text.size();
+    }
+
+    /// Calls `use(text, partial)` for each of the lines in `packed`.
+    template <class Use>
+    static void unpack(std::string_view packed, Use use) {
+        while (!packed.empty()) {
+            std::uint32_t size = 0;
+            std::memcpy(&size, packed.data(), sizeof size);
+            const bool partial = packed[sizeof size] != '\0';
+            use(packed.substr(header_bytes, size), partial);
+            packed.remove_prefix(header_bytes + size);
+        }
+    }
+
+    [[nodiscard]] std::size_t payload() const noexcept { return payload_; }
+    [[nodiscard]] std::string take() noexcept { return std::move(bytes_); }
+
+private:
+    static constexpr std::size_t header_bytes = sizeof(std::uint32_t) + 1;
+    std::string bytes_;
+    std::size_t payload_ = 0;
+};
+
+template <class Split>
+inline void OutputRouter::route_lines(Stream stream, std::size_t expected_bytes, Split split) {
+    StreamRoute& route = routes[static_cast<std::size_t>(stream)];
+    const bool to_log = route.log && log_format != LogFormat::raw;
+    const auto time = rfc3339(to_log ? std::chrono::system_clock::now() : std::chrono::system_clock::time_point{});
+    const std::string_view name = stream == Stream::stdout_ ? "stdout" : "stderr";
+    PackedLines packed(line_queue ? expected_bytes : 0);
+    formatted_.clear();
+    split([&](const LineView& line) {
+        if (to_log) append_log_line(formatted_, log_format, {time.data(), time.size()}, name, line);
+        if (line_queue) packed.add(line);
+    });
+    if (!formatted_.empty()) write_log(route, formatted_);
+    std::string lines = packed.take();
+    if (!lines.empty()) line_queue->offer(stream, std::move(lines), packed.payload());
 }
 
 inline void OutputRouter::write_log(StreamRoute& route, std::string_view text) {
@@ -104,7 +158,7 @@ inline void OutputRouter::write_log(StreamRoute& route, std::string_view text) {
 inline void OutputRouter::write(Stream stream, std::string_view text) {
     StreamRoute& route = routes[static_cast<std::size_t>(stream)];
     bytes_.fetch_add(text.size(), std::memory_order_relaxed);
-    if (route.log) write_log(route, text);
+    if (route.log && log_format == LogFormat::raw) write_log(route, text);
     if (!common_log()) {
         const std::lock_guard lock(mutex_);
         recent_.append(text);
@@ -113,14 +167,14 @@ inline void OutputRouter::write(Stream stream, std::string_view text) {
         const std::size_t kept = route.capture->append(text);
         capture_dropped_.fetch_add(text.size() - kept, std::memory_order_relaxed);
     }
-    if (route.tee) route.tee->offer(stream, text);
-    if (chunk_queue) chunk_queue->offer(stream, text);
-    if (route.lines) route.lines->feed(text, [&](const LineView& line) { offer_line(stream, line); });
+    if (route.tee) route.tee->offer(stream, std::string(text), text.size());
+    if (chunk_queue) chunk_queue->offer(stream, std::string(text), text.size());
+    if (route.lines) route_lines(stream, text.size(), [&](auto each) { route.lines->feed(text, each); });
 }
 
 inline void OutputRouter::finish(Stream stream) {
     StreamRoute& route = routes[static_cast<std::size_t>(stream)];
-    if (route.lines) route.lines->finish([&](const LineView& line) { offer_line(stream, line); });
+    if (route.lines) route_lines(stream, 0, [&](auto each) { route.lines->finish(each); });
 }
 
 inline bool OutputRouter::should_pause() const noexcept {

@@ -52,6 +52,7 @@ public:
     std::shared_ptr<OutputRouter> output = std::make_shared<OutputRouter>();
     std::array<std::shared_ptr<OutputPump>, 2> pumps;
     std::shared_ptr<InputPump> input;
+    UniqueFd terminal;  ///< Its end of its terminal: a process that closes its own must not be hung up by that.
     std::function<void()> on_leader_ended;  ///< Called on the loop before anybody who waits is woken.
     std::function<void()> on_extinct;       ///< Called on the loop when nothing is left.
     /// Runs a command beside this process, for a stop plan. Called on the loop; does not wait.
@@ -82,6 +83,7 @@ public:
 
     void write(std::string text, InputPump::Done done);
     [[nodiscard]] error_code close_input();
+    [[nodiscard]] error_code resize_terminal(const Terminal& size);
 
     /// Takes what was captured, and gives up on pipes that somebody still holds.
     void finish_output(CompletedProcess& result);
@@ -98,7 +100,7 @@ private:
     void settle(const LeaderEnd& end, bool extinct);
     void extinct();
     void release_tree();
-    [[nodiscard]] std::vector<Pid> members_here() const;
+    [[nodiscard]] std::vector<Pid> members_here();
     [[nodiscard]] Pid pipe_holder();
     void begin_stop(StopPlan plan, StopReason reason);
     [[nodiscard]] std::string act(const StopStep& step);
@@ -161,14 +163,6 @@ inline void ProcessRecord::advance(Transition happened, EventKind kind) {
 
 inline void ProcessRecord::activate() {
     auto self = shared_from_this();
-    for (const auto& pump : pumps) {
-        if (!pump) continue;
-        pump->start([self] {
-            const bool open = self->pumps[0] && self->pumps[0]->is_open();
-            const bool other_open = self->pumps[1] && self->pumps[1]->is_open();
-            if (!open && !other_open) self->state.change([](ProcessFacts& facts) { facts.output_open = false; });
-        });
-    }
     output->on_room([weak = weak_from_this()] {
         const auto locked = weak.lock();
         if (!locked) return;
@@ -188,6 +182,14 @@ inline void ProcessRecord::activate() {
                               {"warden.log.dropped_bytes", static_cast<std::int64_t>(stats.dropped_bytes)}};
         locked->services_->emit(std::move(changed));
     });
+    for (const auto& pump : pumps) {
+        if (!pump) continue;
+        pump->start([self] {
+            const bool open = self->pumps[0] && self->pumps[0]->is_open();
+            const bool other_open = self->pumps[1] && self->pumps[1]->is_open();
+            if (!open && !other_open) self->state.change([](ProcessFacts& facts) { facts.output_open = false; });
+        });
+    }
     if (!timeout.is_never()) {
         timeout_timer_.expires_at(deadline_after(SteadyTime::clock::now(), timeout.length()));
         timeout_timer_.async_wait([self](const error_code& ec) {
@@ -206,6 +208,7 @@ inline void ProcessRecord::activate() {
 }
 
 inline void ProcessRecord::leader_ended(const LeaderEnd& end, bool gone) {
+    terminal.reset();
     for (const auto& pump : pumps) {
         if (!pump) continue;
         if (gone) pump->close();

@@ -9,6 +9,7 @@
 
 #include <warden/detail/process_record.hpp>
 
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 namespace warden::detail {
@@ -160,9 +161,13 @@ inline void ProcessRecord::report_survivors(StopReport& report) {
     for (const TreeMember& member : tree_members()) {
         if (member.state == 'Z' || member.state == 'X') continue;
         std::string reason = "state " + std::string(1, member.state);
-        if (member.state == 'D') {
-            reason =
-                "uninterruptible (D) in " + procfs::read_file("/proc/" + std::to_string(member.pid) + "/wchan", 256);
+        const std::string where = procfs::read_file("/proc/" + std::to_string(member.pid) + "/wchan", 256);
+        if (member.escaped) {
+            reason = "escaped from its control group to " + procfs::control_group(member.pid);
+        } else if (where.find("freeze") != std::string::npos || where.find("refrigerator") != std::string::npos) {
+            reason = "frozen by a control group (in " + where + ')';
+        } else if (member.state == 'D') {
+            reason = "uninterruptible (D) in " + where;
         } else if (member.user != ::geteuid() && ::geteuid() != 0) {
             reason = "runs as user " + std::to_string(member.user) + ", which this program may not signal";
         }
@@ -175,15 +180,24 @@ inline void ProcessRecord::report_survivors(StopReport& report) {
     }
 }
 
-inline std::vector<Pid> ProcessRecord::members_here() const {
+inline std::vector<Pid> ProcessRecord::members_here() {
     return visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); });
 }
 
 inline std::vector<TreeMember> ProcessRecord::tree_members() {
-    const auto pids = services_->loop.call([&] { return members_here(); });
+    std::vector<std::pair<Pid, bool>> found;  // and whether it has escaped
+    services_->loop.call([&] {
+        for (const Pid member : members_here()) {
+            const bool escaped = visit_tree(tree, false, [&](const auto& held) { return held.has_escaped(member); });
+            found.emplace_back(member, escaped);
+        }
+    });
     std::vector<TreeMember> members;
-    for (const Pid member : pids) {
-        if (auto found = procfs::member(member)) members.push_back(std::move(*found));
+    for (const auto& [member_pid, escaped] : found) {
+        if (auto member = procfs::member(member_pid)) {
+            member->escaped = escaped;
+            members.push_back(std::move(*member));
+        }
     }
     return members;
 }
@@ -213,6 +227,15 @@ inline error_code ProcessRecord::close_input() {
         if (!input) return error_code(errc::input_closed);
         input->close_when_written();
         return error_code{};
+    });
+}
+
+inline error_code ProcessRecord::resize_terminal(const Terminal& size) {
+    if (!options.terminal || !size.is_valid()) return errc::invalid_options;
+    return services_->loop.call([&] {
+        if (!terminal) return error_code(errc::already_ended);
+        const struct winsize wanted { size.rows, size.columns, 0, 0 };
+        return ::ioctl(terminal.get(), TIOCSWINSZ, &wanted) == 0 ? error_code{} : system_code(errno);
     });
 }
 

@@ -70,6 +70,11 @@ public:
         gone_.insert_or_assign(record->uuid, record);
     }
 
+    [[nodiscard]] bool is_closed() const {
+        const std::lock_guard lock(mutex_);
+        return closed_;
+    }
+
     [[nodiscard]] std::size_t active() const {
         const std::lock_guard lock(mutex_);
         return active_;

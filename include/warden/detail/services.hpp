@@ -63,9 +63,15 @@ public:
     void use_event_log(EventLog log) { event_log_.emplace(std::move(log)); }
 
 private:
+    struct Listener {
+        explicit Listener(Subscriber subscriber) : call(std::move(subscriber)) {}
+        const Subscriber call;
+        std::recursive_mutex calling;  // a subscriber may end its own subscription
+        bool over = false;
+    };
     struct Subscription {
         std::uint64_t id;
-        std::shared_ptr<const Subscriber> call;
+        std::shared_ptr<Listener> listener;
         Dispatcher::Strand strand;
         std::shared_ptr<std::atomic<std::size_t>> waiting;
     };
@@ -114,10 +120,12 @@ inline void Services::deliver(const std::shared_ptr<const Event>& event) {
             continue;
         }
         subscription.waiting->fetch_add(1);
-        boost::asio::post(subscription.strand, [this, call = subscription.call, waiting = subscription.waiting, event] {
-            dispatcher.run_guarded([&] { (*call)(*event); });
-            waiting->fetch_sub(1);
-        });
+        boost::asio::post(subscription.strand,
+                          [this, listener = subscription.listener, waiting = subscription.waiting, event] {
+                              const std::lock_guard calling(listener->calling);
+                              if (!listener->over) dispatcher.run_guarded([&] { listener->call(*event); });
+                              waiting->fetch_sub(1);
+                          });
     }
 }
 
@@ -125,15 +133,24 @@ inline std::uint64_t Services::subscribe(Subscriber subscriber) {
     auto strand = dispatcher.strand();
     const std::lock_guard lock(mutex_);
     has_subscribers_.store(true, std::memory_order_release);
-    subscriptions_.push_back({next_id_, std::make_shared<const Subscriber>(std::move(subscriber)), std::move(strand),
+    subscriptions_.push_back({next_id_, std::make_shared<Listener>(std::move(subscriber)), std::move(strand),
                               std::make_shared<std::atomic<std::size_t>>(0)});
     return next_id_++;
 }
 
 inline void Services::unsubscribe(std::uint64_t id) {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(subscriptions_, [&](const Subscription& subscription) { return subscription.id == id; });
-    has_subscribers_.store(!subscriptions_.empty(), std::memory_order_release);
+    std::shared_ptr<Listener> listener;
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase_if(subscriptions_, [&](const Subscription& subscription) {
+            if (subscription.id == id) listener = subscription.listener;
+            return subscription.id == id;
+        });
+        has_subscribers_.store(!subscriptions_.empty(), std::memory_order_release);
+    }
+    if (!listener) return;
+    const std::lock_guard calling(listener->calling);
+    listener->over = true;
 }
 
 }  // namespace warden::detail

@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstddef>
 #include <mutex>
+#include <new>
 
 #include <unistd.h>
 
@@ -66,7 +67,8 @@ private:
 // -- implementation ----------------------------------------------------------
 
 WARDEN_ONE_PER_PROGRAM inline ShutdownHooks& ShutdownHooks::instance() noexcept {
-    static auto* const hooks = new ShutdownHooks;  // stays for as long as a signal may come
+    alignas(ShutdownHooks) static std::byte place[sizeof(ShutdownHooks)];
+    static auto* const hooks = new (place) ShutdownHooks;  // never destroyed: a signal may come at any time
     return *hooks;
 }
 
@@ -75,10 +77,18 @@ inline void ShutdownHooks::on_signal(int number, siginfo_t* info, void* context)
     ShutdownHooks& self = instance();
     std::size_t index = 0;
     while (index + 1 < signals.size() && signals[index] != number) ++index;
+    std::atomic<int>& awaited = self.awaited_[index];
+    std::array<int, most_managers> told{};
+    std::size_t count = 0;
     for (auto& descriptor : self.descriptors_) {
         const int fd = descriptor.load(std::memory_order_acquire);
+        if (fd >= 0) told[count++] = fd;
+    }
+    // All are counted before the first is told: another thread may answer at once.
+    awaited.fetch_add(static_cast<int>(count), std::memory_order_acq_rel);
+    for (std::size_t i = 0; i < count; ++i) {
         const auto byte = static_cast<unsigned char>(number);
-        if (fd >= 0 && ::write(fd, &byte, 1) == 1) self.awaited_[index].fetch_add(1, std::memory_order_acq_rel);
+        if (::write(told[i], &byte, 1) != 1) awaited.fetch_sub(1, std::memory_order_acq_rel);
     }
     const struct sigaction& former = self.former_[index].action;
     if ((former.sa_flags & SA_SIGINFO) != 0) former.sa_sigaction(number, info, context);

@@ -12,6 +12,7 @@
 
 #include <warden/detail/launch_extension.hpp>
 
+#include <boost/asio/detail/throw_error.hpp>  // Boost.Process 1.81 uses it and does not include it
 #include <boost/process/v2/posix/bind_fd.hpp>
 #include <boost/process/v2/posix/default_launcher.hpp>
 

@@ -9,6 +9,7 @@
 
 #include <warden/detail/linux/cgroup.hpp>
 #include <warden/detail/linux/keeper.hpp>
+#include <warden/detail/posix/process_group.hpp>
 
 #include <concepts>
 #include <functional>
@@ -21,22 +22,24 @@ namespace warden::detail {
 template <class T>
 concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, ChildAnswer& answer,
                                boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct,
-                               int signal) {
+                               int signal, Pid pid) {
     { T::mechanism } -> std::convertible_to<Mechanism>;
     tree.launch(plan, answer);
     tree.watch(loop, ended, extinct);
     { read.pid() } -> std::same_as<Pid>;
     { read.signal_leader(signal) } -> std::same_as<error_code>;
-    { read.signal_tree(signal) } -> std::same_as<error_code>;
+    { tree.signal_tree(signal) } -> std::same_as<error_code>;
     { tree.kill_tree() } -> std::same_as<error_code>;
-    { read.members() } -> std::same_as<std::vector<Pid>>;
+    { tree.members() } -> std::same_as<std::vector<Pid>>;
+    { read.has_escaped(pid) } -> std::same_as<bool>;  ///< It is held, but not by what holds the others.
 };
 
 static_assert(Containment<CgroupTree>);
 static_assert(Containment<KeeperTree>);
+static_assert(Containment<ProcessGroupTree>);
 
 /// The tree of one process; nothing before its launch.
-using Tree = std::variant<std::monostate, CgroupTree, KeeperTree>;
+using Tree = std::variant<std::monostate, CgroupTree, KeeperTree, ProcessGroupTree>;
 
 /// Calls `use` with the mechanism that holds `tree`, or gives `otherwise` if there is none.
 template <class Result, class TreeLike, class F>

@@ -9,6 +9,7 @@
 /// Thread-safety: values.
 /// Allocates:     strings.
 
+#include <warden/output/log_format.hpp>
 #include <warden/output/log_limits.hpp>
 
 #include <algorithm>
@@ -89,8 +90,9 @@ struct LogPaths {
 struct LogOptions {
     std::optional<std::filesystem::path> directory{};  ///< If not set: the log directory of the manager.
     LogNaming naming{};
-    LogLimits limits{};
+    LogLimits limits{};  ///< Of the file: what a format adds counts.
     OnLimit on_limit{};
+    LogFormat format = LogFormat::raw;
 
     /// What is wrong, in words; empty if nothing is.
     [[nodiscard]] std::vector<std::string> mistakes() const;

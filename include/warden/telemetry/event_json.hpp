@@ -10,7 +10,9 @@
 /// Thread-safety: pure functions.
 /// Allocates:     the line; for a usual event nothing else.
 
+#include <warden/output/utf8.hpp>
 #include <warden/telemetry/event.hpp>
+#include <warden/telemetry/rfc3339.hpp>
 
 #include <boost/json/array.hpp>
 #include <boost/json/monotonic_resource.hpp>
@@ -45,27 +47,6 @@ inline constexpr std::size_t max_event_bytes = 65536;
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-/// RFC 3339, UTC, to the nanosecond: "2026-01-31T23:59:59.123456789Z". Independent of time zones and locales.
-inline std::array<char, 30> rfc3339(std::chrono::system_clock::time_point time) noexcept {
-    using namespace std::chrono;
-    std::array<char, 30> text{'0', '0', '0', '0', '-', '0', '0', '-', '0', '0', 'T', '0', '0', ':', '0',
-                              '0', ':', '0', '0', '.', '0', '0', '0', '0', '0', '0', '0', '0', '0', 'Z'};
-    const auto put = [&text](std::size_t end, auto number) {
-        for (; number > 0; number /= 10) text[--end] = static_cast<char>('0' + number % 10);
-    };
-    const auto day = floor<days>(time);
-    const year_month_day date{day};
-    const hh_mm_ss clock{duration_cast<Nanoseconds>(time - day)};
-    put(4, std::clamp(static_cast<int>(date.year()), 0, 9999));
-    put(7, static_cast<unsigned>(date.month()));
-    put(10, static_cast<unsigned>(date.day()));
-    put(13, clock.hours().count());
-    put(16, clock.minutes().count());
-    put(19, clock.seconds().count());
-    put(29, clock.subseconds().count());
-    return text;
-}
-
 /// What a reader or a terminal would not show as it is: above 7E, the categories Cc, Cf, Zl and Zp of Unicode.
 struct CodePoints {
     char32_t first;
@@ -86,28 +67,6 @@ constexpr bool is_unseen(char32_t c) noexcept {
         if (c <= range.last) return c >= range.first;
     }
     return false;
-}
-
-/// The UTF-8 sequence (RFC 3629) at the beginning of `text`, which is not empty: its code point, and its length or 0 if
-/// it is none; overlong forms, surrogates and values above 10FFFF are none.
-struct Utf8Sequence {
-    char32_t code_point = 0;
-    std::size_t length = 0;
-};
-constexpr Utf8Sequence decode_utf8(std::string_view text) noexcept {
-    constexpr std::array<char32_t, 5> smallest{0, 0, 0x80, 0x800, 0x10000};
-    const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const unsigned lead = byte(0);
-    if (lead < 0x80) return {lead, 1};
-    const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC0 || lead >= 0xF8 || text.size() < length) return {};
-    char32_t c = lead & (0xFFu >> (length + 1));
-    for (std::size_t i = 1; i < length; ++i) {
-        if ((byte(i) & 0xC0u) != 0x80u) return {};
-        c = (c << 6) | (byte(i) & 0x3Fu);
-    }
-    if (c < smallest[length] || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) return {};
-    return {c, length};
 }
 
 inline void append_escape(std::string& to, char32_t c) {

@@ -10,7 +10,8 @@
 /// Errors:        the system's codes.
 
 #include <warden/containment.hpp>
-#include <warden/detail/linux/guardian_process.hpp>
+#include <warden/detail/linux/cgroup_hierarchy.hpp>
+#include <warden/detail/linux/escapees.hpp>
 #include <warden/detail/linux/pidfd.hpp>
 #include <warden/detail/linux/procfs.hpp>
 #include <warden/detail/unique_handle.hpp>
@@ -34,8 +35,9 @@ namespace warden::detail {
 /// The manager's own group.
 class CgroupHome {
 public:
-    /// Makes the group `name` beneath the one that this process is in, and proves that a child can be born in a group
-    /// beneath it, be killed there by `cgroup.kill`, and that the groups can be removed. `why` says what was missing.
+    /// Sweeps what crashed managers left, makes the group `name` beneath the one that this process is in, and proves
+    /// that a child can be born in a group beneath it, be killed there by `cgroup.kill`, and that the groups can be
+    /// removed. `why` says what was missing.
     [[nodiscard]] static std::shared_ptr<CgroupHome> make(const std::string& name, std::string& why);
 
     ~CgroupHome();
@@ -54,11 +56,8 @@ public:
     void give_group(std::string group) noexcept;
     void remove_group(const std::string& group) noexcept;
 
-    /// Whether `pid` is, or was when it ended, in a group beneath it.
-    [[nodiscard]] bool holds(Pid pid) const {
-        return procfs::read_file("/proc/" + std::to_string(pid) + "/cgroup").find("0::" + path_ + '/') !=
-               std::string::npos;
-    }
+    /// Whether `pid` is, or was when it ended, in this group beneath it, or in any if none is named.
+    [[nodiscard]] bool holds(Pid pid, const std::string& group = {}) const;
 
 private:
     CgroupHome(UniqueFd parent, UniqueFd directory, std::string name, std::string path)
@@ -95,13 +94,21 @@ public:
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
-    [[nodiscard]] error_code signal_tree(int signal) const;
-    [[nodiscard]] error_code kill_tree() noexcept;
-    [[nodiscard]] std::vector<Pid> members() const;
+    [[nodiscard]] error_code signal_tree(int signal);
+    [[nodiscard]] error_code kill_tree();
+    /// Those in the group, and those that are found to have left it.
+    [[nodiscard]] std::vector<Pid> members();
+    [[nodiscard]] bool has_escaped(Pid pid) const noexcept { return escapees_.has(pid); }
 
 private:
     struct Watch;
     [[nodiscard]] bool is_populated() const;
+    [[nodiscard]] std::vector<Pid> group_members() const;
+    /// Whether `pid` is, or was when it ended, in the group or in one beneath it.
+    [[nodiscard]] bool is_inside(Pid pid) const { return home_->holds(pid, group_); }
+    void look_for_escapees(std::vector<Pid> inside) {
+        escapees_.look(std::move(inside), pid_, pidfd_.get(), [this](Pid pid) { return is_inside(pid); });
+    }
     [[nodiscard]] UniqueFd open(const std::string& file, int flags) const noexcept {
         return UniqueFd(::openat(home_->directory(), (group_ + '/' + file).c_str(), flags | O_CLOEXEC));
     }
@@ -111,6 +118,7 @@ private:
     Pid pid_ = 0;
     UniqueFd pidfd_;
     std::atomic<bool> killed_{false};  // cgroup.kill was written: Linux kills whatever is born in such a group later
+    Escapees escapees_;
     std::shared_ptr<Watch> watch_;
 };
 
@@ -122,45 +130,25 @@ private:
     return ::getpid() == 1 || (::prctl(PR_GET_CHILD_SUBREAPER, &set) == 0 && set != 0);
 }
 
-/// Where the cgroup v2 hierarchy is mounted, from mountinfo; empty if it is not.
-[[nodiscard]] inline std::string cgroup_mount() {
-    const std::string text = procfs::read_file("/proc/self/mountinfo", 1 << 20);
-    for (std::size_t at = 0; at < text.size();) {
-        const auto end = std::min(text.find('\n', at), text.size());
-        const std::string_view line(text.data() + at, end - at);
-        at = end + 1;
-        const auto separator = line.find(" - cgroup2 ");
-        if (separator == std::string_view::npos) continue;
-        std::size_t begin = 0;
-        for (int field = 0; field < 4; ++field) begin = line.find(' ', begin) + 1;
-        return std::string(line.substr(begin, line.find(' ', begin) - begin));
-    }
-    return {};
-}
-
-/// The v2 group that this process is in: the "0::" line of /proc/self/cgroup.
-[[nodiscard]] inline std::string own_cgroup() {
-    const std::string text = procfs::read_file("/proc/self/cgroup");
-    const auto at = text.rfind("0::/");
-    if (at == std::string::npos || (at > 0 && text[at - 1] != '\n')) return {};
-    return text.substr(at + 3, text.find('\n', at) - at - 3);
-}
-
 inline std::shared_ptr<CgroupHome> CgroupHome::make(const std::string& name, std::string& why) {
     const std::string mount = cgroup_mount();
-    const std::string own = own_cgroup();
+    const std::string own = procfs::control_group(::getpid());
     if (mount.empty() || own.empty()) {
         why = "no cgroup v2 hierarchy is mounted here";
         return nullptr;
     }
     const std::string above = own == "/" ? mount : mount + own;
     UniqueFd parent(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!parent || ::mkdirat(parent.get(), name.c_str(), 0755) != 0) {
+    UniqueFd directory;
+    if (parent) {
+        sweep_stale_groups(parent.get(), above);
+        directory = make_owned_group(parent.get(), name);
+    }
+    if (!directory) {
         why = "a control group cannot be made in " + above + ": " + system_code(errno).message() +
               " (delegate the subtree to this user, for example systemd's Delegate=yes)";
         return nullptr;
     }
-    UniqueFd directory(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     std::shared_ptr<CgroupHome> home(
         new CgroupHome(std::move(parent), std::move(directory), name, own == "/" ? '/' + name : own + '/' + name));
     return home->prove(why) ? home : nullptr;
@@ -226,9 +214,15 @@ inline void CgroupHome::remove_group(const std::string& group) noexcept {
     ::unlinkat(directory_.get(), group.c_str(), AT_REMOVEDIR);
 }
 
+inline bool CgroupHome::holds(Pid pid, const std::string& group) const {
+    const std::string above = path_ + '/' + group;
+    const std::string actual = procfs::control_group(pid);
+    return actual.starts_with(above) && (group.empty() || actual.size() == above.size() || actual[above.size()] == '/');
+}
+
 inline CgroupTree::~CgroupTree() {
     watch_.reset();
-    if (is_populated()) static_cast<void>(kill_tree());
+    if (is_populated() || escapees_.next_running()) static_cast<void>(kill_tree());
     if (killed_) home_->remove_group(group_);
     else home_->give_group(std::move(group_));
 }
@@ -253,11 +247,13 @@ inline error_code CgroupTree::signal_leader(int signal) const noexcept {
     return ::kill(pid_, signal) == 0 ? error_code{} : system_code(errno);
 }
 
-inline error_code CgroupTree::kill_tree() noexcept {
+inline error_code CgroupTree::kill_tree() {
+    look_for_escapees(group_members());
+    const error_code refused = escapees_.signal(SIGKILL);
     killed_ = true;
     const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
     const int failed = directory ? kill_group(directory.get()) : errno;
-    return failed == 0 || failed == ENOENT ? error_code{} : system_code(failed);
+    return failed == 0 || failed == ENOENT ? refused : system_code(failed);
 }
 
 /// The members of a group and of those beneath it.
@@ -278,27 +274,31 @@ inline void collect_members(int directory, int depth, std::vector<Pid>& found) {
     });
 }
 
-inline std::vector<Pid> CgroupTree::members() const {
+inline std::vector<Pid> CgroupTree::group_members() const {
     std::vector<Pid> found;
     const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
     if (directory) collect_members(directory.get(), 0, found);
     return found;
 }
 
-inline error_code CgroupTree::signal_tree(int signal) const {
-    const std::string ours = home_->path_in_hierarchy() + '/' + group_;
+inline std::vector<Pid> CgroupTree::members() {
+    std::vector<Pid> found = group_members();
+    look_for_escapees(found);
+    escapees_.append_to(found);
+    return found;
+}
+
+inline error_code CgroupTree::signal_tree(int signal) {
+    error_code refused = escapees_.signal(signal);
     std::vector<Pid> seen;
-    error_code refused;
     for (bool fresh = true; fresh;) {
         fresh = false;
-        for (const Pid pid : members()) {
+        for (const Pid pid : group_members()) {
             if (std::find(seen.begin(), seen.end(), pid) != seen.end()) continue;
             seen.push_back(pid);
             fresh = true;
             const UniqueFd held(static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
-            // Held now; it is the one that was listed if it is in our group.
-            if (procfs::read_file("/proc/" + std::to_string(pid) + "/cgroup").find("0::" + ours) == std::string::npos)
-                continue;
+            if (!is_inside(pid)) continue;  // held now: it is the one that was listed if it is in our group
             const error_code ec = held                       ? signal_pidfd(held.get(), signal)
                                   : pid == pid_              ? signal_leader(signal)
                                   : ::kill(pid, signal) == 0 ? error_code{}
@@ -332,7 +332,7 @@ struct CgroupTree::Watch {
     }
 
     Descriptor leader;
-    Descriptor events;
+    Descriptor events;  // of the group; once that is empty, a pidfd of an escapee
     LeaderEnded ended;
     std::function<void()> extinct;
 
@@ -345,15 +345,31 @@ struct CgroupTree::Watch {
             UniqueFd file = tree.open("cgroup.events", O_RDONLY);
             const bool populated = file && says_populated(file.get());
             if (populated) self->events.assign(file.release());
-            self->ended(*end, !populated);
-            if (populated) wait_extinct(self);
+            UniqueFd escapee = populated ? UniqueFd() : tree.escapees_.next_running();
+            const bool is_over = !populated && !escapee;
+            self->ended(*end, is_over);
+            if (populated) wait_empty(self, tree);
+            else if (!is_over) wait_escapee(self, tree, std::move(escapee));
         });
     }
 
-    static void wait_extinct(const std::shared_ptr<Watch>& self) {
-        if (!says_populated(self->events.native_handle())) return self->extinct();
-        self->events.async_wait(Descriptor::wait_error, [self](const error_code& ec) {
-            if (!ec) wait_extinct(self);
+    static void wait_empty(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
+        if (!says_populated(self->events.native_handle())) {
+            self->events.close();
+            return wait_escapee(self, tree, tree.escapees_.next_running());
+        }
+        self->events.async_wait(Descriptor::wait_error, [self, &tree](const error_code& ec) {
+            if (!ec) wait_empty(self, tree);
+        });
+    }
+
+    static void wait_escapee(const std::shared_ptr<Watch>& self, CgroupTree& tree, UniqueFd escapee) {
+        if (!escapee) return self->extinct();
+        self->events.assign(escapee.release());
+        self->events.async_wait(Descriptor::wait_read, [self, &tree](const error_code& ec) {
+            if (ec) return;
+            self->events.close();
+            wait_escapee(self, tree, tree.escapees_.next_running());
         });
     }
 };

@@ -18,6 +18,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -124,7 +125,8 @@ WARDEN_IN_CHILD inline int place_stdio_in_child(const ChildPlan& plan) noexcept 
         const long done = source == target ? raw(SYS_fcntl, source, F_SETFD, 0) : raw(SYS_dup3, source, target, 0);
         if (done < 0) return static_cast<int>(-done);
     }
-    return 0;
+    const long taken = plan.take_terminal ? raw(SYS_ioctl, 0, TIOCSCTTY, 0) : 0;
+    return static_cast<int>(-taken);
 }
 
 /// Resource limits, priority, umask, then groups and ids: the last may take away the right to the former.

@@ -40,35 +40,44 @@ WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, 
 
 // -- implementation ----------------------------------------------------------
 
-inline constexpr std::size_t child_stack_bytes = 64 * 1024;
+inline constexpr std::size_t child_stack_bytes = std::size_t{64} * 1024;
 
-/// clone3 with a stack of its own for the child, which the C library does not offer. A negative errno on failure.
+/// clone3(2) or clone(2), by number, with a stack of its own for the child, which calls `entry`. A negative errno on
+/// failure. Not by the C library, which has no clone3, and whose clone the thread sanitizer takes for a fork(2).
 #if WARDEN_ARCH_X86_64
-WARDEN_IN_CHILD inline long clone3_and_call(clone_args& args, void (*entry)(void*), void* argument) noexcept {
-    register long result __asm__("rax") = SYS_clone3;
-    register clone_args* first __asm__("rdi") = &args;
-    register std::size_t second __asm__("rsi") = sizeof args;
-    register void (*function)(void*) __asm__("r8") = entry;
-    register void* value __asm__("r9") = argument;
+WARDEN_IN_CHILD inline long clone_and_call(long number, long first, long second, long third, void (*entry)(void*),
+                                           void* argument) noexcept {
+    register long result __asm__("rax") = number;
+    register long a __asm__("rdi") = first;
+    register long b __asm__("rsi") = second;
+    register long c __asm__("rdx") = third;
+    register long d __asm__("r10") = 0;
+    register long e __asm__("r8") = 0;
+    register void (*function)(void*) __asm__("r12") = entry;
+    register void* value __asm__("r13") = argument;
     __asm__ volatile(
         "syscall\n\t"
         "testq %%rax, %%rax\n\t"
         "jnz 1f\n\t"
         "xorl %%ebp, %%ebp\n\t"
-        "movq %%r9, %%rdi\n\t"
-        "callq *%%r8\n\t"
+        "movq %%r13, %%rdi\n\t"
+        "callq *%%r12\n\t"
         "hlt\n"
         "1:"
         : "+r"(result)
-        : "r"(first), "r"(second), "r"(function), "r"(value)
+        : "r"(a), "r"(b), "r"(c), "r"(d), "r"(e), "r"(function), "r"(value)
         : "rcx", "r11", "memory", "cc");
     return result;
 }
 #elif WARDEN_ARCH_AARCH64
-WARDEN_IN_CHILD inline long clone3_and_call(clone_args& args, void (*entry)(void*), void* argument) noexcept {
-    register long number __asm__("x8") = SYS_clone3;
-    register long result __asm__("x0") = reinterpret_cast<long>(&args);
-    register std::size_t second __asm__("x1") = sizeof args;
+WARDEN_IN_CHILD inline long clone_and_call(long number, long first, long second, long third, void (*entry)(void*),
+                                           void* argument) noexcept {
+    register long call __asm__("x8") = number;
+    register long result __asm__("x0") = first;
+    register long b __asm__("x1") = second;
+    register long c __asm__("x2") = third;
+    register long d __asm__("x3") = 0;
+    register long e __asm__("x4") = 0;
     register void (*function)(void*) __asm__("x9") = entry;
     register void* value __asm__("x10") = argument;
     __asm__ volatile(
@@ -80,15 +89,11 @@ WARDEN_IN_CHILD inline long clone3_and_call(clone_args& args, void (*entry)(void
         "brk #0\n"
         "1:"
         : "+r"(result)
-        : "r"(number), "r"(second), "r"(function), "r"(value)
+        : "r"(call), "r"(b), "r"(c), "r"(d), "r"(e), "r"(function), "r"(value)
         : "memory", "cc");
     return result;
 }
 #else
-WARDEN_IN_CHILD inline long clone3_and_call(clone_args&, void (*)(void*), void*) noexcept { return -ENOSYS; }
-#endif
-
-/// What clone(2) of the C library calls.
 struct CloneEntry {
     void (*entry)(void*);
     void* argument;
@@ -98,6 +103,15 @@ WARDEN_IN_CHILD inline int call_entry_in_child(void* raw_entry) noexcept {
     call->entry(call->argument);
     return 127;
 }
+WARDEN_IN_CHILD inline long clone_and_call(long number, long first, long second, long third, void (*entry)(void*),
+                                           void* argument) noexcept {
+    if (number != SYS_clone) return -ENOSYS;
+    CloneEntry call{entry, argument};
+    const int result = ::clone(call_entry_in_child, reinterpret_cast<void*>(second), static_cast<int>(first), &call,
+                               reinterpret_cast<int*>(third), nullptr, nullptr);
+    return result < 0 ? -errno : result;
+}
+#endif
 
 /// Whether an errno of clone3 means that the call itself is not to be had, rather than that this child is not.
 [[nodiscard]] WARDEN_IN_CHILD inline bool is_refusal(long result) noexcept {
@@ -123,14 +137,13 @@ WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, 
         args.stack = reinterpret_cast<std::uintptr_t>(stack);
         args.stack_size = child_stack_bytes;
         args.cgroup = group >= 0 ? static_cast<std::uint64_t>(group) : 0;
-        result = clone3_and_call(args, entry, argument);
+        result = clone_and_call(SYS_clone3, reinterpret_cast<long>(&args), sizeof args, 0, entry, argument);
         if (is_refusal(result)) clone3_refused.store(true, std::memory_order_relaxed);
     }
     if (is_refusal(result) && group < 0) {
-        CloneEntry call{entry, argument};
-        result = ::clone(call_entry_in_child, static_cast<char*>(stack) + child_stack_bytes,
-                         static_cast<int>(flags | SIGCHLD), &call, &child.pidfd, nullptr, nullptr);
-        if (result < 0) result = -errno;
+        result = clone_and_call(SYS_clone, static_cast<long>(flags | SIGCHLD),
+                                reinterpret_cast<long>(stack) + static_cast<long>(child_stack_bytes),
+                                reinterpret_cast<long>(&child.pidfd), entry, argument);
     }
     set_signal_mask(former_mask);
     ::munmap(stack, child_stack_bytes);

@@ -58,7 +58,7 @@ WARDEN_IN_CHILD inline void give_back_memory_in_child() noexcept {
     const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     const auto thread = reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
     // The C++ runtime keeps data beside its data segments in anonymous mappings that follow a file's; those are small.
-    constexpr std::uintptr_t worth_it = 256 * 1024;
+    constexpr std::uintptr_t worth_it = std::uintptr_t{256} * 1024;
     char text[4096];
     char line[256];
     int length = 0;

@@ -9,6 +9,7 @@
 /// Thread-safety: `take_keeper` from any thread; the rest from the thread that made it. Callbacks come on the loop.
 /// Errors:        the system's codes.
 
+#include <warden/detail/linux/fork_apart.hpp>
 #include <warden/detail/linux/guardian_process.hpp>
 #include <warden/detail/linux/inherited.hpp>
 #include <warden/detail/linux/pidfd.hpp>
@@ -18,6 +19,7 @@
 #if WARDEN_OS_LINUX
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <condition_variable>
 #include <cstring>
@@ -40,12 +42,12 @@ struct SpareKeeper {
 struct GuardianDuty {
     int group = -1;  ///< The directory of the host's control group; -1 for none. Borrowed.
     std::string group_name;
-    std::size_t spare_keepers = 0;  ///< Made ready at first; 0 if none is ever taken.
+    std::size_t spare_keepers = 0;  ///< Made ready at first and kept so; with 0 they are made when they are asked for.
 };
 
 class Guardian : public std::enable_shared_from_this<Guardian> {
 public:
-    Guardian(boost::asio::io_context& loop, GuardianDuty duty) : loop_(loop), duty_(std::move(duty)) {}
+    Guardian(boost::asio::io_context& loop, GuardianDuty duty) : loop_(loop), retry_(loop), duty_(std::move(duty)) {}
 
     /// Forks the guardian. `on_lost` is called on the loop whenever it ended unasked; a new one has been made then, or
     /// `ec` says why not.
@@ -63,6 +65,7 @@ public:
     /// On the loop, after `stop`: lets go of the descriptors.
     void close() {
         const std::lock_guard lock(mutex_);
+        retry_.cancel();
         control_.reset();
         process_.reset();
     }
@@ -86,6 +89,7 @@ private:
     static constexpr std::size_t most_ready = 16;
 
     boost::asio::io_context& loop_;
+    boost::asio::steady_timer retry_;
     const GuardianDuty duty_;
     std::function<void(const error_code&)> on_lost_;
     UniqueFd lifeline_;  // the write end of the pipe, where there is no pidfd of the host
@@ -137,29 +141,24 @@ inline void Guardian::fork_guardian(error_code& ec) {
     auto inherited = std::make_shared<const InheritedAttributes>(read_inherited());
     GuardianPorts ports{theirs.get(), host.get(), duty_.group, {}};
     std::strncpy(ports.group_name, duty_.group_name.c_str(), sizeof ports.group_name - 1);
-    int pidfd = -1;
-    const std::uint64_t mask = set_signal_mask(every_signal);
-    // No exit signal: no wait() of the host's own code ever sees the guardian.
-    const long pid = raw(SYS_clone, CLONE_PIDFD, nullptr, &pidfd, nullptr, 0);
-    if (pid == 0) run_guardian(ports);
-    set_signal_mask(mask);
-    if (pid < 0) {
-        ec = system_code(static_cast<int>(-pid));
+    const Cloned guardian = fork_apart([&ports]() WARDEN_IN_CHILD { run_guardian(ports); });
+    if (guardian.error != 0) {
+        ec = system_code(guardian.error);
         return;
     }
     const std::lock_guard lock(mutex_);
-    pid_ = static_cast<Pid>(pid);
+    pid_ = guardian.pid;
     inherited_ = std::move(inherited);
     ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
     control_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, ours.release());
-    process_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, pidfd);
+    process_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, guardian.pidfd);
     asked_ = 0;
     ready_.clear();
     ask_for_keepers();
 }
 
 inline void Guardian::ask_for_keepers() {
-    if (duty_.spare_keepers == 0 || stopping_) return;
+    if (!control_ || stopping_) return;
     const std::size_t low = (duty_.spare_keepers + 1) / 2;
     while (ready_.size() + asked_ < low + waiting_) {
         const GuardianCommand command = GuardianCommand::make_keeper;
@@ -204,7 +203,7 @@ inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
     std::unique_lock lock(mutex_);
     ++waiting_;
     ask_for_keepers();
-    arrived_.wait_until(lock, deadline, [&] { return !ready_.empty() || stopping_ || broken_; });
+    arrived_.wait_until(lock, deadline, [&] { return !ready_.empty() || stopping_ || broken_ || !control_; });
     --waiting_;
     SpareKeeper keeper;
     if (ready_.empty()) {
@@ -238,7 +237,7 @@ inline void Guardian::watch() {
 inline void Guardian::replace() {
     {
         const std::lock_guard lock(mutex_);
-        static_cast<void>(reap_pidfd(process_->native_handle()));
+        if (process_) static_cast<void>(reap_pidfd(process_->native_handle()));
         pid_ = 0;
         if (stopping_) return;
         process_.reset();
@@ -249,6 +248,12 @@ inline void Guardian::replace() {
     if (!ec) {
         listen();
         watch();
+    } else {
+        arrived_.notify_all();
+        retry_.expires_after(std::chrono::seconds(1));
+        retry_.async_wait([self = shared_from_this()](const error_code& cancelled) {
+            if (!cancelled) self->replace();
+        });
     }
     on_lost_(ec);
 }

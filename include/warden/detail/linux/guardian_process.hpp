@@ -169,7 +169,6 @@ WARDEN_IN_CHILD inline bool reap_in_guardian(PidSet& keepers, PidSet& orphans) n
 
 [[noreturn]] WARDEN_IN_CHILD inline void run_guardian(const GuardianPorts& inherited) noexcept {
     default_signals_in_child();
-    raw(SYS_setsid);
     raw(SYS_prctl, PR_SET_NAME, "warden-guardian", 0, 0, 0);
     raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     raw(SYS_chdir, "/");

@@ -50,6 +50,7 @@ public:
     }
     [[nodiscard]] error_code kill_tree() const noexcept { return tell({KeeperCommand::empty, 0}); }
     [[nodiscard]] std::vector<Pid> members() const { return procfs::descendants(keeper_.pid); }
+    [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 
 private:
     struct Watch;

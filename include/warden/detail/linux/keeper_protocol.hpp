@@ -38,7 +38,7 @@ struct LaunchRequest {
     std::uint32_t argument_count;
     std::uint32_t variable_count;
 };
-inline constexpr std::size_t inline_text_bytes = 60 * 1024;
+inline constexpr std::size_t inline_text_bytes = std::size_t{60} * 1024;
 
 /// Keeper to host: how the launch went, with the leader's pidfd beside it if it went well.
 struct LaunchReply {

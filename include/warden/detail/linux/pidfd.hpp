@@ -36,8 +36,8 @@ using LeaderEnded = std::function<void(const LeaderEnd&, bool extinct)>;
 [[nodiscard]] inline error_code signal_pidfd(int pidfd, int signal) noexcept;
 
 /// Reaps the child behind `pidfd`; nothing if it has not ended. If somebody else took the status, the kernel is asked
-/// for its copy; the status is unknown if it has none.
-[[nodiscard]] inline std::optional<LeaderEnd> reap_pidfd(int pidfd) noexcept;
+/// for its copy; the status is unknown if it has none. With `keep` it stays a zombie, so that its pid stays its own.
+[[nodiscard]] inline std::optional<LeaderEnd> reap_pidfd(int pidfd, bool keep = false) noexcept;
 
 /// The status as wait(2) encodes it, decoded once and for all.
 [[nodiscard]] inline ExitStatus decode_wait_status(int status) noexcept;
@@ -90,11 +90,12 @@ static_assert(offsetof(PidfdInfo, exit_code) == 60);
     return failed == 0 && (info.mask & exit_wanted) != 0 ? decode_wait_status(info.exit_code) : ExitStatus{};
 }
 
-inline std::optional<LeaderEnd> reap_pidfd(int pidfd) noexcept {
+inline std::optional<LeaderEnd> reap_pidfd(int pidfd, bool keep) noexcept {
     siginfo_t info{};
     struct rusage usage {};
     long failed = -EINTR;
-    while (failed == -EINTR) failed = raw(SYS_waitid, pidfd_id_type, pidfd, &info, WEXITED | WNOHANG | __WALL, &usage);
+    const int options = WEXITED | WNOHANG | __WALL | (keep ? WNOWAIT : 0);
+    while (failed == -EINTR) failed = raw(SYS_waitid, pidfd_id_type, pidfd, &info, options, &usage);
     if (failed == -ECHILD) return LeaderEnd{stolen_status(pidfd), {}};
     if (failed < 0 || info.si_pid == 0) return std::nullopt;
     const ExitStatus status = info.si_code == CLD_EXITED

@@ -41,6 +41,7 @@ struct Stat {
     std::uint64_t major_faults = 0;
     std::uint64_t user_ticks = 0;
     std::uint64_t system_ticks = 0;
+    std::uint64_t threads = 0;
     std::uint64_t start_ticks = 0;
     std::uint64_t resident_pages = 0;
 };
@@ -51,6 +52,11 @@ struct Stat {
 [[nodiscard]] inline std::optional<Stat> parse_stat(std::string_view text);
 [[nodiscard]] inline std::optional<Stat> read_stat(Pid pid);
 
+/// Whether the process has ended. One whose first thread has ended while others run shows Z too.
+[[nodiscard]] inline bool has_ended(const Stat& stat) noexcept {
+    return stat.state == 'X' || (stat.state == 'Z' && stat.threads <= 1);
+}
+
 /// The children of all threads of `pid`.
 [[nodiscard]] inline std::vector<Pid> children(Pid pid);
 
@@ -59,6 +65,9 @@ struct Stat {
 
 /// A process as a member of a tree; nothing if it is gone.
 [[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
+
+/// Its control group v2, from the root of the hierarchy: the "0::" line of /proc/<pid>/cgroup. Empty if there is none.
+[[nodiscard]] inline std::string control_group(Pid pid);
 
 /// Who among `pids` has the pipe with inode `inode` open for writing; 0 if nobody that may be looked at.
 [[nodiscard]] inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t inode);
@@ -120,6 +129,7 @@ inline std::optional<Stat> parse_stat(std::string_view text) {
     stat.major_faults = to_number<std::uint64_t>(fields[9]).value_or(0);
     stat.user_ticks = to_number<std::uint64_t>(fields[11]).value_or(0);
     stat.system_ticks = to_number<std::uint64_t>(fields[12]).value_or(0);
+    stat.threads = to_number<std::uint64_t>(fields[17]).value_or(0);
     stat.start_ticks = to_number<std::uint64_t>(fields[19]).value_or(0);
     stat.resident_pages = to_number<std::uint64_t>(fields[21]).value_or(0);
     return stat;
@@ -160,7 +170,7 @@ inline std::optional<TreeMember> member(Pid pid) {
     TreeMember result;
     result.pid = pid;
     result.parent = stat->parent;
-    result.state = stat->state;
+    result.state = stat->state == 'Z' && !has_ended(*stat) ? 'S' : stat->state;
     const auto ticks = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
     result.user_time = std::chrono::milliseconds(stat->user_ticks * 1000 / ticks);
     result.system_time = std::chrono::milliseconds(stat->system_ticks * 1000 / ticks);
@@ -174,6 +184,13 @@ inline std::optional<TreeMember> member(Pid pid) {
     std::replace(arguments.begin(), arguments.end(), '\0', ' ');
     result.command = arguments.empty() ? '[' + stat->name + ']' : arguments;
     return result;
+}
+
+inline std::string control_group(Pid pid) {
+    const std::string text = read_file("/proc/" + std::to_string(pid) + "/cgroup");
+    const auto at = text.rfind("0::/");
+    if (at == std::string::npos || (at > 0 && text[at - 1] != '\n')) return {};
+    return text.substr(at + 3, text.find('\n', at) - at - 3);
 }
 
 inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t inode) {

@@ -34,6 +34,7 @@ struct ChildPlan {
     const char* const* environment = nullptr;
     const char* directory = nullptr;       ///< Null: stay.
     std::array<int, 3> stdio{-1, -1, -1};  ///< Each its own number or 3 and above.
+    bool take_terminal = false;            ///< Standard input becomes the controlling terminal.
     const int* kept = nullptr;             ///< Further descriptors to keep, 3 and above, ascending.
     std::uint32_t kept_count = 0;
     std::int32_t start_directory = -1;  ///< A descriptor of the directory to start in; -1: the parent's own.

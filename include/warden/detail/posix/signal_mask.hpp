@@ -9,8 +9,9 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
+#include <csignal>
+
 #include <pthread.h>
-#include <signal.h>
 
 namespace warden::detail {
 

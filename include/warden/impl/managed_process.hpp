@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The code of ManagedProcess: what it asks of its record and of the engine.
+///
+/// Knows:         the engine.
+/// Thread-safety: see managed_process.hpp.
+
+#include <warden/detail/engine.hpp>
+#include <warden/managed_process.hpp>
+
+#include <csignal>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace warden {
+namespace detail {
+
+WARDEN_INLINE CallbackExecutor callback_executor(Engine& engine) { return engine.services->dispatcher.executor(); }
+
+WARDEN_INLINE std::uint64_t when_ended(const std::shared_ptr<ProcessRecord>& record,
+                                       std::function<void(const ExitStatus&)> then) {
+    return record->state.when(has_ended, [then = std::move(then), weak = std::weak_ptr(record)] {
+        if (const auto held = weak.lock()) then(held->state.facts().status.value_or(ExitStatus{}));
+    });
+}
+
+WARDEN_INLINE void forget_end(ProcessRecord& record, std::uint64_t id) { record.state.take_back(id); }
+
+WARDEN_INLINE void begin_stop(const std::shared_ptr<ProcessRecord>& record, StopPlan plan,
+                              std::function<void(const StopReport&)> done) {
+    record->stop(std::move(plan), StopReason::asked, std::move(done));
+}
+
+}  // namespace detail
+
+template <class F>
+auto ManagedProcess::read(F f) const -> std::invoke_result_t<F, detail::ProcessRecord&> {
+    return check() ? std::invoke_result_t<F, detail::ProcessRecord&>{} : f(*record_);
+}
+
+WARDEN_INLINE ManagedProcess& ManagedProcess::operator=(ManagedProcess&& other) noexcept {
+    if (this == &other) return *this;
+    end();
+    engine_ = std::move(other.engine_);
+    record_ = std::move(other.record_);
+    return *this;
+}
+
+WARDEN_INLINE error_code ManagedProcess::check() const {
+    if (!record_) return errc::no_process;
+    if (!engine_->services->is_owner()) return errc::forked;
+    return {};
+}
+
+WARDEN_INLINE void ManagedProcess::end() noexcept {
+    if (!record_) return;
+    if (!engine_->services->is_owner()) {
+        detail::leave_to_owner(std::move(record_));
+        detail::leave_to_owner(std::move(engine_));
+        return;
+    }
+    if (!detail::is_all_over(record_->state.facts())) {
+        try {
+            static_cast<void>(engine_->stop(
+                {record_}, [](const auto& record) { return record.stop_plan; }, detail::StopReason::asked));
+        } catch (...) {  // no memory for it; the table keeps the record, and cleanup ends the tree
+        }
+    }
+    record_.reset();
+    engine_.reset();
+}
+
+WARDEN_INLINE Uuid ManagedProcess::uuid() const {
+    return read([](auto& r) { return r.uuid; });
+}
+WARDEN_INLINE Pid ManagedProcess::pid() const {
+    return read([](auto& r) { return r.pid; });
+}
+WARDEN_INLINE std::string ManagedProcess::name() const {
+    return read([](auto& r) { return r.options.name; });
+}
+WARDEN_INLINE std::string ManagedProcess::type() const {
+    return read([](auto& r) { return r.options.type; });
+}
+WARDEN_INLINE CommandLine ManagedProcess::command() const {
+    return read([](auto& r) { return r.command; });
+}
+WARDEN_INLINE State ManagedProcess::state() const {
+    return read([](auto& r) { return r.state.facts().state; });
+}
+WARDEN_INLINE ProcessInfo ManagedProcess::info() const {
+    return read([](auto& r) { return r.info(); });
+}
+WARDEN_INLINE Nanoseconds ManagedProcess::runtime() const { return info().runtime; }
+WARDEN_INLINE std::optional<ExitStatus> ManagedProcess::exit_status() const {
+    return read([](auto& r) { return r.state.facts().status; });
+}
+WARDEN_INLINE ExitCause ManagedProcess::cause() const {
+    return read([](auto& r) { return r.state.facts().cause; });
+}
+WARDEN_INLINE bool ManagedProcess::tree_alive() const {
+    return read([](auto& r) { return r.state.facts().tree_alive; });
+}
+WARDEN_INLINE std::filesystem::path ManagedProcess::log_path() const {
+    return read([](auto& r) { return r.log_path; });
+}
+WARDEN_INLINE std::filesystem::path ManagedProcess::error_log_path() const {
+    return read([](auto& r) { return r.error_log_path; });
+}
+WARDEN_INLINE ContainmentReport ManagedProcess::containment() const {
+    return read([](auto& r) { return r.containment; });
+}
+WARDEN_INLINE std::vector<std::string> ManagedProcess::tail(std::size_t lines) const {
+    return read([&](auto& r) { return r.output->tail(lines); });
+}
+WARDEN_INLINE std::chrono::system_clock::time_point ManagedProcess::started_at() const {
+    return read([](auto& r) { return r.started_at; });
+}
+WARDEN_INLINE std::vector<TreeMember> ManagedProcess::tree() const {
+    return check() ? std::vector<TreeMember>{} : record_->tree_members();
+}
+WARDEN_INLINE ResourceUsage ManagedProcess::usage() const { return check() ? ResourceUsage{} : record_->usage(); }
+
+WARDEN_INLINE std::optional<ExitStatus> ManagedProcess::wait_until_steady(SteadyTime deadline) {
+    if (const error_code ec = check()) throw system_error(ec, "wait");
+    if (!record_->state.wait_until(deadline, detail::has_ended)) return std::nullopt;
+    return record_->state.facts().status;
+}
+
+WARDEN_INLINE ExitStatus ManagedProcess::wait(error_code& ec) {
+    ec = check();
+    return ec ? ExitStatus{} : wait_until_steady(SteadyTime::max()).value();
+}
+
+WARDEN_INLINE ExitStatus ManagedProcess::wait() {
+    return detail::or_throw("wait", [&](error_code& ec) { return wait(ec); });
+}
+
+WARDEN_INLINE void ManagedProcess::write(std::string_view text, error_code& ec) {
+    ec = check();
+    if (ec) return;
+    std::promise<error_code> written;
+    record_->write(std::string(text), [&](const error_code& result) { written.set_value(result); });
+    ec = written.get_future().get();
+}
+
+WARDEN_INLINE void ManagedProcess::close_stdin(error_code& ec) {
+    ec = check();
+    if (!ec) ec = record_->close_input();
+}
+
+WARDEN_INLINE CompletedProcess ManagedProcess::communicate(std::string_view input, Timeout timeout, error_code& ec) {
+    ec = check();
+    if (!ec && !timeout.is_valid()) ec = errc::invalid_timeout;
+    CompletedProcess result;
+    if (ec) return result;
+    const SteadyTime deadline = detail::deadline_after(SteadyTime::clock::now(), timeout.length());
+    if (!input.empty()) record_->write(std::string(input), [](const error_code&) {});  // it may end without reading
+    static_cast<void>(record_->close_input());
+    if (!record_->state.wait_until(deadline, detail::has_ended)) {
+        ec = errc::timed_out;
+        return result;
+    }
+    const SteadyTime drained = detail::deadline_after(SteadyTime::clock::now(), engine_->services->config.drain_budget);
+    static_cast<void>(record_->state.wait_until(std::min(drained, deadline), detail::is_output_complete));
+    record_->finish_output(result);
+    const detail::ProcessFacts facts = record_->state.facts();
+    result.status = *facts.status;
+    result.cause = facts.cause;
+    result.duration = facts.ended - facts.started;
+    return result;
+}
+
+WARDEN_INLINE void ManagedProcess::signal_tree(int number, error_code& ec) {
+    ec = check();
+    if (!ec) ec = record_->signal_tree(number);
+    if (ec == errc::already_ended || ec == error_code(ESRCH, boost::system::system_category())) ec.clear();
+}
+
+WARDEN_INLINE void ManagedProcess::terminate(error_code& ec) { signal_tree(SIGTERM, ec); }
+WARDEN_INLINE void ManagedProcess::kill(error_code& ec) { signal_tree(SIGKILL, ec); }
+WARDEN_INLINE void ManagedProcess::suspend(error_code& ec) { signal_tree(SIGSTOP, ec); }
+WARDEN_INLINE void ManagedProcess::resume(error_code& ec) { signal_tree(SIGCONT, ec); }
+WARDEN_INLINE void ManagedProcess::signal(int number, error_code& ec) {
+    ec = check();
+    if (!ec) ec = record_->signal_leader(number);
+}
+
+WARDEN_INLINE void ManagedProcess::resize_terminal(const Terminal& size, error_code& ec) {
+    ec = check();
+    if (!ec) ec = record_->resize_terminal(size);
+}
+
+WARDEN_INLINE StopReport ManagedProcess::stop(StopPlan plan) {
+    detail::throw_if(check(), "stop");
+    return engine_
+        ->stop(
+            {record_}, [&](const auto&) { return plan; }, detail::StopReason::asked)
+        .front();
+}
+
+WARDEN_INLINE StopReport ManagedProcess::stop() {
+    detail::throw_if(check(), "stop");
+    return stop(record_->stop_plan);
+}
+
+// The forms that throw.
+
+WARDEN_INLINE void ManagedProcess::write(std::string_view text) {
+    detail::or_throw("write", [&](error_code& ec) { write(text, ec); });
+}
+WARDEN_INLINE void ManagedProcess::close_stdin() {
+    detail::or_throw("close_stdin", [&](error_code& ec) { close_stdin(ec); });
+}
+WARDEN_INLINE void ManagedProcess::resize_terminal(const Terminal& size) {
+    detail::or_throw("resize_terminal", [&](error_code& ec) { resize_terminal(size, ec); });
+}
+WARDEN_INLINE CompletedProcess ManagedProcess::communicate(std::string_view input, Timeout timeout) {
+    return detail::or_throw("communicate", [&](error_code& ec) { return communicate(input, timeout, ec); });
+}
+WARDEN_INLINE void ManagedProcess::terminate() {
+    detail::or_throw("terminate", [&](error_code& ec) { terminate(ec); });
+}
+WARDEN_INLINE void ManagedProcess::kill() {
+    detail::or_throw("kill", [&](error_code& ec) { kill(ec); });
+}
+WARDEN_INLINE void ManagedProcess::signal(int number) {
+    detail::or_throw("signal", [&](error_code& ec) { signal(number, ec); });
+}
+WARDEN_INLINE void ManagedProcess::suspend() {
+    detail::or_throw("suspend", [&](error_code& ec) { suspend(ec); });
+}
+WARDEN_INLINE void ManagedProcess::resume() {
+    detail::or_throw("resume", [&](error_code& ec) { resume(ec); });
+}
+
+}  // namespace warden

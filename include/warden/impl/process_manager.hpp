@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The code of ProcessManager: what it asks of its engine, and the one that the program shares.
+///
+/// Knows:         the engine.
+/// Thread-safety: see process_manager.hpp.
+
+#include <warden/detail/engine.hpp>
+#include <warden/process_manager.hpp>
+
+#include <boost/uuid/uuid_io.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace warden {
+namespace detail {
+
+/// What `configure` and `instance` share.
+struct InstanceSlot {
+    std::mutex mutex;
+    std::optional<ManagerConfig> config;
+    ProcessManager* manager = nullptr;  // never destroyed: handles in static objects may outlive its cleanup
+};
+
+WARDEN_ONE_PER_PROGRAM inline InstanceSlot& instance_slot() {
+    static auto* const slot = new InstanceSlot;
+    return *slot;
+}
+
+WARDEN_INLINE void throw_if_mistaken(const ManagerConfig& config) {
+    const auto mistakes = config.validate();
+    if (!mistakes.empty()) throw system_error(errc::invalid_configuration, joined(mistakes));
+}
+
+}  // namespace detail
+
+WARDEN_INLINE ProcessManager::ProcessManager(ManagerConfig config) {
+    detail::throw_if_mistaken(config);
+    detail::occupy_standard_descriptors();
+    engine_ = std::make_shared<detail::Engine>(std::move(config));
+    engine_->set_up();
+}
+
+WARDEN_INLINE ProcessManager::~ProcessManager() {
+    if (engine_->services->is_owner()) engine_->shut_down();
+    else detail::leave_to_owner(std::move(engine_));
+}
+
+WARDEN_INLINE detail::Engine& ProcessManager::engine() const {
+    if (!engine_->services->is_owner()) throw system_error(errc::forked);
+    return *engine_;
+}
+
+WARDEN_INLINE ProcessManager& ProcessManager::instance() {
+    auto& slot = detail::instance_slot();
+    const std::lock_guard lock(slot.mutex);
+    if (!slot.manager) {
+        slot.manager = new ProcessManager(slot.config ? *slot.config : ManagerConfig::from_environment());
+        const auto clean_up = [] { detail::instance_slot().manager->engine_->shut_down(); };
+        std::atexit(clean_up);
+        std::at_quick_exit(clean_up);
+    }
+    return *slot.manager;
+}
+
+WARDEN_INLINE void ProcessManager::configure(ManagerConfig config) {
+    detail::throw_if_mistaken(config);
+    auto& slot = detail::instance_slot();
+    const std::lock_guard lock(slot.mutex);
+    if (slot.manager || slot.config) throw system_error(errc::already_configured);
+    slot.config = std::move(config);
+}
+
+WARDEN_INLINE void Subscription::end() noexcept {
+    if (!engine_) return;
+    if (engine_->services->is_owner()) engine_->services->unsubscribe(id_);
+    else detail::leave_to_owner(std::move(engine_));
+    engine_.reset();
+}
+
+WARDEN_INLINE ContainmentReport ProcessManager::containment() const { return engine_->containment(); }
+WARDEN_INLINE MetricsSnapshot ProcessManager::metrics() const { return engine_->services->metrics.snapshot(); }
+WARDEN_INLINE HealthReport ProcessManager::health() const { return engine().health(); }
+WARDEN_INLINE const ManagerConfig& ProcessManager::config() const noexcept { return engine_->services->config; }
+WARDEN_INLINE Uuid ProcessManager::instance_id() const noexcept { return engine_->services->instance_id; }
+WARDEN_INLINE Pid ProcessManager::guardian_pid() const { return engine_->guardian_pid(); }
+
+WARDEN_INLINE ManagedProcess ProcessManager::start(CommandLine command, SpawnOptions options,
+                                                   detail::LaunchExtension* extension) {
+    return {engine_, engine_->spawn(std::move(command), std::move(options), Output::log, extension)};
+}
+
+WARDEN_INLINE ManagedProcess ProcessManager::spawn(CommandLine command, SpawnOptions options, error_code& ec) {
+    ec.clear();
+    try {
+        return spawn(std::move(command), std::move(options));
+    } catch (const SpawnError& error) {
+        ec = error.code();
+        return {};
+    }
+}
+
+WARDEN_INLINE CompletedProcess ProcessManager::run(CommandLine command, SpawnOptions options, std::string_view input) {
+    options.stdout_ = options.stdout_.value_or(Output::capture);
+    if (!options.terminal) options.stderr_ = options.stderr_.value_or(Output::capture);
+    if (!input.empty()) options.stdin_ = Input::pipe;
+    ManagedProcess process = spawn(std::move(command), std::move(options));
+    return process.communicate(input);
+}
+
+WARDEN_INLINE CompletedProcess ProcessManager::run(CommandLine command, SpawnOptions options, std::string_view input,
+                                                   error_code& ec) {
+    ec.clear();
+    try {
+        return run(std::move(command), std::move(options), input);
+    } catch (const system_error& error) {
+        ec = error.code();
+        return {};
+    }
+}
+
+WARDEN_INLINE std::vector<ProcessInfo> ProcessManager::list() const {
+    std::vector<ProcessInfo> infos;
+    for (const auto& record : engine().table.all()) infos.push_back(record->info());
+    return infos;
+}
+
+WARDEN_INLINE std::vector<std::shared_ptr<detail::ProcessRecord>> ProcessManager::named(std::string_view key) const {
+    auto found = engine().table.named(key);
+    if (found.empty()) throw system_error(errc::not_found, "'" + std::string(key) + "'");
+    return found;
+}
+
+WARDEN_INLINE std::optional<ProcessInfo> ProcessManager::find(std::string_view name_or_uuid) const {
+    const auto found = engine().table.named(name_or_uuid);
+    if (found.empty()) return std::nullopt;
+    return found.front()->info();
+}
+
+WARDEN_INLINE std::vector<Pid> ProcessManager::active_pids() const {
+    std::vector<Pid> pids;
+    for (const auto& record : engine().table.alive()) {
+        if (!detail::has_ended(record->state.facts())) pids.push_back(record->pid);
+    }
+    return pids;
+}
+
+WARDEN_INLINE StopReport ProcessManager::stop(std::string_view name_or_uuid, std::optional<StopPlan> plan) {
+    const auto records = named(name_or_uuid);
+    const auto reports = engine().stop(
+        records, [&](const detail::ProcessRecord& record) { return plan.value_or(record.stop_plan); },
+        detail::StopReason::asked);
+    StopReport all;
+    for (const StopReport& report : reports) {
+        all.steps.insert(all.steps.end(), report.steps.begin(), report.steps.end());
+        all.survivors.insert(all.survivors.end(), report.survivors.begin(), report.survivors.end());
+        all.duration = std::max(all.duration, report.duration);
+    }
+    return all;
+}
+
+WARDEN_INLINE ManagedProcess ProcessManager::restart(std::string_view name_or_uuid) {
+    const auto record = named(name_or_uuid).front();
+    static_cast<void>(stop(record->uuid));
+    engine_->services->metrics.restarted();
+    engine_->services->emit(record->event(EventKind::restart));
+    return spawn(record->command, record->options);
+}
+
+WARDEN_INLINE std::map<Uuid, StopReport> ProcessManager::cleanup_all() { return engine().clean_up(); }
+
+WARDEN_INLINE Subscription ProcessManager::subscribe(std::function<void(const Event&)> subscriber) {
+    return {engine_, engine().services->subscribe(std::move(subscriber))};
+}
+
+}  // namespace warden
