@@ -137,6 +137,20 @@ TEMPLATE_TEST_CASE("concurrency: a running handle that is dropped ends its proce
     }
 }
 
+TEMPLATE_TEST_CASE("concurrency: who knows that a process is over finds it no more among those that live",
+                   "[concurrency]", OnCgroup, OnKeeper, OnProcessGroup) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    for (int i = 0; i < 200; ++i) {
+        {
+            auto process = manager->spawn(victim("exit"), quiet());
+            static_cast<void>(process.wait());
+        }
+        REQUIRE(manager->list().empty());
+        REQUIRE(manager->cleanup_all().empty());
+    }
+}
+
 TEMPLATE_TEST_CASE("concurrency: a kill that races the end of a process is no error and hits nobody else",
                    "[concurrency][K05]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);

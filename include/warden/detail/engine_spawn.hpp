@@ -295,9 +295,9 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     };
     services->metrics.spawned(now - began);
     services->emit(std::move(*starting), *record->advanced(Transition::launched, EventKind::spawn));
+    services->loop.post([record] { record->activate(); });  // before anybody can find it and ask for its stop
     table.add(record);
     watch_count();
-    record->activate();
     return record;
 }
 

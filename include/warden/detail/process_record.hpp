@@ -65,7 +65,7 @@ public:
     /// The same, and emits the event.
     void advance(Transition happened, EventKind kind = EventKind::state);
 
-    /// The launch succeeded: begin to watch, to read and to count the time.
+    /// On the loop: the launch succeeded; begin to watch, to read and to count the time.
     void activate();
 
     // -- from any thread
@@ -100,6 +100,7 @@ private:
     void settle(const LeaderEnd& end, bool extinct);
     void extinct();
     void release_tree();
+    void leave_table();
     [[nodiscard]] std::vector<Pid> members_here();
     [[nodiscard]] Pid pipe_holder();
     void begin_stop(StopPlan plan, StopReason reason);
@@ -283,7 +284,10 @@ inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
         incomplete.attributes = {{"warden.pipe_holder.pid", static_cast<std::int64_t>(pipe_holder())}};
         services_->emit(std::move(incomplete));
     }
-    if (gone) timeout_timer_.cancel();
+    if (gone) {
+        timeout_timer_.cancel();
+        leave_table();
+    }
     state.change([&](ProcessFacts& facts) {
         facts.state = next_state(facts.state, happened).value_or(State::failed);
         facts.status = end.status;
@@ -308,6 +312,7 @@ inline void ProcessRecord::extinct() {
     timeout_timer_.cancel();
     if (escalation_) escalation_->end_current_step();
     services_->emit(event(EventKind::tree_gone));
+    leave_table();
     state.change([](ProcessFacts& facts) {
         facts.tree_alive = false;
         facts.output_open = false;
@@ -330,6 +335,11 @@ inline void ProcessRecord::release_tree() {
     services_->metrics.dropped(output->dropped());
     if (escalation_) escalation_->tree_gone();
     tree.emplace<std::monostate>();
+    leave_table();
+}
+
+/// Before its end is told: who has learnt of that finds it nowhere among the living.
+inline void ProcessRecord::leave_table() {
     if (on_extinct) std::exchange(on_extinct, nullptr)();
 }
 

@@ -46,11 +46,11 @@ public:
         landed_.notify_all();
     }
 
-    /// The start succeeded.
+    /// The start succeeded; it may have come to its end already.
     void add(const std::shared_ptr<ProcessRecord>& record) {
         {
             const std::lock_guard lock(mutex_);
-            alive_.emplace(record->uuid, record);
+            if (!gone_.contains(record->uuid)) alive_.emplace(record->uuid, record);
             --in_flight_;
         }
         landed_.notify_all();
@@ -62,12 +62,18 @@ public:
         --active_;
     }
 
-    /// Nothing of it is left: it is remembered while somebody holds it. Before `add` too, if it ends that fast.
+    /// Nothing of it is left: it is remembered while somebody holds it.
     void extinct(const std::shared_ptr<ProcessRecord>& record) {
         const std::lock_guard lock(mutex_);
         alive_.erase(record->uuid);
         std::erase_if(gone_, [](const auto& entry) { return entry.second.expired(); });
         gone_.insert_or_assign(record->uuid, record);
+    }
+
+    /// Its handle is gone: if it is over, nobody finds it any more.
+    void forget(const Uuid& uuid) {
+        const std::lock_guard lock(mutex_);
+        gone_.erase(uuid);
     }
 
     [[nodiscard]] bool is_closed() const {

@@ -72,6 +72,7 @@ WARDEN_INLINE void ManagedProcess::end() noexcept {
         } catch (...) {  // no memory for it; the table keeps the record, and cleanup ends the tree
         }
     }
+    engine_->table.forget(record_->uuid);
     record_.reset();
     engine_.reset();
 }
