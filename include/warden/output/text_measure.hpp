@@ -150,8 +150,8 @@ inline std::size_t fitting_suffix(std::string_view text, const TextSize& most) n
         }
     }
     while (begin > 0 && (sum += measure_byte(text[begin - 1])).within(most)) --begin;
-    for (int skipped = 0; begin > 0 && begin < text.size() && continues_char(text[begin]) && skipped < 3; ++skipped)
-        ++begin;
+    if (begin == 0 || text[begin - 1] == '\n') return begin;
+    for (int skipped = 0; begin < text.size() && continues_char(text[begin]) && skipped < 3; ++skipped) ++begin;
     return begin;
 }
 
