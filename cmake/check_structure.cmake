@@ -8,9 +8,9 @@ set(floors ground words pure backend engine front supervision top)
 set(rooms
     "ground       version|platform|fwd|error"
     "words        timeout|command_line|spawn_options|exit_status|process_info|lifecycle|stop_plan|containment|manager_config"
-    "words        output/(log_format|log_limits|log_options)"
-    "engine       output/log_(sink|reader)|telemetry/event_log"  # with files and threads
-    "pure         output/.*|telemetry/(event|event_json|health|metrics|prometheus|rfc3339)"
+    "words        output/(alert_rules|log_format|log_limits|log_options)"
+    "engine       output/log_(sink|reader|trail|follower|retention)|telemetry/event_log"  # with files and threads
+    "pure         output/.*|telemetry/(event|event_json|health|metrics|prometheus|rfc3339)|detail/alert_matcher"
     "backend      detail/(posix|linux|windows)/.*|detail/unique_handle"
     "engine       detail/.*"
     "front        managed_process|process_manager|impl/.*|src"

@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// Where the log files of a process are, what they are called, and how long they may become.
+/// Where the log files of a process are, what they are called, how long they may become, and how long they stay.
 ///
 /// Knows:         naming schemes and how a name from outside becomes one that is safe in a file system.
 /// Does not know: files. Nothing here looks at the disk.
@@ -93,11 +93,26 @@ struct LogOptions {
     LogLimits limits{};  ///< Of the file: what a format adds counts.
     OnLimit on_limit{};
     LogFormat format = LogFormat::raw;
+    /// A log file that the program writes itself; relative to its working directory. What comes to it from the start on
+    /// is followed, also when the program rotates it, and goes line by line to the log of stdout, to `tail` and to the
+    /// alert rules. The file is not touched. It need not exist yet, but its directory must.
+    std::filesystem::path collect{};
 
     /// What is wrong, in words; empty if nothing is.
     [[nodiscard]] std::vector<std::string> mistakes() const;
 
     friend bool operator==(const LogOptions&, const LogOptions&) = default;
+};
+
+/// Which logs stay. Each file counts, the rotated ones of one log too.
+struct LogRetention {
+    std::size_t max_files = 10'000;                            ///< 0: no bound.
+    std::chrono::nanoseconds max_age = std::chrono::days(30);  ///< Since it was written last. 0: no bound.
+
+    /// What is wrong, in words; empty if nothing is.
+    [[nodiscard]] std::vector<std::string> mistakes() const;
+
+    friend bool operator==(const LogRetention&, const LogRetention&) = default;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -252,6 +267,11 @@ inline std::vector<std::string> LogOptions::mistakes() const {
         found.emplace_back("the log directory is empty; write a path, or leave it out for the manager's");
     }
     return found;
+}
+
+inline std::vector<std::string> LogRetention::mistakes() const {
+    if (max_age >= max_age.zero()) return {};
+    return {"max_age is negative; write how long logs are kept, for example 30 days, or 0 for no bound"};
 }
 
 }  // namespace warden

@@ -4,7 +4,7 @@
 /// @file
 /// A log file that never exceeds its bound, and that never stops its writer.
 ///
-/// Knows:         bounds, what to do when they are reached, what to do when the disk fails.
+/// Knows:         bounds, what to do when they are reached, what to do when the disk fails, positions in the stream.
 /// Does not know: processes, pipes, formats: bytes come in.
 /// Thread-safety: one thread writes; `tail`, `stats` and `path` from any thread. No lock is held during I/O.
 /// Errors:        of `open` by code; afterwards none: what cannot be written is counted.
@@ -58,6 +58,10 @@ struct LogSinkStats {
 /// When writing fails (disk full, I/O error, file size limit, file removed or renamed, directory gone), the text is
 /// held in memory as far as the bound allows and tried again with a later write, `retry_interval` after the last
 /// attempt at the earliest. What had to leave memory before it could be written is dropped, by whole lines.
+///
+/// Each file says where in the stream of all text it begins (see `detail::StreamMark`), so that `LogFollower` can tell
+/// what it missed; dropped text counts. A sink that continues a file continues its stream. The file is locked
+/// (flock(2), shared) as long as the sink has it, so that `prune_logs` leaves it alone.
 class LogSink {
 public:
     using Clock = std::chrono::steady_clock;
@@ -102,9 +106,9 @@ private:
     void store_long_line(std::string_view line, error_code& ec);
     [[nodiscard]] bool fits(std::string_view text) const noexcept;
     void append(std::string_view text, error_code& ec);
-    void replace(std::string_view text, error_code& ec);
-    void rotate(std::string_view unfinished, error_code& ec);
-    void take_back_open_line(error_code& ec) noexcept;
+    void replace(std::string_view text, std::uint64_t after, error_code& ec);
+    void rotate(std::string_view unfinished, std::uint64_t after, error_code& ec);
+    void go_on_after_drop(error_code& ec) noexcept;
     void note(std::string_view text) noexcept;
     void publish() noexcept;
 
@@ -117,6 +121,7 @@ private:
     detail::TextSize content_{};    // of the file
     detail::TextSize open_line_{};  // the part of it after the last newline
     std::uint64_t pending_ = 0;     // bytes at the end of the stream that are not in the file
+    std::uint64_t end_ = 0;         // the position of the end of the stream
     std::uint64_t unchecked_ = 0;   // bytes written since the file was last seen at its path
     Clock::time_point check_at_{};
     Clock::time_point retry_at_{};
@@ -150,7 +155,8 @@ inline LogSink LogSink::open(const std::filesystem::path& path, const LogLimits&
 /// Opens what is at the path and counts it; what is over the bound goes. In memory is its end, unless text was written
 /// before.
 inline void LogSink::open_file(error_code& ec) {
-    detail::LogFile file = detail::LogFile::open(path_, ec);
+    const std::uint64_t stored = end_ - pending_;  // where in the stream the file should end
+    detail::LogFile file = detail::LogFile::open(path_, {file_.mark().stream, stored}, ec);
     if (ec) return;
     const std::uint64_t size = file.size();
     const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(size, limits_.max_bytes()));
@@ -158,12 +164,15 @@ inline void LogSink::open_file(error_code& ec) {
     if (ec) return;
     TextWindow window(limits_);
     window.append(text);
+    const std::uint64_t found = file.mark().offset + size;
+    if (file.mark().stream != file_.mark().stream || found > stored) end_ = found + pending_;
+    else if (found < stored) file.mark_seam(stored - size, size);  // somebody cut it
     file_ = std::move(file);
     content_ = open_line_ = {};
     if (window.bytes() == size) {
         note(text);
     } else {
-        replace(window.newest_half(), ec);
+        replace(window.newest_half(), pending_, ec);
         if (ec) {
             file_.close();
             return;
@@ -180,6 +189,7 @@ inline void LogSink::write(std::string_view text, Clock::time_point now) noexcep
     if (text.empty()) return;
     stats_.bytes += text.size();
     pending_ += text.size();
+    end_ += text.size();
     error_code ec;
     try {
         {
@@ -231,13 +241,13 @@ inline void LogSink::store(std::string_view text, error_code& ec) {
         } else {  // lines are missing in between, so one that the file does not have the end of is taken back
             stats_.dropped_bytes += pending_ - text.size();
             pending_ = text.size();
-            take_back_open_line(ec);
+            go_on_after_drop(ec);
             if (ec) return;
         }
     }
     if (on_limit_.rotates()) return store_rotating(text, ec);
     if (fits(text)) return append(text, ec);
-    replace(shared_->newest.newest_half(), ec);
+    replace(shared_->newest.newest_half(), 0, ec);
     if (!ec) pending_ = 0;
 }
 
@@ -247,8 +257,8 @@ inline void LogSink::store_rotating(std::string_view text, error_code& ec) {
     const detail::TextSize all_files = detail::bound_of(limits_, on_limit_.kept_files() + 1);
     if (const std::size_t start = detail::line_start(text, detail::fitting_suffix(text, all_files)); start > 0) {
         // More than all files together can hold: they will all be new.
-        if (content_.newlines > 0) rotate({}, ec);
-        else replace({}, ec);
+        if (content_.newlines > 0) rotate({}, pending_ - start, ec);
+        else replace({}, pending_ - start, ec);
         if (ec) return;
         pending_ -= start;
         text.remove_prefix(start);
@@ -261,7 +271,7 @@ inline void LogSink::store_rotating(std::string_view text, error_code& ec) {
             text.remove_prefix(lines);
         } else if (content_.newlines > 0) {
             const std::string unfinished = file_.read(content_.bytes - open_line_.bytes, open_line_.bytes, ec);
-            if (!ec) rotate(unfinished, ec);
+            if (!ec) rotate(unfinished, pending_, ec);
         } else {
             const std::size_t end = detail::line_end(text, 0);
             store_long_line(text.substr(0, end), ec);
@@ -280,7 +290,7 @@ inline void LogSink::store_long_line(std::string_view line, error_code& ec) {
         text = joined = file_.read(0, content_.bytes, ec).append(line);
         begin = detail::fitting_suffix(text, half);
     }
-    if (!ec) replace(text.substr(begin), ec);
+    if (!ec) replace(text.substr(begin), pending_ - line.size(), ec);
     if (!ec) pending_ -= line.size();
 }
 
@@ -299,8 +309,9 @@ inline void LogSink::append(std::string_view text, error_code& ec) {
     unchecked_ += text.size();
 }
 
-inline void LogSink::replace(std::string_view text, error_code& ec) {
-    file_.replace(text, ec);
+/// `after` bytes of the stream follow the text.
+inline void LogSink::replace(std::string_view text, std::uint64_t after, error_code& ec) {
+    file_.replace(text, end_ - after - text.size(), ec);
     if (ec) return;
     content_ = {};
     note(text);
@@ -308,8 +319,9 @@ inline void LogSink::replace(std::string_view text, error_code& ec) {
     ++stats_.compactions;
 }
 
-inline void LogSink::rotate(std::string_view unfinished, error_code& ec) {
-    file_.rotate(on_limit_.kept_files(), content_.bytes - open_line_.bytes, unfinished, ec);
+inline void LogSink::rotate(std::string_view unfinished, std::uint64_t after, error_code& ec) {
+    file_.rotate(on_limit_.kept_files(), content_.bytes - open_line_.bytes, unfinished,
+                 end_ - after - unfinished.size(), ec);
     if (ec) return;
     content_ = {};
     note(unfinished);
@@ -317,9 +329,13 @@ inline void LogSink::rotate(std::string_view unfinished, error_code& ec) {
     ++stats_.rotations;
 }
 
-inline void LogSink::take_back_open_line(error_code& ec) noexcept {
+/// What is pending comes next in the file. An unfinished line there is taken back; the seam is marked first, so that
+/// nobody takes the shorter file for one that begins anew.
+inline void LogSink::go_on_after_drop(error_code& ec) noexcept {
+    const std::uint64_t seam = content_.bytes - open_line_.bytes;
+    file_.mark_seam(end_ - pending_ - seam, seam);
     if (open_line_.bytes == 0) return;
-    file_.truncate(content_.bytes - open_line_.bytes, ec);
+    file_.truncate(seam, ec);
     if (ec) return;
     stats_.dropped_bytes += open_line_.bytes;
     content_ -= open_line_;

@@ -4,7 +4,7 @@
 /// @file
 /// One regular file of text: opened safely, appended to whole or not at all, replaced and moved on in one instant.
 ///
-/// Knows:         names and system calls, and what a crash between two of them leaves behind.
+/// Knows:         names and system calls, what a crash between two of them leaves behind, its place in the stream.
 /// Does not know: bounds, lines, when to try again: `LogSink` decides.
 /// Thread-safety: one thread at a time.
 /// Errors:        the system's code; on error a reader of the path sees what it saw before.
@@ -13,6 +13,7 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
+#include <warden/detail/posix/stream_mark.hpp>
 #include <warden/detail/unique_handle.hpp>
 #include <warden/error.hpp>
 
@@ -28,6 +29,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,21 +37,29 @@
 namespace warden::detail {
 
 /// A file that one program writes and others may read at any time. Mode 0600 when created. A new content is prepared in
-/// a hidden file beside it, `.<name>.tmp`, which takes its place at once.
+/// a hidden file beside it, `.<name>.tmp`, which takes its place at once. While it is held it has a shared lock
+/// (flock(2)), where the system gives one, so that others can see that the log is in use.
 class LogFile {
 public:
     LogFile() noexcept = default;
 
-    /// Opens or creates `path`, and its directories (0700). Tidies up what a crash left behind.
+    /// Opens or creates `path`, and its directories (0700). Tidies up what a crash left behind. An empty file without a
+    /// mark gets `fresh`, of a new stream if that has none; one with text begins a new stream.
     /// Refuses links (ELOOP), directories (EISDIR), what is not a regular file (EINVAL), files with several names
     /// (EMLINK), files of other users and directories of users other than this one and root (EPERM). Never follows a
     /// link in the last part of the path, never waits.
-    [[nodiscard]] static LogFile open(const std::filesystem::path& path, error_code& ec);
+    [[nodiscard]] static LogFile open(const std::filesystem::path& path, const StreamMark& fresh, error_code& ec);
 
     explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
 
     /// Where the next append should begin: the size as far as this object knows.
     [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+
+    /// As it should be; that of the last file when this one is closed.
+    [[nodiscard]] const StreamMark& mark() const noexcept { return mark_; }
+
+    /// From `seam` on, the file stands in the stream as if its first byte were at `offset`.
+    void mark_seam(std::uint64_t offset, std::uint64_t seam) noexcept;
 
     /// write(2) at the end (O_APPEND). If not all of it could be written, none of it is there afterwards. Over
     /// RLIMIT_FSIZE, EFBIG and no signal.
@@ -61,12 +71,14 @@ public:
     /// Reads up to `count` bytes from `offset` on; fewer at the end of the file.
     [[nodiscard]] std::string read(std::uint64_t offset, std::size_t count, error_code& ec) const;
 
-    /// The file at the path has `text` for its content, from one instant to the next.
-    void replace(std::string_view text, error_code& ec);
+    /// The file at the path has `text` for its content, from one instant to the next, which stands at `offset` in the
+    /// stream.
+    void replace(std::string_view text, std::uint64_t offset, error_code& ec);
 
     /// What is at the path becomes path.1, cut to `keep_bytes`; that one path.2, up to path.`kept_files`; the oldest
-    /// goes. At the path there is a new file with `text`.
-    void rotate(std::size_t kept_files, std::uint64_t keep_bytes, std::string_view text, error_code& ec);
+    /// goes. At the path there is a new file with `text`, which stands at `offset` in the stream.
+    void rotate(std::size_t kept_files, std::uint64_t keep_bytes, std::string_view text, std::uint64_t offset,
+                error_code& ec);
 
     enum class Standing : std::uint8_t {
         in_place,  ///< The path still leads to this file, and nobody else changed its size.
@@ -83,8 +95,8 @@ public:
 private:
     static UniqueFd open_existing_or_new(const std::string& path, error_code& ec);
     void tidy_up(error_code& ec) noexcept;
-    UniqueFd write_temporary(std::string_view text, error_code& ec) noexcept;
-    void adopt(UniqueFd fd, std::uint64_t size) noexcept;
+    UniqueFd write_temporary(std::string_view text, std::uint64_t offset, error_code& ec) noexcept;
+    void adopt(UniqueFd fd, std::uint64_t size, const StreamMark& mark) noexcept;
     [[nodiscard]] std::string rotated(std::size_t number) const { return path_ + '.' + std::to_string(number); }
 
     std::string path_;
@@ -93,9 +105,11 @@ private:
     std::uint64_t size_ = 0;
     ::dev_t device_ = 0;
     ::ino_t inode_ = 0;
+    StreamMark mark_;
 };
 
 // -- implementation ----------------------------------------------------------
+inline void note_in_use(int fd) noexcept { (void)!::flock(fd, LOCK_SH | LOCK_NB); }
 
 /// Gives `a` the file at `b` and the other way round, in one instant; `b` may be missing. Where the system cannot, `a`
 /// takes the place of `b`. On ext4 this is also several times faster than rename(2) over a file, which writes it to
@@ -163,7 +177,7 @@ inline void prepare_directory(const std::filesystem::path& path, error_code& ec)
     else if (status.st_uid != ::geteuid() && status.st_uid != 0) ec = system_code(EPERM);
 }
 
-inline LogFile LogFile::open(const std::filesystem::path& path, error_code& ec) {
+inline LogFile LogFile::open(const std::filesystem::path& path, const StreamMark& fresh, error_code& ec) {
     LogFile file;
     file.path_ = path.native();
     file.temporary_ = (path.parent_path() / ("." + path.filename().native() + ".tmp")).native();
@@ -171,15 +185,26 @@ inline LogFile LogFile::open(const std::filesystem::path& path, error_code& ec) 
         ec = system_code(EISDIR);
         return {};
     }
-    prepare_directory(path, ec);
-    if (!ec) file.tidy_up(ec);
-    if (ec) return {};
-    UniqueFd fd = open_existing_or_new(file.path_, ec);
+    UniqueFd fd;
+    for (int attempt = 0; attempt < 8 && !fd; ++attempt) {  // an empty directory may be removed meanwhile
+        prepare_directory(path, ec);
+        if (!ec) file.tidy_up(ec);
+        if (ec) return {};
+        fd = open_existing_or_new(file.path_, ec);
+        if (ec && ec != boost::system::errc::no_such_file_or_directory) return {};
+    }
     struct ::stat status {};
     if (!ec && ::fstat(fd.get(), &status) != 0) ec = last_error();
     if (!ec && refusal(status) != 0) ec = system_code(refusal(status));
     if (ec) return {};
-    file.adopt(std::move(fd), static_cast<std::uint64_t>(status.st_size));
+    note_in_use(fd.get());
+    StreamMark mark = read_mark(fd.get());
+    if (!mark) {
+        if (status.st_size == 0) mark = fresh;
+        if (!mark) mark = {new_stream(), 0};
+        write_mark(fd.get(), mark);
+    }
+    file.adopt(std::move(fd), static_cast<std::uint64_t>(status.st_size), mark);
     return file;
 }
 
@@ -230,14 +255,20 @@ inline void LogFile::tidy_up(error_code& ec) noexcept {
     ec.clear();
 }
 
-inline void LogFile::adopt(UniqueFd fd, std::uint64_t size) noexcept {
+inline void LogFile::adopt(UniqueFd fd, std::uint64_t size, const StreamMark& mark) noexcept {
     struct ::stat status {};
     fd_ = std::move(fd);
     size_ = size;
+    mark_ = mark;
     if (::fstat(fd_.get(), &status) == 0) {
         device_ = status.st_dev;
         inode_ = status.st_ino;
     }
+}
+
+inline void LogFile::mark_seam(std::uint64_t offset, std::uint64_t seam) noexcept {
+    mark_ = {mark_.stream, offset, seam};
+    write_mark(fd_.get(), mark_);
 }
 
 inline void LogFile::append(std::string_view text, error_code& ec) noexcept {
@@ -277,7 +308,7 @@ inline std::string LogFile::read(std::uint64_t offset, std::size_t count, error_
     return text;
 }
 
-inline UniqueFd LogFile::write_temporary(std::string_view text, error_code& ec) noexcept {
+inline UniqueFd LogFile::write_temporary(std::string_view text, std::uint64_t offset, error_code& ec) noexcept {
     constexpr int flags = O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     UniqueFd fd(::open(temporary_.c_str(), flags, 0600));
     if (!fd && errno == EEXIST && ::unlink(temporary_.c_str()) == 0) fd.reset(::open(temporary_.c_str(), flags, 0600));
@@ -285,14 +316,16 @@ inline UniqueFd LogFile::write_temporary(std::string_view text, error_code& ec) 
         ec = last_error();
         return fd;
     }
+    note_in_use(fd.get());  // first: a marked file that nobody holds is taken for the leftover of a crash
+    write_mark(fd.get(), {mark_.stream, offset});
     std::size_t written = 0;
     ec = write_all(fd.get(), 0, text, written);
     if (ec) ::unlink(temporary_.c_str());
     return fd;
 }
 
-inline void LogFile::replace(std::string_view text, error_code& ec) {
-    UniqueFd fd = write_temporary(text, ec);
+inline void LogFile::replace(std::string_view text, std::uint64_t offset, error_code& ec) {
+    UniqueFd fd = write_temporary(text, offset, ec);
     if (ec) return;
     if (exchange_names(temporary_.c_str(), path_.c_str()) != 0) {
         ec = last_error();
@@ -305,11 +338,12 @@ inline void LogFile::replace(std::string_view text, error_code& ec) {
         ::unlink(temporary_.c_str());
         return;
     }
-    adopt(std::move(fd), text.size());
+    adopt(std::move(fd), text.size(), {mark_.stream, offset});
 }
 
-inline void LogFile::rotate(std::size_t kept_files, std::uint64_t keep_bytes, std::string_view text, error_code& ec) {
-    UniqueFd fd = write_temporary(text, ec);
+inline void LogFile::rotate(std::size_t kept_files, std::uint64_t keep_bytes, std::string_view text,
+                            std::uint64_t offset, error_code& ec) {
+    UniqueFd fd = write_temporary(text, offset, ec);
     if (ec) return;
     std::size_t free = 1;  // a rotation that failed half-way has left a gap; its files are not pushed on again
     while (free <= kept_files && ::access(rotated(free).c_str(), F_OK) == 0) ++free;
@@ -319,8 +353,14 @@ inline void LogFile::rotate(std::size_t kept_files, std::uint64_t keep_bytes, st
     }
     const std::string first = rotated(1);
     const bool linked = !ec && ::link(path_.c_str(), first.c_str()) == 0;
-    if (!ec && !linked && (errno == ENOENT || errno == EEXIST || std::rename(path_.c_str(), first.c_str()) != 0)) {
-        ec = last_error();  // where there are no links, for an instant there is no file at the path
+    if (!ec && !linked) {  // where there are no links, for an instant there is no file at the path
+        ec = last_error();
+        struct ::stat named {};
+        const bool ours = ::lstat(path_.c_str(), &named) == 0 && named.st_dev == device_ && named.st_ino == inode_;
+        if (ours && ec != boost::system::errc::file_exists) {
+            ec.clear();
+            if (std::rename(path_.c_str(), first.c_str()) != 0) ec = last_error();
+        }
     }
     if (!ec && exchange_names(temporary_.c_str(), path_.c_str()) != 0) {
         ec = last_error();
@@ -330,7 +370,7 @@ inline void LogFile::rotate(std::size_t kept_files, std::uint64_t keep_bytes, st
     // Should this fail, the new file repeats the unfinished line; that is all.
     if (!ec && size_ > keep_bytes) (void)!::ftruncate(fd_.get(), static_cast<::off_t>(keep_bytes));
     ::unlink(temporary_.c_str());
-    if (!ec) adopt(std::move(fd), text.size());
+    if (!ec) adopt(std::move(fd), text.size(), {mark_.stream, offset});
 }
 
 inline LogFile::Standing LogFile::standing() noexcept {

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+#include "output_log_directory.hpp"
+#include <support/catch.hpp>
+#include <support/skip.hpp>
+#include <support/subprocess.hpp>
+#include <warden/output/log_retention.hpp>
+#include <warden/output/log_sink.hpp>
+
+#include <array>
+#include <chrono>
+#include <fstream>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+using namespace log_test;
+using namespace std::chrono_literals;
+using warden::error_code;
+using warden::LogRetention;
+using warden::LogSink;
+using warden::OnLimit;
+using warden::prune_logs;
+
+namespace {
+
+using Time = std::chrono::system_clock::time_point;
+
+LogSink open_sink(const std::filesystem::path& path, OnLimit on_limit = {}) {
+    error_code ec;
+    LogSink sink = LogSink::open(path, {10, 100}, on_limit, ec);
+    INFO(ec.message());
+    REQUIRE_FALSE(ec);
+    return sink;
+}
+
+void set_age(const std::filesystem::path& path, std::chrono::seconds age, Time now) {
+    const std::time_t time = std::chrono::system_clock::to_time_t(now - age);
+    const std::array<::timespec, 2> times{::timespec{time, 0}, ::timespec{time, 0}};
+    REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+/// A log that nobody writes any more, of that age.
+std::filesystem::path make_log(const std::filesystem::path& path, std::chrono::seconds age, Time now) {
+    open_sink(path).write("text\n");
+    set_age(path, age, now);
+    return path;
+}
+
+bool has_marks(const Directory& directory) {
+    LogSink sink = open_sink(directory / "probe.log");
+    const int fd = ::open(sink.path().c_str(), O_RDONLY | O_CLOEXEC);
+    const bool marked = static_cast<bool>(warden::detail::read_mark(fd));
+    ::close(fd);
+    std::filesystem::remove(sink.path());
+    return marked;
+}
+
+#define SKIP_WITHOUT_MARKS(directory) \
+    SKIP_UNLESS(has_marks(directory), "no extended attributes in " + (directory).path().string())
+
+}  // namespace
+
+TEST_CASE("log retention: logs that are too old go, younger ones stay") {
+    const Directory directory;
+    SKIP_WITHOUT_MARKS(directory);
+    const auto now = std::chrono::system_clock::now();
+    make_log(directory / "old.log", 31 * 24h, now);
+    make_log(directory / "young.log", 29 * 24h, now);
+    make_log(directory / "worker/old.log", 31 * 24h, now);
+    make_log(directory / "batch/old.log", 31 * 24h, now);
+    make_log(directory / "batch/young.log", 0s, now);
+    const auto report = prune_logs(directory.path(), {}, now);
+    CHECK(report.found == 5);
+    CHECK(report.removed == 3);
+    CHECK(report.removed_bytes == 15);
+    CHECK(report.removed_directories == 1);
+    CHECK(report.failures == 0);
+    CHECK(directory.names() == std::vector<std::string>{"batch", "young.log"});
+    CHECK(std::filesystem::exists(directory / "batch/young.log"));
+    CHECK_FALSE(std::filesystem::exists(directory / "batch/old.log"));
+    CHECK(prune_logs(directory.path(), {.max_files = 0, .max_age = 0s}, now + 24h * 365).removed == 0);
+}
+
+TEST_CASE("log retention: above the number of files, the oldest go") {
+    const Directory directory;
+    SKIP_WITHOUT_MARKS(directory);
+    const auto now = std::chrono::system_clock::now();
+    for (int i = 0; i < 20; ++i)
+        make_log(directory / (std::to_string(i % 4) + "/" + std::to_string(i)), std::chrono::seconds(20 - i), now);
+    const auto report = prune_logs(directory.path(), {.max_files = 3, .max_age = 1h}, now);
+    CHECK(report.found == 20);
+    CHECK(report.removed == 17);
+    CHECK(report.removed_directories == 1);
+    CHECK(directory.names() == std::vector<std::string>{"1", "2", "3"});
+    for (int i = 17; i < 20; ++i)
+        CHECK(std::filesystem::exists(directory / (std::to_string(i % 4) + "/" + std::to_string(i))));
+    CHECK(prune_logs(directory.path(), {.max_files = 3, .max_age = 1h}, now).removed == 0);
+}
+
+TEST_CASE("log retention: a rotated log counts file by file") {
+    const Directory directory;
+    SKIP_WITHOUT_MARKS(directory);
+    const auto now = std::chrono::system_clock::now();
+    {
+        LogSink sink = open_sink(directory / "a.log", OnLimit::rotate(4));
+        for (std::size_t i = 0; i < 20; ++i) sink.write(numbered_line(i));
+    }
+    REQUIRE(directory.names().size() == 5);
+    set_age(directory / "a.log.4", 40s, now);
+    set_age(directory / "a.log.3", 30s, now);
+    const auto report = prune_logs(directory.path(), {.max_files = 0, .max_age = 20s}, now);
+    CHECK(report.found == 5);
+    CHECK(report.removed == 2);
+    CHECK(directory.names() == std::vector<std::string>{"a.log", "a.log.1", "a.log.2"});
+}
+
+TEST_CASE("log retention: a log that somebody writes stays, also if another process does") {
+    const Directory directory;
+    SKIP_WITHOUT_MARKS(directory);
+    const auto now = std::chrono::system_clock::now();
+    {
+        LogSink sink = open_sink(directory / "a.log");
+        for (std::size_t i = 0; i < 10; ++i) sink.write(numbered_line(i));  // compacted: it is another file now
+        LogSink rotating = open_sink(directory / "b.log", OnLimit::rotate(1));
+        for (std::size_t i = 0; i < 10; ++i) rotating.write(numbered_line(i));
+        for (const auto* name : {"a.log", "b.log", "b.log.1"}) set_age(directory / name, 24h, now);
+        const std::string failures = support::in_subprocess([&](support::Checks& checks) {
+            const auto report = prune_logs(directory.path(), {.max_files = 1, .max_age = 1h}, now);
+            checks.that(report.in_use == 2 && report.removed == 1, "only the rotated one goes");
+        });
+        CHECK(failures == "");
+        CHECK(directory.names() == std::vector<std::string>{"a.log", "b.log"});
+        CHECK(prune_logs(directory.path(), {.max_files = 1, .max_age = 1h}, now).in_use == 2);
+        sink.write("end\n");
+    }
+    set_age(directory / "a.log", 24h, now);
+    CHECK(prune_logs(directory.path(), {.max_files = 0, .max_age = 1h}, now).removed == 2);
+    CHECK(directory.names().empty());
+}
+
+TEST_CASE("log retention: what a crash left of a compaction goes at once, unless somebody holds it") {
+    const Directory directory;
+    SKIP_WITHOUT_MARKS(directory);
+    const auto now = std::chrono::system_clock::now();
+    make_log(directory / ".a.log.tmp", 0s, now);
+    make_log(directory / "a.log", 1h, now);
+    std::ofstream(directory / ".foreign.tmp") << "text\n";
+    const LogSink held = open_sink(directory / ".b.log.tmp");
+    CHECK(prune_logs(directory.path(), {}, now).removed == 1);
+    CHECK(directory.names() == std::vector<std::string>{".b.log.tmp", ".foreign.tmp", "a.log"});
+}
+
+TEST_CASE("log retention: what is no log of ours stays") {
+    const Directory directory;
+    const Directory elsewhere;
+    SKIP_WITHOUT_MARKS(directory);
+    const auto now = std::chrono::system_clock::now();
+    std::ofstream(directory / "foreign.log") << "text\n";
+    set_age(directory / "foreign.log", 24h * 365, now);
+    make_log(elsewhere / "a.log", 24h * 365, now);
+    make_log(directory / "linked.log", 24h * 365, now);
+    std::filesystem::create_hard_link(directory / "linked.log", elsewhere / "other.log");
+    std::filesystem::create_symlink(elsewhere / "a.log", directory / "link.log");
+    std::filesystem::create_directory_symlink(elsewhere.path(), directory / "folder");
+    REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
+    std::filesystem::create_directory(directory / "empty");
+    std::string deep = "1/2/3/4/5/6/7/8/9";
+    make_log(directory / (deep + "/deep.log"), 24h * 365, now);
+    make_log(directory / "1/2/3/4/5/6/7/8/log.log", 24h * 365, now);
+    const auto before = directory.names();
+    const auto report = prune_logs(directory.path(), {.max_files = 1, .max_age = 1h}, now);
+    CHECK(report.found == 1);
+    CHECK(report.removed == 1);
+    CHECK(report.removed_directories == 0);
+    CHECK(report.failures == 0);
+    CHECK(directory.names() == before);
+    CHECK(elsewhere.names() == std::vector<std::string>{"a.log", "other.log"});
+    CHECK(std::filesystem::exists(directory / (deep + "/deep.log")));
+    CHECK_FALSE(std::filesystem::exists(directory / "1/2/3/4/5/6/7/8/log.log"));
+}
+
+TEST_CASE("log retention: mistakes and what cannot be looked at are reported, and nothing is removed") {
+    const Directory directory;
+    const auto now = std::chrono::system_clock::now();
+    make_log(directory / "a.log", 24h, now);
+    CHECK(LogRetention{}.mistakes().empty());
+    CHECK(LogRetention{.max_age = -1s}.mistakes().size() == 1);
+    auto report = prune_logs(directory.path(), {.max_age = -1s}, now);
+    CHECK(report.failures == 1);
+    CHECK(report.first_error == warden::errc::invalid_options);
+    report = prune_logs(directory / "none", {}, now);
+    CHECK(report.failures == 1);
+    CHECK(report.first_error == warden::detail::system_code(ENOENT));
+    CHECK(report.first_failed == directory / "none");
+    CHECK(directory.names() == std::vector<std::string>{"a.log"});
+}
