@@ -12,6 +12,7 @@ namespace warden {
 using Pid = std::int32_t;
 
 class CommandLine;
+class Conduit;
 class Environment;
 class ExitStatus;
 class Input;
@@ -20,6 +21,7 @@ class Output;
 class ProcessManager;
 class StopPlan;
 class Timeout;
+struct CompletedPipeline;
 struct CompletedProcess;
 struct ContainmentReport;
 struct ManagerConfig;
@@ -27,5 +29,9 @@ struct ProcessInfo;
 struct SpawnOptions;
 struct Terminal;
 struct StopReport;
+
+namespace detail {
+class PreparedLaunch;
+}
 
 }  // namespace warden

@@ -13,18 +13,11 @@
 ///                the program every operation gives `errc::forked`, and destroying a handle does nothing.
 
 #include <warden/detail/engine_door.hpp>
-#include <warden/detail/one_shot.hpp>
+#include <warden/detail/initiate.hpp>
 #include <warden/process_info.hpp>
 #include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>
 
-#include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/error.hpp>
-#include <boost/asio/system_executor.hpp>
-
-#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -95,8 +88,11 @@ public:
         return wait_for(time - Clock::now());
     }
 
-    /// Completes with `void(error_code, ExitStatus)`. The handler runs on its associated executor; one that has none
-    /// runs on a thread of the manager. Cancellation ends the wait with `operation_aborted`, not the process.
+    /// Completes with `void(error_code, ExitStatus)`.
+    ///
+    /// All asynchronous operations take any completion token of Asio. The handler runs on its associated executor; one
+    /// that has none runs on a thread of the manager. A cancellation completes the operation with `operation_aborted`;
+    /// the process, or a stop that was begun, goes on.
     template <class Token>
     auto async_wait(Token&& token);
 
@@ -107,6 +103,10 @@ public:
     /// ends. `errc::input_closed`, EPIPE once it does not read any more.
     void write(std::string_view text);
     void write(std::string_view text, error_code& ec);
+    /// Completes with `void(error_code)` when all of it is in the pipe. Writes follow one another in the order of their
+    /// calls. What was given is held until it is written, also after a cancellation: await one before the next.
+    template <class Token>
+    auto async_write(std::string text, Token&& token);
     /// End of file for its standard input, after what was written. Twice is once.
     void close_stdin();
     void close_stdin(error_code& ec);
@@ -120,6 +120,17 @@ public:
     /// `timeout`: `errc::timed_out`; the process runs on, and a further call goes on where this one stopped.
     CompletedProcess communicate(std::string_view input = {}, Timeout timeout = no_timeout);
     CompletedProcess communicate(std::string_view input, Timeout timeout, error_code& ec);
+    /// Completes with `void(error_code, CompletedProcess)`.
+    template <class Token>
+    auto async_communicate(std::string input, Timeout timeout, Token&& token);
+
+    /// Completes with `void(error_code, std::string)`: the next line of what `Output::capture` collects of stdout,
+    /// without its line end; `boost::asio::error::eof` after the last one. Several reads get one line each, in the
+    /// order of their calls. Nothing is lost: from the first read on the process waits, in `write(2)`, while
+    /// `SpawnOptions::capture_bytes` are unread; a line longer than that comes in parts. `communicate` and `run` return
+    /// what was not read. `errc::invalid_options` if stdout is not captured.
+    template <class Token>
+    auto async_read_line(Token&& token);
 
     // -- ending it; for one that has ended, these do nothing and are no error
     // --------------------------------------------
@@ -143,7 +154,7 @@ public:
     /// under way is joined; a plan that would be over earlier replaces it.
     StopReport stop();
     StopReport stop(StopPlan plan);
-    /// Completes with `void(error_code, StopReport)`, as `async_wait` does. Cancellation does not cancel the stop.
+    /// Completes with `void(error_code, StopReport)`. A cancellation ends the waiting, not the stop.
     template <class Token>
     auto async_stop(StopPlan plan, Token&& token);
 
@@ -167,48 +178,43 @@ private:
 
 template <class Token>
 auto ManagedProcess::async_wait(Token&& token) {
-    return boost::asio::async_initiate<Token, void(error_code, ExitStatus)>(
-        [](auto handler, const std::shared_ptr<detail::Engine>& engine,
-           const std::shared_ptr<detail::ProcessRecord>& record, const error_code& ec) {
-            using Handler = decltype(handler);
-            if (ec) {
-                detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {})
-                    .complete(ec, ExitStatus{});
-                return;
-            }
-            auto slot = boost::asio::get_associated_cancellation_slot(handler);
-            auto shot = std::make_shared<detail::OneShot<Handler, detail::CallbackExecutor>>(
-                std::move(handler), detail::callback_executor(*engine));
-            auto id = std::make_shared<std::atomic<std::uint64_t>>(0);
-            if (slot.is_connected()) {
-                slot.assign([shot, id, weak = std::weak_ptr(record)](boost::asio::cancellation_type) {
-                    shot->complete(error_code(boost::asio::error::operation_aborted), ExitStatus{});
-                    if (const auto held = weak.lock()) detail::forget_end(*held, *id);
-                });
-            }
-            *id =
-                detail::when_ended(record, [shot](const ExitStatus& status) { shot->complete(error_code{}, status); });
-        },
-        token, engine_, record_, check());
+    return detail::initiate<ExitStatus>(std::forward<Token>(token), engine_, check(), [record = record_](auto done) {
+        return detail::begin_wait(record, std::move(done));
+    });
 }
 
 template <class Token>
 auto ManagedProcess::async_stop(StopPlan plan, Token&& token) {
-    return boost::asio::async_initiate<Token, void(error_code, StopReport)>(
-        [](auto handler, const std::shared_ptr<detail::Engine>& engine,
-           const std::shared_ptr<detail::ProcessRecord>& record, const StopPlan& steps, const error_code& ec) {
-            using Handler = decltype(handler);
-            if (ec) {
-                detail::OneShot<Handler, boost::asio::system_executor>(std::move(handler), {})
-                    .complete(ec, StopReport{});
-                return;
-            }
-            auto shot = std::make_shared<detail::OneShot<Handler, detail::CallbackExecutor>>(
-                std::move(handler), detail::callback_executor(*engine));
-            detail::begin_stop(record, steps,
-                               [shot](const StopReport& report) { shot->complete(error_code{}, report); });
-        },
-        token, engine_, record_, std::move(plan), check());
+    return detail::initiate<StopReport>(std::forward<Token>(token), engine_, check(),
+                                        [record = record_, plan = std::move(plan)](auto done) mutable {
+                                            return detail::begin_stop(record, std::move(plan), std::move(done));
+                                        });
+}
+
+template <class Token>
+auto ManagedProcess::async_write(std::string text, Token&& token) {
+    return detail::initiate<>(std::forward<Token>(token), engine_, check(),
+                              [record = record_, text = std::move(text)](auto done) mutable {
+                                  return detail::begin_write(record, std::move(text), std::move(done));
+                              });
+}
+
+template <class Token>
+auto ManagedProcess::async_read_line(Token&& token) {
+    return detail::initiate<std::string>(std::forward<Token>(token), engine_, check(), [record = record_](auto done) {
+        return detail::begin_read_line(record, std::move(done));
+    });
+}
+
+template <class Token>
+auto ManagedProcess::async_communicate(std::string input, Timeout timeout, Token&& token) {
+    error_code refused = check();
+    if (!refused && !timeout.is_valid()) refused = errc::invalid_timeout;
+    return detail::initiate<CompletedProcess>(
+        std::forward<Token>(token), engine_, refused,
+        [engine = engine_, record = record_, input = std::move(input), timeout](auto done) mutable {
+            return detail::begin_communicate(*engine, record, std::move(input), timeout, std::move(done));
+        });
 }
 
 }  // namespace warden

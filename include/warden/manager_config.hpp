@@ -10,7 +10,9 @@
 
 #include <warden/containment.hpp>
 #include <warden/error.hpp>
+#include <warden/output/alert_rules.hpp>
 #include <warden/output/log_limits.hpp>
+#include <warden/output/log_options.hpp>
 #include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>
 
@@ -41,6 +43,7 @@ struct AlertOptions {
     std::size_t active_processes = 50;  ///< More active ones than this.
     std::size_t zombies = 0;            ///< More in the trees than this, at a health tick: ended and not reaped.
     std::size_t orphans = 0;            ///< More in the trees than this: running without the parent that started them.
+    std::vector<AlertRule> rules{};     ///< For the output of every process.
 };
 
 /// All settings of a `ProcessManager`. Each has a default; those with a variable can be set by a deployment too.
@@ -50,8 +53,11 @@ struct ManagerConfig {
     Nanoseconds graceful_timeout = std::chrono::seconds(5);   ///< WARDEN_GRACEFUL_TIMEOUT: for all together at cleanup
     Nanoseconds cleanup_interval = std::chrono::seconds(60);  ///< WARDEN_CLEANUP_INTERVAL: between health ticks
     StopPlan stop_plan = StopPlan::standard();
-    std::filesystem::path data_directory{};      ///< WARDEN_DATA_DIRECTORY; default by the XDG rules
-    std::filesystem::path log_directory{};       ///< WARDEN_LOG_DIRECTORY; default `logs` in the former
+    std::filesystem::path data_directory{};  ///< WARDEN_DATA_DIRECTORY; default by the XDG rules
+    std::filesystem::path log_directory{};   ///< WARDEN_LOG_DIRECTORY; default `logs` in the former
+    /// Of log and event files, ended and in use: WARDEN_LOG_MAX_FILES, WARDEN_LOG_MAX_AGE. Looked after
+    /// every `cleanup_interval`, and at the end.
+    LogRetention log_retention{};
     bool handle_signals = true;                  ///< WARDEN_HANDLE_SIGNALS: SIGTERM, SIGINT, SIGHUP
     Mechanism mechanism = Mechanism::automatic;  ///< WARDEN_MECHANISM
     EventLogOptions event_log{};
@@ -177,6 +183,11 @@ inline constexpr std::array environment_settings{
                        [](ManagerConfig& c, std::string_view t) { return assign_path(c.data_directory, t); }},
     EnvironmentSetting{"LOG_DIRECTORY", false, "a path",
                        [](ManagerConfig& c, std::string_view t) { return assign_path(c.log_directory, t); }},
+    EnvironmentSetting{"LOG_MAX_FILES", false, "a whole number, 0 for no bound",
+                       [](ManagerConfig& c, std::string_view t) { return assign_count(c.log_retention.max_files, t); }},
+    EnvironmentSetting{
+        "LOG_MAX_AGE", false, "a duration such as 12h or 30d, 0 for no bound",
+        [](ManagerConfig& c, std::string_view t) { return assign_duration(c.log_retention.max_age, t); }},
     EnvironmentSetting{"HANDLE_SIGNALS", false, a_flag,
                        [](ManagerConfig& c, std::string_view t) { return assign_flag(c.handle_signals, t); }},
     EnvironmentSetting{"MECHANISM", false, "auto, cgroup, keeper, process_group or job_object",
@@ -248,6 +259,7 @@ inline std::vector<std::string> ManagerConfig::validate() const {
         found.insert(found.end(), more.begin(), more.end());
     };
     append(stop_plan.mistakes());
+    append(log_retention.mistakes());
     append(event_log.limits.mistakes());
     append(event_log.on_limit.mistakes(event_log.limits));
     return found;

@@ -15,6 +15,7 @@
 
 #include <boost/uuid/uuid.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -84,6 +85,18 @@ struct CompletedProcess {
     ExitCause cause = ExitCause::unknown;
 
     [[nodiscard]] bool success() const noexcept { return status.success() && cause == ExitCause::normal; }
+};
+
+/// The result of `pipeline`.
+struct CompletedPipeline {
+    std::vector<CompletedProcess> stages;  ///< One per command, in their order.
+
+    /// What the last one wrote.
+    [[nodiscard]] const std::string& out() const { return stages.back().out; }
+    /// Of all of them, as a shell with `pipefail` has it: one that was ended by SIGPIPE failed.
+    [[nodiscard]] bool success() const noexcept {
+        return std::all_of(stages.begin(), stages.end(), [](const auto& stage) { return stage.success(); });
+    }
 };
 
 }  // namespace warden

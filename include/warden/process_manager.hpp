@@ -10,9 +10,11 @@
 ///                of the program: `errc::forked`.
 
 #include <warden/detail/engine_door.hpp>
+#include <warden/detail/initiate.hpp>
 #include <warden/detail/spawn.hpp>
 #include <warden/managed_process.hpp>
 #include <warden/manager_config.hpp>
+#include <warden/output/log_follower.hpp>
 #include <warden/spawn_options.hpp>
 #include <warden/telemetry/event.hpp>
 #include <warden/telemetry/health.hpp>
@@ -86,11 +88,29 @@ public:
     CompletedProcess run(CommandLine command, SpawnOptions options = {}, std::string_view input = {});
     CompletedProcess run(CommandLine command, SpawnOptions options, std::string_view input, error_code& ec);
 
+    /// Completes with `void(error_code, CompletedProcess)`; see `ManagedProcess::async_wait` for tokens and executors.
+    /// Starts the process before it returns; the code of a start that failed comes by the handler too. A cancellation
+    /// stops the process, and completes with `operation_aborted` when it is gone.
+    template <class Token>
+    auto async_run(CommandLine command, SpawnOptions options, std::string input, Token&& token);
+
+    /// Runs commands at the same time, each with the output of the one before it as its input; `input` goes to the
+    /// first. `options` are those of each; what the last one writes is collected, and the stderr of all. Otherwise as
+    /// `run`.
+    /// @throws SpawnError: those that had started are stopped then. system_error errc::invalid_options for no commands.
+    CompletedPipeline pipeline(std::vector<CommandLine> commands, SpawnOptions options = {},
+                               std::string_view input = {});
+
     /// All processes of which anything lives, and those that have ended while their handle is held.
     [[nodiscard]] std::vector<ProcessInfo> list() const;
     /// By name or full uuid; a living one before one that has ended.
     [[nodiscard]] std::optional<ProcessInfo> find(std::string_view name_or_uuid) const;
     [[nodiscard]] std::optional<ProcessInfo> find(const Uuid& uuid) const { return find(to_string(uuid)); }
+    /// The log of a process, from now on or from as far back as it reaches; it needs `Output::log`. See `LogFollower`,
+    /// which other programs use with the path.
+    /// @throws system_error errc::not_found; or why the log cannot be read.
+    [[nodiscard]] LogFollower follow(std::string_view name_or_uuid,
+                                     LogFollower::From from = LogFollower::From::beginning) const;
     /// Of the processes that run.
     [[nodiscard]] std::vector<Pid> active_pids() const;
 
@@ -134,6 +154,12 @@ private:
     std::shared_ptr<detail::Engine> engine_;
 };
 
+/// The same with the manager of the program.
+inline CompletedPipeline pipeline(std::vector<CommandLine> commands, SpawnOptions options = {},
+                                  std::string_view input = {}) {
+    return ProcessManager::instance().pipeline(std::move(commands), std::move(options), input);
+}
+
 // -- implementation ----------------------------------------------------------
 
 template <class... Initializers>
@@ -144,6 +170,16 @@ ManagedProcess ProcessManager::spawn(CommandLine command, SpawnOptions options, 
         detail::BoostExtension<std::remove_reference_t<Initializers>...> extension(initializers...);
         return start(std::move(command), std::move(options), &extension);
     }
+}
+
+template <class Token>
+auto ProcessManager::async_run(CommandLine command, SpawnOptions options, std::string input, Token&& token) {
+    return detail::initiate<CompletedProcess>(
+        std::forward<Token>(token), engine_, error_code{},
+        [engine = engine_, command = std::move(command), options = std::move(options),
+         input = std::move(input)](auto done) mutable {
+            return detail::begin_run(engine, std::move(command), std::move(options), std::move(input), std::move(done));
+        });
 }
 
 }  // namespace warden

@@ -10,15 +10,21 @@
 
 #include <warden/command_line.hpp>
 #include <warden/containment.hpp>
+#include <warden/fwd.hpp>
+#include <warden/output/alert_rules.hpp>
 #include <warden/output/log_options.hpp>
 #include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>
 
+#include <array>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -67,6 +73,31 @@ private:
     bool inherits_ = true;
 };
 
+/// A pipe between two processes: what one writes is the input of the other, and never passes through this program.
+/// Give it as `stdout_` (or `stderr_`) to one and as `stdin_` to the other. Copies are the same pipe. Each end goes to
+/// the first process that is started with it, also if that start fails.
+class Conduit {
+public:
+    Conduit() : state_(std::make_shared<State>()) {}
+
+    friend bool operator==(const Conduit&, const Conduit&) = default;
+
+private:
+    friend class Input;
+    friend class Output;
+    friend class detail::PreparedLaunch;
+
+    struct State {
+        std::mutex mutex;
+        bool made = false;                          // at the first start
+        std::array<std::shared_ptr<void>, 2> ends;  // to read, to write
+    };
+
+    explicit Conduit(std::nullptr_t) noexcept {}
+
+    std::shared_ptr<State> state_;
+};
+
 /// Where the standard input of a child comes from.
 class Input {
 public:
@@ -75,9 +106,11 @@ public:
         inherit,  ///< That of the program itself.
         pipe,     ///< A pipe that `write` and `close_stdin` of the handle feed.
         file,     ///< See `from_file`.
+        process,  ///< See `Conduit`.
     };
 
     Input(Kind kind) : kind_(kind) {}
+    Input(Conduit conduit) : kind_(process), conduit_(std::move(conduit)) {}
     [[nodiscard]] static Input from_file(std::filesystem::path path) {
         Input input(file);
         input.path_ = std::move(path);
@@ -86,24 +119,27 @@ public:
 
     [[nodiscard]] Kind kind() const noexcept { return kind_; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+    [[nodiscard]] const Conduit& conduit() const noexcept { return conduit_; }
 
     friend bool operator==(const Input&, const Input&) = default;
 
 private:
     Kind kind_;
     std::filesystem::path path_;
+    Conduit conduit_{nullptr};
 };
 
 /// Where an output stream of a child goes; several at once with `|`, for example `Output::capture | Output::log`.
 ///
 /// `inherit` alone hands the program's own descriptor to the child; together with others, warden copies to it.
-/// `null` and `merge` stand alone. `merge` is for stderr: it goes wherever stdout goes, in the order of writing.
-/// `to_file` truncates the file and hands it to the child; it stands alone too. For a bounded file use `log`.
+/// `null`, `merge` and a `Conduit` stand alone. `merge` is for stderr: it goes wherever stdout goes, in the order of
+/// writing. `to_file` truncates the file and hands it to the child; it stands alone too. For a bounded file use `log`.
 class Output {
 public:
-    enum Kind : std::uint8_t { null = 1, inherit = 2, capture = 4, log = 8, merge = 16, file = 32 };
+    enum Kind : std::uint8_t { null = 1, inherit = 2, capture = 4, log = 8, merge = 16, file = 32, process = 64 };
 
     Output(Kind kind) : kinds_(kind) {}
+    Output(Conduit conduit) : kinds_(process), conduit_(std::move(conduit)) {}
     [[nodiscard]] static Output to_file(std::filesystem::path path) {
         Output output(file);
         output.path_ = std::move(path);
@@ -120,10 +156,12 @@ public:
     [[nodiscard]] bool has(Kind kind) const noexcept { return (kinds_ & kind) != 0; }
     [[nodiscard]] bool is_only(Kind kind) const noexcept { return kinds_ == kind; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+    [[nodiscard]] const Conduit& conduit() const noexcept { return conduit_; }
 
     /// Whether the combination makes sense.
     [[nodiscard]] bool is_valid() const noexcept {
-        return !has(null) && !has(merge) && !has(file) ? true : is_only(null) || is_only(merge) || is_only(file);
+        constexpr int combine = int{inherit} | int{capture} | int{log};
+        return (kinds_ & ~combine) == 0 || (kinds_ & (kinds_ - 1)) == 0;
     }
 
     friend bool operator==(const Output&, const Output&) = default;
@@ -131,10 +169,36 @@ public:
 private:
     std::uint8_t kinds_;
     std::filesystem::path path_;
+    Conduit conduit_{nullptr};
+};
+
+/// Where callbacks run: any executor of Asio (`context.get_executor()`), or what has `execute(f)` like one.
+class Executor {
+public:
+    /// The threads of the manager.
+    Executor() = default;
+
+    template <class E>
+    requires(!std::same_as<std::remove_cvref_t<E>, Executor>) && requires(const E& executor, std::function<void()> f) {
+        executor.execute(std::move(f));
+    }
+    Executor(E executor)
+        : execute_([executor = std::move(executor)](std::function<void()> f) { executor.execute(std::move(f)); }) {}
+
+    explicit operator bool() const noexcept { return static_cast<bool>(execute_); }
+    /// Runs `f` there; at once, if the executor does so.
+    void operator()(std::function<void()> f) const { execute_(std::move(f)); }
+
+private:
+    std::function<void(std::function<void()>)> execute_;
 };
 
 /// The two output streams of a process.
 enum class Stream : std::uint8_t { stdout_, stderr_ };
+
+[[nodiscard]] constexpr std::string_view to_string(Stream stream) noexcept {
+    return stream == Stream::stdout_ ? "stdout" : "stderr";
+}
 
 /// A line of output, without its line end. `text` is valid during the call.
 struct OutputLine {
@@ -144,7 +208,7 @@ struct OutputLine {
 };
 
 /// A callback for lines: callable with `(const OutputLine&)`, `(Stream, std::string_view)` or `(std::string_view)`.
-/// Runs on a thread of the manager, never on the I/O loop; calls for one process come one at a time, in order.
+/// Runs on `SpawnOptions::executor`, never on the I/O loop; calls for one process come one at a time, in order.
 class LineCallback {
 public:
     LineCallback() = default;
@@ -238,6 +302,10 @@ struct SpawnOptions {
     std::vector<PreflightCheck> preflight{};
     LineCallback on_line{};
     ChunkCallback on_chunk{};
+    std::vector<AlertRule> alerts{};  ///< Besides those of the manager, `AlertOptions::rules`.
+    /// Where the callbacks for lines, chunks and alerts run, one at a time. If nobody runs it, the news of the end of
+    /// the process waits for the drain budget.
+    Executor executor{};
     SlowConsumer slow_consumer = SlowConsumer::drop;
     std::size_t capture_bytes = 64u << 20;          ///< Per stream; what comes after is dropped and counted.
     std::map<std::string, std::string> metadata{};  ///< Carried into every event of the process.

@@ -8,12 +8,15 @@
 #include <warden/lifecycle.hpp>
 #include <warden/managed_process.hpp>
 #include <warden/manager_config.hpp>
+#include <warden/output/alert_rules.hpp>
 #include <warden/output/capture.hpp>
 #include <warden/output/line_format.hpp>
 #include <warden/output/line_splitter.hpp>
+#include <warden/output/log_follower.hpp>
 #include <warden/output/log_limits.hpp>
 #include <warden/output/log_options.hpp>
 #include <warden/output/log_reader.hpp>
+#include <warden/output/log_retention.hpp>
 #include <warden/output/log_sink.hpp>
 #include <warden/output/text_window.hpp>
 #include <warden/process_info.hpp>

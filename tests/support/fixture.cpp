@@ -58,6 +58,7 @@ std::string why_not_available(warden::Mechanism mechanism) {
         const bool taken = report.mechanism == mechanism;
         check.that(taken, report.why_not_stronger.empty() ? "the manager took another one" : report.why_not_stronger);
     });
+    if (why.find(" ended it") != std::string::npos) FAIL("a manager could not even be made: " << why);
     return known.emplace(mechanism, why).first->second;
 }
 

@@ -55,6 +55,8 @@ TEST_CASE("configuration: every variable sets its setting, and where it came fro
                                     {"WARDEN_CLEANUP_INTERVAL", "2h"},
                                     {"WARDEN_DATA_DIRECTORY", "/data"},
                                     {"WARDEN_LOG_DIRECTORY", "/logs"},
+                                    {"WARDEN_LOG_MAX_FILES", "12"},
+                                    {"WARDEN_LOG_MAX_AGE", "3d"},
                                     {"WARDEN_HANDLE_SIGNALS", "no"},
                                     {"WARDEN_MECHANISM", "keeper"},
                                     {"WARDEN_DRAIN_BUDGET", "250ms"},
@@ -66,6 +68,8 @@ TEST_CASE("configuration: every variable sets its setting, and where it came fro
     CHECK(config.cleanup_interval == 2h);
     CHECK(config.data_directory == "/data");
     CHECK(config.log_directory == "/logs");
+    CHECK(config.log_retention.max_files == 12);
+    CHECK(config.log_retention.max_age == 72h);
     CHECK_FALSE(config.handle_signals);
     CHECK(config.mechanism == Mechanism::keeper);
     CHECK(config.drain_budget == 250ms);

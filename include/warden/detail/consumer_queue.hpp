@@ -6,7 +6,7 @@
 ///
 /// Knows:         bytes waiting, how many may wait, what was dropped.
 /// Does not know: what the consumer does.
-/// Thread-safety: `offer` on the loop; the consumer runs on the dispatcher, one call at a time, in order.
+/// Thread-safety: `offer` on the loop; the consumer is called by one thread at a time, in order.
 
 #include <warden/detail/dispatcher.hpp>
 #include <warden/spawn_options.hpp>
@@ -14,8 +14,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,10 +30,11 @@ public:
     using Consume = std::function<std::size_t(Stream, std::string_view)>;
 
     /// With `pause` it takes everything: who offers stops at `has_room`, so what waits is bounded by half of
-    /// `most_bytes` and what was in the pipes.
-    ConsumerQueue(Dispatcher& dispatcher, std::size_t most_bytes, SlowConsumer when_slow, Consume consume)
-        : dispatcher_(dispatcher),
-          strand_(dispatcher.strand()),
+    /// `most_bytes` and what was in the pipes. The consumer runs on `executor`, or, if that is none, on the dispatcher.
+    ConsumerQueue(std::shared_ptr<Dispatcher> dispatcher, Executor executor, std::size_t most_bytes,
+                  SlowConsumer when_slow, Consume consume)
+        : dispatcher_(std::move(dispatcher)),
+          executor_(std::move(executor)),
           most_bytes_(most_bytes),
           when_slow_(when_slow),
           consume_(std::move(consume)) {}
@@ -44,19 +47,11 @@ public:
             return;
         }
         waiting_.fetch_add(bytes.size(), std::memory_order_acq_rel);
-        boost::asio::post(strand_, [self = shared_from_this(), stream, text = std::move(bytes)] {
-            self->dispatcher_.run_guarded(
-                [&] { self->dropped_.fetch_add(self->consume_(stream, text), std::memory_order_relaxed); });
-            self->waiting_.fetch_sub(text.size(), std::memory_order_acq_rel);
-            if (self->on_room_ && self->has_room()) self->on_room_();
-        });
+        enqueue({stream, std::move(bytes), nullptr});
     }
 
     /// Runs `f` after everything that was offered.
-    template <class F>
-    void after_all(F&& f) {
-        boost::asio::post(strand_, std::forward<F>(f));
-    }
+    void after_all(std::function<void()> f) { enqueue({Stream::stdout_, {}, std::move(f)}); }
 
     /// Whether at least half of the queue is free.
     [[nodiscard]] bool has_room() const noexcept { return waiting_.load(std::memory_order_acquire) <= most_bytes_ / 2; }
@@ -67,14 +62,59 @@ public:
     [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
 
 private:
-    Dispatcher& dispatcher_;
-    Dispatcher::Strand strand_;
+    struct Item {
+        Stream stream;
+        std::string bytes;
+        std::function<void()> instead;  // of the consumer
+    };
+
+    void enqueue(Item item) {
+        {
+            const std::lock_guard lock(mutex_);
+            items_.push_back(std::move(item));
+            if (std::exchange(is_running_, true)) return;
+        }
+        run_next();
+    }
+
+    /// One item a turn: whoever shares the executor gets his.
+    void run_next() {
+        auto turn = [self = shared_from_this()] {
+            if (self->take_turn()) self->run_next();
+        };
+        if (executor_) executor_(std::move(turn));
+        else boost::asio::post(dispatcher_->executor(), std::move(turn));
+    }
+
+    /// Whether there is more to do.
+    bool take_turn() {
+        std::unique_lock lock(mutex_);
+        const Item item = std::move(items_.front());
+        items_.pop_front();
+        lock.unlock();
+        if (item.instead) {
+            item.instead();
+        } else {
+            dispatcher_->run_guarded(
+                [&] { dropped_.fetch_add(consume_(item.stream, item.bytes), std::memory_order_relaxed); });
+            waiting_.fetch_sub(item.bytes.size(), std::memory_order_acq_rel);
+            if (on_room_ && has_room()) on_room_();
+        }
+        lock.lock();
+        return is_running_ = !items_.empty();
+    }
+
+    const std::shared_ptr<Dispatcher> dispatcher_;
+    const Executor executor_;
     const std::size_t most_bytes_;
     const SlowConsumer when_slow_;
     const Consume consume_;
     std::function<void()> on_room_;
     std::atomic<std::size_t> waiting_{0};
     std::atomic<std::uint64_t> dropped_{0};
+    std::mutex mutex_;
+    std::deque<Item> items_;
+    bool is_running_ = false;  // a turn is on its way
 };
 
 }  // namespace warden::detail

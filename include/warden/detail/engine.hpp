@@ -9,6 +9,7 @@
 /// Thread-safety: safe.
 /// Errors:        SpawnError from `spawn`; nothing else throws.
 
+#include <warden/detail/alert_watch.hpp>
 #include <warden/detail/engine_door.hpp>
 #include <warden/detail/launch.hpp>
 #include <warden/detail/launch_extension.hpp>
@@ -16,6 +17,7 @@
 #include <warden/detail/process_table.hpp>
 #include <warden/detail/services.hpp>
 #include <warden/detail/shutdown_hooks.hpp>
+#include <warden/output/log_retention.hpp>
 #include <warden/telemetry/health.hpp>
 
 #include <boost/uuid/random_generator.hpp>
@@ -84,12 +86,15 @@ private:
     void on_signal(int signal);
     void sweep_adopted(int looks);
     void tick_health();
+    void prune_logs();
     void tell_health(const HealthReport& report);
     [[nodiscard]] StopPlan cleanup_plan(const ProcessRecord& record) const;
 
     void validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const;
     void check_preflight(const CommandLine& command, const SpawnOptions& options) const;
     void open_logs(ProcessRecord& record, const Output& out, const Output& err);
+    [[nodiscard]] std::shared_ptr<AlertWatch> alert_watch(ProcessRecord& record) const;
+    void collect_log(ProcessRecord& record);
     void connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const;
     void hold_tree(ProcessRecord& record);
     void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);

@@ -8,9 +8,13 @@
 /// Does not know: the engine.
 /// Thread-safety: safe.
 
+#include <warden/command_line.hpp>
+#include <warden/error.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/process_info.hpp>
+#include <warden/spawn_options.hpp>
 #include <warden/stop_plan.hpp>
+#include <warden/timeout.hpp>
 
 #include <boost/asio/thread_pool.hpp>
 
@@ -19,6 +23,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <string>
 #include <utility>
 
 namespace warden::detail {
@@ -30,14 +35,21 @@ class ProcessRecord;
 using CallbackExecutor = boost::asio::thread_pool::executor_type;
 [[nodiscard]] CallbackExecutor callback_executor(Engine& engine);
 
-/// Calls `then` on the loop once the process has ended, at once if it has. The number takes it back.
-[[nodiscard]] std::uint64_t when_ended(const std::shared_ptr<ProcessRecord>& record,
-                                       std::function<void(const ExitStatus&)> then);
-void forget_end(ProcessRecord& record, std::uint64_t id);
+/// What asynchronous operations of a handle begin. `Done` is called on the loop or at once; what is returned cancels.
+template <class... Results>
+using Done = std::function<void(const error_code&, Results...)>;
+using Cancel = std::function<void()>;
+using Record = std::shared_ptr<ProcessRecord>;
 
-/// Begins to stop the tree, or hurries a stop that is under way; `done` is called on the loop.
-void begin_stop(const std::shared_ptr<ProcessRecord>& record, StopPlan plan,
-                std::function<void(const StopReport&)> done);
+[[nodiscard]] Cancel begin_wait(const Record& record, Done<ExitStatus> done);
+/// Begins to stop the tree, or hurries a stop that is under way.
+[[nodiscard]] Cancel begin_stop(const Record& record, StopPlan plan, Done<StopReport> done);
+[[nodiscard]] Cancel begin_write(const Record& record, std::string text, Done<> done);
+[[nodiscard]] Cancel begin_read_line(const Record& record, Done<std::string> done);
+[[nodiscard]] Cancel begin_communicate(Engine& engine, const Record& record, std::string input, Timeout timeout,
+                                       Done<CompletedProcess> done);
+[[nodiscard]] Cancel begin_run(const std::shared_ptr<Engine>& engine, CommandLine command, SpawnOptions options,
+                               std::string input, Done<CompletedProcess> done);
 
 /// In a forked copy of the program: lets go of what belongs to the original without touching it. Its descriptors,
 /// groups and processes are shared with the original, so no destructor may run.

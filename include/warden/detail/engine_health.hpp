@@ -111,13 +111,35 @@ inline void Engine::tick_health() {
         boost::asio::post(services->dispatcher.executor(), [weak = weak_from_this()] {
             const auto self = weak.lock();
             if (!self || self->table.is_closed()) return;
-            self->services->dispatcher.run_guarded([&] { self->tell_health(self->health()); });
+            self->services->dispatcher.run_guarded([&] {
+                self->prune_logs();
+                self->tell_health(self->health());
+            });
             self->services->loop.post([weak] {
                 const auto engine = weak.lock();
                 if (engine && !engine->table.is_closed()) engine->tick_health();
             });
         });
     });
+}
+
+inline void Engine::prune_logs() {
+    for (const auto& directory : {log_directory_, data_directory_ / "events"}) {
+        std::error_code missing;
+        if (!std::filesystem::exists(directory, missing)) continue;
+        const PruneReport report = warden::prune_logs(directory, services->config.log_retention);
+        if (report.removed == 0 && report.failures == 0) continue;
+        Event pruned;
+        pruned.kind = report.failures == 0 ? EventKind::cleanup : EventKind::cleanup_failed;
+        if (report.failures > 0) pruned.severity = Severity::warning;
+        pruned.message =
+            std::to_string(report.removed) + " old log files were removed below '" + directory.string() + '\'';
+        if (report.failures > 0)
+            pruned.message += "; '" + report.first_failed.string() + "' could not be: " + report.first_error.message();
+        pruned.attributes = {{"warden.logs.removed", static_cast<std::int64_t>(report.removed)},
+                             {"warden.logs.removed_bytes", static_cast<std::int64_t>(report.removed_bytes)}};
+        services->emit(std::move(pruned));
+    }
 }
 
 inline void Engine::tell_health(const HealthReport& report) {

@@ -241,6 +241,7 @@ inline void Engine::shut_down() {
             true);  // a signal is being obeyed: its usual effect, if it has one, ends the program meanwhile
         table.close();
         clean_up();
+        prune_logs();
         if (signal_write_) ShutdownHooks::instance().remove(signal_write_.get());
         if (guardian_) guardian_->stop(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(5)));
         services->loop.call([this] {

@@ -31,17 +31,22 @@ inline void Engine::validate(const CommandLine& command, const SpawnOptions& opt
         mistakes.insert(mistakes.end(), more.begin(), more.end());
     }
     if (!out.is_valid() || !err.is_valid())
-        mistakes.emplace_back("null, merge and to_file stand alone; they cannot be combined with |");
+        mistakes.emplace_back("null, merge, to_file and a conduit stand alone; they cannot be combined with |");
     if (out.has(Output::merge)) mistakes.emplace_back("merge is for stderr only");
+    if (out.has(Output::process) && out == err)
+        mistakes.emplace_back("both streams cannot take the same end of a conduit: set stderr_ to merge");
+    if (!options.log.collect.empty() && !out.has(Output::log))
+        mistakes.emplace_back("what is collected goes to the log of stdout: set stdout_ to log");
     if (options.terminal) {
         if (!options.terminal->is_valid()) mistakes.emplace_back("a terminal has at least one column and one row");
-        if (out.has(Output::file) || out.is_only(Output::inherit))
+        if (out.has(Output::file) || out.has(Output::process) || out.is_only(Output::inherit))
             mistakes.emplace_back("with a terminal stdout is null, or read: capture, log, or one of them with inherit");
         if (options.stderr_.value_or(Output::merge) != Output(Output::merge))
             mistakes.emplace_back("with a terminal stderr is stdout: leave it, or say merge");
         if (options.stdin_.kind() != Input::null && options.stdin_.kind() != Input::pipe)
             mistakes.emplace_back("with a terminal stdin is a pipe, or null: nobody types");
     }
+    for (auto& mistake : alert_mistakes(options.alerts)) mistakes.push_back(std::move(mistake));
     if (options.identity.umask.value_or(0) > 0777) mistakes.emplace_back("umask must be between 0 and 0777");
     if (options.identity.nice && (*options.identity.nice < -20 || *options.identity.nice > 19))
         mistakes.emplace_back("nice must be between -20 and 19");
@@ -62,6 +67,19 @@ inline void Engine::check_preflight(const CommandLine& command, const SpawnOptio
         if (failure) failures.push_back(check.name + ": " + *failure);
     }
     if (!failures.empty()) fail_start(command, errc::preflight_failed, SpawnStep::preflight, {}, joined(failures));
+}
+
+/// Begins to follow a log file that the process will write itself.
+inline void Engine::collect_log(ProcessRecord& record) {
+    const SpawnOptions& options = record.options;
+    if (options.log.collect.empty()) return;
+    error_code ec;
+    const std::filesystem::path path = options.working_directory / options.log.collect;
+    LogFollower follower = LogFollower::open(path, LogFollower::From::end, ec);
+    if (ec)
+        fail_start(record.command, ec, SpawnStep::log_file, path,
+                   "a log to collect is a regular file in a directory that exists");
+    record.collector = std::make_shared<LogCollector>(services->loop, std::move(follower), record.output);
 }
 
 inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Output& err) {
@@ -116,38 +134,82 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
 inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const {
     auto& router = *record.output;
     const SpawnOptions& options = record.options;
-    const std::size_t room = services->config.consumer_queue_bytes;
+    const auto queue = [&](const Executor& executor, ConsumerQueue::Consume consume) {
+        return std::make_shared<ConsumerQueue>(std::shared_ptr<Dispatcher>(services, &services->dispatcher), executor,
+                                               services->config.consumer_queue_bytes, options.slow_consumer,
+                                               std::move(consume));
+    };
+    const bool watches = !options.alerts.empty() || !services->config.alerts.rules.empty();
     router.pause_for_slow = options.slow_consumer == SlowConsumer::pause;
     const std::array<const Output*, 2> wanted{&out, &err};
     for (std::size_t i = 0; i < 2; ++i) {
         if (!is_read(*wanted[i])) continue;
         StreamRoute& route = router.routes[i];
         if (wanted[i]->has(Output::capture)) route.capture.emplace(options.capture_bytes);
-        if (options.on_line || (route.log && router.log_format != LogFormat::raw))
+        if (options.on_line || watches || (route.log && router.log_format != LogFormat::raw))
             route.lines.emplace(services->config.max_line_bytes);
         if (!wanted[i]->has(Output::inherit)) continue;
         const int to = static_cast<int>(i) + 1;
-        route.tee = std::make_shared<ConsumerQueue>(services->dispatcher, room, options.slow_consumer,
-                                                    [to](Stream, std::string_view text) { return copy_to(to, text); });
+        route.tee = queue(Executor(), [to](Stream, std::string_view text) { return copy_to(to, text); });
     }
     if (options.on_line) {
-        router.line_queue = std::make_shared<ConsumerQueue>(
-            services->dispatcher, room, options.slow_consumer,
-            [call = options.on_line, &dispatcher = services->dispatcher](Stream stream, std::string_view packed) {
-                PackedLines::unpack(packed, [&](std::string_view text, bool partial) {
-                    dispatcher.run_guarded([&] { call({stream, text, partial}); });
-                });
+        router.line_queue = queue(options.executor, [call = options.on_line, &dispatcher = services->dispatcher](
+                                                        Stream stream, std::string_view packed) {
+            PackedLines::unpack(packed, [&](std::string_view text, bool partial) {
+                dispatcher.run_guarded([&] { call({stream, text, partial}); });
+            });
+            return std::size_t{0};
+        });
+    }
+    if (watches) {
+        router.alert_queue =
+            queue(options.executor, [watch = alert_watch(record)](Stream stream, std::string_view lines) {
+                watch->look(stream, lines);
                 return std::size_t{0};
             });
     }
     if (options.on_chunk) {
-        router.chunk_queue =
-            std::make_shared<ConsumerQueue>(services->dispatcher, room, options.slow_consumer,
-                                            [call = options.on_chunk](Stream stream, std::string_view text) {
-                                                call(stream, text);
-                                                return std::size_t{0};
-                                            });
+        router.chunk_queue = queue(options.executor, [call = options.on_chunk](Stream stream, std::string_view text) {
+            call(stream, text);
+            return std::size_t{0};
+        });
     }
+}
+
+inline std::shared_ptr<AlertWatch> Engine::alert_watch(ProcessRecord& record) const {
+    std::vector<AlertRule> rules = services->config.alerts.rules;
+    rules.insert(rules.end(), record.options.alerts.begin(), record.options.alerts.end());
+    const auto alert = [](ProcessRecord& of, const AlertRule& rule, std::string message) {
+        Event event = of.event(EventKind::alert);
+        event.message = std::move(message);
+        event.attributes = {{"warden.alert.rule", rule.title()}};
+        return event;
+    };
+    AlertWatch::Reactions reactions;
+    reactions.tell = [alert, weak = record.weak_from_this(), &services = *services](const AlertRule& rule,
+                                                                                    const Alert& told) {
+        const auto of = weak.lock();
+        if (!of) return;
+        services.metrics.alerted();
+        Event event = alert(*of, rule, "a line of " + told.stream + " matches the rule '" + rule.title() + "'");
+        event.attributes.insert(event.attributes.end(),
+                                {{"warden.alert.line", told.line},
+                                 {"warden.alert.suppressed", static_cast<std::int64_t>(told.suppressed)},
+                                 {"log.iostream", told.stream}});
+        services.emit(std::move(event));
+        if (rule.callback) services.dispatcher.run_guarded([&] { rule.callback(told); });
+    };
+    reactions.act = [weak = record.weak_from_this(), &services = *services](const AlertRule& rule) {
+        const auto of = weak.lock();
+        if (!of) return;
+        if (rule.action == AlertAction::fail) return of->stop(of->stop_plan, StopReason::asked, {});
+        services.loop.dispatch([of] { of->advance(Transition::became_ready, EventKind::ready); });
+    };
+    reactions.trouble = [alert, weak = record.weak_from_this(), &services = *services](const AlertRule& rule,
+                                                                                       const std::string& words) {
+        if (const auto of = weak.lock()) services.emit(alert(*of, rule, words));
+    };
+    return std::make_shared<AlertWatch>(std::move(rules), std::move(reactions));
 }
 
 inline void Engine::hold_tree(ProcessRecord& record) {
@@ -240,6 +302,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         starting = record->advanced(Transition::start);
         open_logs(*record, out, err);
         connect_consumers(*record, out, err);
+        collect_log(*record);
         PreparedLaunch prepared(record->command, record->options, out, err);
         launch(*record, prepared, extension);
         for (std::size_t i = 0; i < 2; ++i) {

@@ -45,6 +45,16 @@ public:
         boost::asio::post(context_, std::forward<F>(f));
     }
 
+    /// Runs `f` on the loop: at once if this is the loop, or after `stop`, else later.
+    template <class F>
+    void dispatch(F&& f) {
+        if (is_loop_thread()) return std::forward<F>(f)();
+        std::unique_lock lock(mutex_);
+        if (!stopped_) return post(std::forward<F>(f));
+        lock.unlock();
+        std::forward<F>(f)();
+    }
+
     /// Runs `f` on the loop and waits for its result. On the loop itself, and after `stop`, runs it at once.
     template <class F>
     auto call(F f) -> std::invoke_result_t<F> {

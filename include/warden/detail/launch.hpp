@@ -65,6 +65,7 @@ private:
     void take_identity(const Identity& identity);
     void take_limits(const ResourceLimits& limits);
     [[nodiscard]] std::pair<UniqueFd, UniqueFd> make_pipe();
+    [[nodiscard]] UniqueFd take_end(const Conduit& conduit, std::size_t end);
     int hand_over(UniqueFd fd);
 
     const CommandLine& command_;
@@ -183,6 +184,22 @@ inline std::pair<UniqueFd, UniqueFd> PreparedLaunch::make_pipe() {
     return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
+inline UniqueFd PreparedLaunch::take_end(const Conduit& conduit, std::size_t end) {
+    Conduit::State& state = *conduit.state_;
+    const std::lock_guard lock(state.mutex);
+    if (!state.made) {
+        auto [to_read, to_write] = make_pipe();
+        state.ends = {std::make_shared<UniqueFd>(std::move(to_read)), std::make_shared<UniqueFd>(std::move(to_write))};
+        state.made = true;
+    }
+    const auto taken = std::static_pointer_cast<UniqueFd>(std::exchange(state.ends[end], nullptr));
+    if (!taken) {
+        fail_start(command_, errc::invalid_options, SpawnStep::descriptors, {},
+                   "this end of the conduit has gone to another process; make a new Conduit for each pair");
+    }
+    return std::move(*taken);
+}
+
 inline void PreparedLaunch::open_terminal(const Terminal& wanted, bool with_input) {
     UniqueFd ours(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
     char name[64];
@@ -211,6 +228,10 @@ inline void PreparedLaunch::open_input(const Input& wanted) {
         plan.stdio[0] = hand_over(std::move(theirs));
         return;
     }
+    if (wanted.kind() == Input::process) {
+        plan.stdio[0] = hand_over(take_end(wanted.conduit(), 0));
+        return;
+    }
     if (wanted.kind() == Input::inherit && ::fcntl(STDIN_FILENO, F_GETFD) >= 0) {
         plan.stdio[0] = STDIN_FILENO;
         return;
@@ -229,6 +250,10 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
         ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
         outputs[index - 1] = std::move(ours);
         plan.stdio[index] = hand_over(std::move(theirs));
+        return;
+    }
+    if (wanted.is_only(Output::process)) {
+        plan.stdio[index] = hand_over(take_end(wanted.conduit(), 1));
         return;
     }
     const int own = static_cast<int>(index);

@@ -37,6 +37,7 @@ struct StreamRoute {
     LogSink* log = nullptr;  ///< In the router's `logs`.
     bool log_degraded = false;
     std::optional<Capture> capture;
+    bool read_by_line = false;          ///< Somebody takes lines out of `capture`: it loses nothing.
     std::optional<LineSplitter> lines;  ///< For the line callback, and for a log that is not raw.
     std::shared_ptr<ConsumerQueue> tee;
 };
@@ -49,11 +50,15 @@ public:
     LogFormat log_format = LogFormat::raw;
     std::shared_ptr<ConsumerQueue> line_queue;  ///< Takes lines, each with its stream.
     std::shared_ptr<ConsumerQueue> chunk_queue;
+    std::shared_ptr<ConsumerQueue> alert_queue;  ///< Takes lines as text, each with a newline.
     bool pause_for_slow = false;
 
     void write(Stream stream, std::string_view bytes);
     /// The stream has ended: an unterminated last line goes out.
     void finish(Stream stream);
+
+    /// Whole lines of a file that the process writes itself; `lost` bytes are missing before or between them.
+    void collect(std::string_view lines, std::uint64_t lost);
 
     /// Whether reading should pause until a consumer has room.
     [[nodiscard]] bool should_pause() const noexcept;
@@ -61,18 +66,22 @@ public:
     /// Called on the loop when a log cannot be written any more, and when it can again. Set it before the first
     /// `write`.
     void on_log_state(std::function<void(const LogSink&)> f) { on_log_state_ = std::move(f); }
+    /// Called on the loop when text came for one who reads by line.
+    void on_text(std::function<void()> f) { on_text_ = std::move(f); }
 
     /// The newest lines of both streams together: of the log, if there is one that holds both, else of memory.
     [[nodiscard]] std::vector<std::string> tail(std::size_t count) const;
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t dropped() const;
 
+    /// All that may be slow; null where there is none.
+    [[nodiscard]] std::array<std::shared_ptr<ConsumerQueue>, 5> queues() const noexcept {
+        return {line_queue, chunk_queue, alert_queue, routes[0].tee, routes[1].tee};
+    }
+
     void use_limits(const LogLimits& limits) { recent_ = TextWindow(limits); }
 
 private:
-    [[nodiscard]] std::array<ConsumerQueue*, 4> queues() const noexcept {
-        return {line_queue.get(), chunk_queue.get(), routes[0].tee.get(), routes[1].tee.get()};
-    }
     [[nodiscard]] const LogSink* common_log() const noexcept {
         const bool holds_both = logs.size() == 1 && routes[0].log == routes[1].log;
         return owns_logs && log_format == LogFormat::raw && holds_both ? logs[0].get() : nullptr;
@@ -82,13 +91,16 @@ private:
     template <class Split>
     void route_lines(Stream stream, std::size_t expected_bytes, Split split);
     void write_log(StreamRoute& route, std::string_view text);
+    void remember(std::string_view text);
 
     std::function<void(const LogSink&)> on_log_state_;
+    std::function<void()> on_text_;
     std::string formatted_;
     mutable std::mutex mutex_;
     TextWindow recent_;  // unless a log holds both streams
     std::atomic<std::uint64_t> bytes_{0};
     std::atomic<std::uint64_t> capture_dropped_{0};
+    std::atomic<std::uint64_t> collect_lost_{0};
 };
 
 // -- implementation ----------------------------------------------------------
@@ -133,16 +145,20 @@ inline void OutputRouter::route_lines(Stream stream, std::size_t expected_bytes,
     StreamRoute& route = routes[static_cast<std::size_t>(stream)];
     const bool to_log = route.log && log_format != LogFormat::raw;
     const auto time = rfc3339(to_log ? std::chrono::system_clock::now() : std::chrono::system_clock::time_point{});
-    const std::string_view name = stream == Stream::stdout_ ? "stdout" : "stderr";
     PackedLines packed(line_queue ? expected_bytes : 0);
+    std::string watched;
+    if (alert_queue) watched.reserve(expected_bytes + 64);
     formatted_.clear();
     split([&](const LineView& line) {
-        if (to_log) append_log_line(formatted_, log_format, {time.data(), time.size()}, name, line);
+        if (to_log) append_log_line(formatted_, log_format, {time.data(), time.size()}, to_string(stream), line);
         if (line_queue) packed.add(line);
+        if (alert_queue) watched.append(line.text).push_back('\n');
     });
     if (!formatted_.empty()) write_log(route, formatted_);
     std::string lines = packed.take();
     if (!lines.empty()) line_queue->offer(stream, std::move(lines), packed.payload());
+    const std::size_t watched_bytes = watched.size();
+    if (watched_bytes > 0) alert_queue->offer(stream, std::move(watched), watched_bytes);
 }
 
 inline void OutputRouter::write_log(StreamRoute& route, std::string_view text) {
@@ -159,11 +175,11 @@ inline void OutputRouter::write(Stream stream, std::string_view text) {
     StreamRoute& route = routes[static_cast<std::size_t>(stream)];
     bytes_.fetch_add(text.size(), std::memory_order_relaxed);
     if (route.log && log_format == LogFormat::raw) write_log(route, text);
-    if (!common_log()) {
-        const std::lock_guard lock(mutex_);
-        recent_.append(text);
-    }
-    if (route.capture) {
+    remember(text);
+    if (route.read_by_line) {
+        route.capture->append_whole(text);
+        on_text_();
+    } else if (route.capture) {
         const std::size_t kept = route.capture->append(text);
         capture_dropped_.fetch_add(text.size() - kept, std::memory_order_relaxed);
     }
@@ -172,21 +188,47 @@ inline void OutputRouter::write(Stream stream, std::string_view text) {
     if (route.lines) route_lines(stream, text.size(), [&](auto each) { route.lines->feed(text, each); });
 }
 
+inline void OutputRouter::remember(std::string_view text) {
+    if (common_log()) return;
+    const std::lock_guard lock(mutex_);
+    recent_.append(text);
+}
+
+inline void OutputRouter::collect(std::string_view lines, std::uint64_t lost) {
+    StreamRoute& route = routes[0];
+    collect_lost_.fetch_add(lost, std::memory_order_relaxed);
+    if (log_format == LogFormat::raw) {
+        write_log(route, lines);
+    } else {
+        const auto time = rfc3339(std::chrono::system_clock::now());
+        formatted_.clear();
+        LineSplitter(lines.size()).feed(lines, [&](const LineView& line) {
+            append_log_line(formatted_, log_format, {time.data(), time.size()}, "file", line);
+        });
+        write_log(route, formatted_);
+    }
+    remember(lines);
+    if (alert_queue) alert_queue->offer(Stream::stdout_, std::string(lines), lines.size());
+}
+
 inline void OutputRouter::finish(Stream stream) {
     StreamRoute& route = routes[static_cast<std::size_t>(stream)];
     if (route.lines) route_lines(stream, 0, [&](auto each) { route.lines->finish(each); });
 }
 
 inline bool OutputRouter::should_pause() const noexcept {
+    for (const auto& route : routes) {
+        if (route.read_by_line && route.capture->is_full()) return true;
+    }
     if (!pause_for_slow) return false;
-    for (const auto* queue : queues()) {
+    for (const auto& queue : queues()) {
         if (queue && !queue->has_room()) return true;
     }
     return false;
 }
 
 inline void OutputRouter::on_room(const std::function<void()>& f) {
-    for (auto* queue : queues()) {
+    for (const auto& queue : queues()) {
         if (queue) queue->on_room(f);
     }
 }
@@ -198,8 +240,9 @@ inline std::vector<std::string> OutputRouter::tail(std::size_t count) const {
 }
 
 inline std::uint64_t OutputRouter::dropped() const {
-    std::uint64_t sum = capture_dropped_.load(std::memory_order_relaxed);
-    for (const auto* queue : queues()) sum += queue ? queue->dropped() : 0;
+    std::uint64_t sum =
+        capture_dropped_.load(std::memory_order_relaxed) + collect_lost_.load(std::memory_order_relaxed);
+    for (const auto& queue : queues()) sum += queue ? queue->dropped() : 0;
     for (const auto& log : logs) sum += log->stats().dropped_bytes;
     return sum;
 }

@@ -10,6 +10,7 @@
 
 #include <warden/detail/escalation.hpp>
 #include <warden/detail/io_pump.hpp>
+#include <warden/detail/log_collector.hpp>
 #include <warden/detail/process_state.hpp>
 #include <warden/detail/services.hpp>
 #include <warden/detail/tree.hpp>
@@ -18,7 +19,9 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <array>
+#include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -52,6 +55,7 @@ public:
     std::shared_ptr<OutputRouter> output = std::make_shared<OutputRouter>();
     std::array<std::shared_ptr<OutputPump>, 2> pumps;
     std::shared_ptr<InputPump> input;
+    std::shared_ptr<LogCollector> collector;
     UniqueFd terminal;  ///< Its end of its terminal: a process that closes its own must not be hung up by that.
     std::function<void()> on_leader_ended;  ///< Called on the loop before anybody who waits is woken.
     std::function<void()> on_extinct;       ///< Called on the loop when nothing is left.
@@ -85,6 +89,12 @@ public:
     [[nodiscard]] error_code close_input();
     [[nodiscard]] error_code resize_terminal(const Terminal& size);
 
+    /// `done` is called on the loop with the next line of what is captured of stdout; error::eof after the last one.
+    /// The number takes the call back.
+    using LineDone = std::function<void(const error_code&, std::string)>;
+    [[nodiscard]] std::uint64_t read_line(LineDone done);
+    void forget_line(std::uint64_t id);
+
     /// Takes what was captured, and gives up on pipes that somebody still holds.
     void finish_output(CompletedProcess& result);
 
@@ -110,12 +120,16 @@ private:
     void report_survivors(StopReport& report);
     [[nodiscard]] error_code signal_tree_here(int signal);
     void note_signal(int signal);
+    void serve_line_readers();
+    void resume_reading();
 
     const std::shared_ptr<Services> services_;
     boost::asio::steady_timer timeout_timer_;
     boost::asio::steady_timer flush_timer_;
     std::shared_ptr<Escalation> escalation_;
     std::vector<StopDone> stop_waiters_;
+    std::map<std::uint64_t, LineDone> line_readers_;  // in the order of their calls
+    std::atomic<std::uint64_t> next_line_reader_{1};
     std::optional<StopReason> stop_reason_;
     bool killed_ = false;
     std::uint64_t signals_sent_ = 0;  // bit n-1 for signal n
@@ -167,11 +181,10 @@ inline void ProcessRecord::activate() {
     output->on_room([weak = weak_from_this()] {
         const auto locked = weak.lock();
         if (!locked) return;
-        locked->services_->loop.post([locked] {
-            for (const auto& pump : locked->pumps) {
-                if (pump) pump->resume();
-            }
-        });
+        locked->services_->loop.post([locked] { locked->resume_reading(); });
+    });
+    output->on_text([weak = weak_from_this()] {
+        if (const auto locked = weak.lock()) locked->serve_line_readers();
     });
     output->on_log_state([weak = weak_from_this()](const LogSink& log) {
         const auto locked = weak.lock();
@@ -189,8 +202,10 @@ inline void ProcessRecord::activate() {
             const bool open = self->pumps[0] && self->pumps[0]->is_open();
             const bool other_open = self->pumps[1] && self->pumps[1]->is_open();
             if (!open && !other_open) self->state.change([](ProcessFacts& facts) { facts.output_open = false; });
+            self->serve_line_readers();
         });
     }
+    if (collector) collector->start();
     if (!timeout.is_never()) {
         timeout_timer_.expires_at(deadline_after(SteadyTime::clock::now(), timeout.length()));
         timeout_timer_.async_wait([self](const error_code& ec) {
@@ -215,14 +230,16 @@ inline void ProcessRecord::leader_ended(const LeaderEnd& end, bool gone) {
         if (gone) pump->close();
         else pump->drain_now();
     }
+    if (collector && gone) collector->finish();
+    else if (collector) collector->drain_now();
     if (input) input->close(errc::already_ended);
     after_consumers([self = shared_from_this(), end, gone] { self->settle(end, gone); });
 }
 
 /// Runs `then` once the consumers have seen all output, or the drain budget is over.
 inline void ProcessRecord::after_consumers(std::function<void()> then) {
-    std::vector<std::shared_ptr<ConsumerQueue>> queues{output->line_queue, output->chunk_queue, output->routes[0].tee,
-                                                       output->routes[1].tee};
+    const auto all = output->queues();
+    std::vector<std::shared_ptr<ConsumerQueue>> queues(all.begin(), all.end());
     std::erase(queues, nullptr);
     if (queues.empty()) return then();
     after_flush_ = std::move(then);
@@ -331,6 +348,7 @@ inline void ProcessRecord::release_tree() {
     for (const auto& pump : pumps) {
         if (pump) pump->close();
     }
+    if (collector) collector->finish();
     services_->metrics.output_read(output->bytes());
     services_->metrics.dropped(output->dropped());
     if (escalation_) escalation_->tree_gone();

@@ -7,6 +7,7 @@
 /// Knows:         the engine.
 /// Thread-safety: see managed_process.hpp.
 
+#include <warden/detail/communication.hpp>
 #include <warden/detail/engine.hpp>
 #include <warden/managed_process.hpp>
 
@@ -23,18 +24,41 @@ namespace detail {
 
 WARDEN_INLINE CallbackExecutor callback_executor(Engine& engine) { return engine.services->dispatcher.executor(); }
 
-WARDEN_INLINE std::uint64_t when_ended(const std::shared_ptr<ProcessRecord>& record,
-                                       std::function<void(const ExitStatus&)> then) {
-    return record->state.when(has_ended, [then = std::move(then), weak = std::weak_ptr(record)] {
-        if (const auto held = weak.lock()) then(held->state.facts().status.value_or(ExitStatus{}));
+WARDEN_INLINE Cancel begin_wait(const Record& record, Done<ExitStatus> done) {
+    const std::uint64_t id = record->state.when(has_ended, [done, weak = std::weak_ptr(record)] {
+        if (const auto held = weak.lock()) done({}, held->state.facts().status.value_or(ExitStatus{}));
     });
+    return [done = std::move(done), id, weak = std::weak_ptr(record)] {
+        if (const auto held = weak.lock()) held->state.take_back(id);
+        done(aborted(), {});
+    };
 }
 
-WARDEN_INLINE void forget_end(ProcessRecord& record, std::uint64_t id) { record.state.take_back(id); }
+WARDEN_INLINE Cancel begin_stop(const Record& record, StopPlan plan, Done<StopReport> done) {
+    record->stop(std::move(plan), StopReason::asked, [done](const StopReport& report) { done({}, report); });
+    return [done = std::move(done)] { done(aborted(), {}); };
+}
 
-WARDEN_INLINE void begin_stop(const std::shared_ptr<ProcessRecord>& record, StopPlan plan,
-                              std::function<void(const StopReport&)> done) {
-    record->stop(std::move(plan), StopReason::asked, std::move(done));
+WARDEN_INLINE Cancel begin_write(const Record& record, std::string text, Done<> done) {
+    record->write(std::move(text), done);
+    return [done = std::move(done)] { done(aborted()); };
+}
+
+WARDEN_INLINE Cancel begin_read_line(const Record& record, Done<std::string> done) {
+    const std::uint64_t id = record->read_line(done);
+    return [done = std::move(done), id, weak = std::weak_ptr(record)] {
+        if (const auto held = weak.lock()) held->forget_line(id);
+        done(aborted(), {});
+    };
+}
+
+WARDEN_INLINE Cancel begin_communicate(Engine& engine, const Record& record, std::string input, Timeout timeout,
+                                       Done<CompletedProcess> done) {
+    auto exchange = std::make_shared<Communication>(engine.services, record, std::move(done));
+    exchange->start(std::move(input), timeout);
+    return [weak = std::weak_ptr(exchange)] {
+        if (const auto held = weak.lock()) held->cancel();
+    };
 }
 
 }  // namespace detail
@@ -159,23 +183,14 @@ WARDEN_INLINE void ManagedProcess::close_stdin(error_code& ec) {
 WARDEN_INLINE CompletedProcess ManagedProcess::communicate(std::string_view input, Timeout timeout, error_code& ec) {
     ec = check();
     if (!ec && !timeout.is_valid()) ec = errc::invalid_timeout;
-    CompletedProcess result;
-    if (ec) return result;
-    const SteadyTime deadline = detail::deadline_after(SteadyTime::clock::now(), timeout.length());
-    if (!input.empty()) record_->write(std::string(input), [](const error_code&) {});  // it may end without reading
-    static_cast<void>(record_->close_input());
-    if (!record_->state.wait_until(deadline, detail::has_ended)) {
-        ec = errc::timed_out;
-        return result;
-    }
-    const SteadyTime drained = detail::deadline_after(SteadyTime::clock::now(), engine_->services->config.drain_budget);
-    static_cast<void>(record_->state.wait_until(std::min(drained, deadline), detail::is_output_complete));
-    record_->finish_output(result);
-    const detail::ProcessFacts facts = record_->state.facts();
-    result.status = *facts.status;
-    result.cause = facts.cause;
-    result.duration = facts.ended - facts.started;
-    return result;
+    if (ec) return {};
+    std::promise<CompletedProcess> collected;
+    const auto cancel = detail::begin_communicate(*engine_, record_, std::string(input), timeout,
+                                                  [&](const error_code& failed, CompletedProcess result) {
+                                                      ec = failed;
+                                                      collected.set_value(std::move(result));
+                                                  });
+    return collected.get_future().get();
 }
 
 WARDEN_INLINE void ManagedProcess::signal_tree(int number, error_code& ec) {

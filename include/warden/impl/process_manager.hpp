@@ -38,8 +38,42 @@ WARDEN_ONE_PER_PROGRAM inline InstanceSlot& instance_slot() {
 }
 
 WARDEN_INLINE void throw_if_mistaken(const ManagerConfig& config) {
-    const auto mistakes = config.validate();
+    auto mistakes = config.validate();
+    for (auto& mistake : alert_mistakes(config.alerts.rules)) mistakes.push_back(std::move(mistake));
     if (!mistakes.empty()) throw system_error(errc::invalid_configuration, joined(mistakes));
+}
+
+/// The options of `run`: unless something else is said, both outputs are collected.
+WARDEN_INLINE SpawnOptions options_for_run(SpawnOptions options, bool has_input) {
+    options.stdout_ = options.stdout_.value_or(Output::capture);
+    if (!options.terminal) options.stderr_ = options.stderr_.value_or(Output::capture);
+    if (has_input) options.stdin_ = Input::pipe;
+    return options;
+}
+
+/// The process lives as long as the operation: a cancellation stops it, and what it leaves running is stopped.
+WARDEN_INLINE Cancel begin_run(const std::shared_ptr<Engine>& engine, CommandLine command, SpawnOptions options,
+                               std::string input, Done<CompletedProcess> done) {
+    Record record;
+    try {
+        options = options_for_run(std::move(options), !input.empty());
+        record = engine->spawn(std::move(command), std::move(options), Output::capture, nullptr);
+    } catch (const SpawnError& error) {
+        done(error.code(), {});
+        return {};
+    }
+    auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    auto stopped = [engine, record, done = std::move(done), cancelled](const error_code& ec, CompletedProcess result) {
+        record->stop(record->stop_plan, StopReason::asked, [=, result = std::move(result)](const StopReport&) mutable {
+            engine->table.forget(record->uuid);
+            done(*cancelled ? aborted() : ec, std::move(result));
+        });
+    };
+    static_cast<void>(begin_communicate(*engine, record, std::move(input), no_timeout, std::move(stopped)));
+    return [cancelled, weak = std::weak_ptr(record)] {
+        *cancelled = true;
+        if (const auto held = weak.lock()) held->stop(held->stop_plan, StopReason::asked, {});
+    };
 }
 
 }  // namespace detail
@@ -111,10 +145,7 @@ WARDEN_INLINE ManagedProcess ProcessManager::spawn(CommandLine command, SpawnOpt
 }
 
 WARDEN_INLINE CompletedProcess ProcessManager::run(CommandLine command, SpawnOptions options, std::string_view input) {
-    options.stdout_ = options.stdout_.value_or(Output::capture);
-    if (!options.terminal) options.stderr_ = options.stderr_.value_or(Output::capture);
-    if (!input.empty()) options.stdin_ = Input::pipe;
-    ManagedProcess process = spawn(std::move(command), std::move(options));
+    ManagedProcess process = spawn(std::move(command), detail::options_for_run(std::move(options), !input.empty()));
     return process.communicate(input);
 }
 
@@ -127,6 +158,25 @@ WARDEN_INLINE CompletedProcess ProcessManager::run(CommandLine command, SpawnOpt
         ec = error.code();
         return {};
     }
+}
+
+WARDEN_INLINE CompletedPipeline ProcessManager::pipeline(std::vector<CommandLine> commands, SpawnOptions options,
+                                                         std::string_view input) {
+    if (commands.empty()) throw system_error(errc::invalid_options, "a pipeline needs at least one command");
+    options = detail::options_for_run(std::move(options), !input.empty());
+    const Output out = *options.stdout_;
+    std::vector<ManagedProcess> stages;
+    for (CommandLine& command : commands) {
+        const Conduit to_next;
+        options.stdout_ = stages.size() + 1 < commands.size() ? Output(to_next) : out;
+        stages.push_back(spawn(std::move(command), options));
+        options.stdin_ = to_next;
+    }
+    CompletedPipeline result;
+    for (ManagedProcess& stage : stages) {
+        result.stages.push_back(stage.communicate(result.stages.empty() ? input : std::string_view()));
+    }
+    return result;
 }
 
 WARDEN_INLINE std::vector<ProcessInfo> ProcessManager::list() const {
@@ -145,6 +195,12 @@ WARDEN_INLINE std::optional<ProcessInfo> ProcessManager::find(std::string_view n
     const auto found = engine().table.named(name_or_uuid);
     if (found.empty()) return std::nullopt;
     return found.front()->info();
+}
+
+WARDEN_INLINE LogFollower ProcessManager::follow(std::string_view name_or_uuid, LogFollower::From from) const {
+    const auto path = named(name_or_uuid).front()->log_path;
+    if (path.empty()) throw system_error(errc::not_found, "'" + std::string(name_or_uuid) + "' has no log");
+    return LogFollower::open(path, from);
 }
 
 WARDEN_INLINE std::vector<Pid> ProcessManager::active_pids() const {

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+// What runs beside the caller: callbacks, futures, coroutines, each cancelled for itself; lines as they come.
+#include <support/fixture.hpp>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/experimental/as_tuple.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <future>
+#include <optional>
+#include <thread>
+
+#include <sys/stat.h>
+
+using namespace support;
+using namespace std::chrono_literals;
+using boost::asio::use_awaitable;
+using boost::asio::use_future;
+using warden::CompletedProcess;
+using warden::error_code;
+using warden::ExitCause;
+using warden::Input;
+using warden::Output;
+using warden::SpawnOptions;
+using warden::StopPlan;
+
+namespace {
+
+const error_code aborted = boost::asio::error::operation_aborted;
+const error_code eof = boost::asio::error::eof;
+
+/// Futures that are made ready on a thread of this object: left to itself, Asio starts some that never end.
+class Futures {
+public:
+    [[nodiscard]] auto operator()() { return boost::asio::bind_executor(pool_.get_executor(), use_future); }
+
+private:
+    boost::asio::thread_pool pool_{1};
+};
+
+/// Runs `coroutine` on a thread of the test, and rethrows what it throws.
+template <class Coroutine>
+void run(Coroutine coroutine) {
+    boost::asio::io_context context;
+    auto done = boost::asio::co_spawn(context, std::move(coroutine), use_future);
+    context.run();
+    done.get();
+}
+
+SpawnOptions talking() {
+    SpawnOptions options;
+    options.stdin_ = Input::pipe;
+    options.stdout_ = Output::capture;
+    options.stop_plan = StopPlan::now();
+    return options;
+}
+
+/// The code that a future ends with.
+template <class T>
+error_code code_of(std::future<T> future) {
+    try {
+        static_cast<void>(future.get());
+        return {};
+    } catch (const boost::system::system_error& error) {
+        return error.code();
+    }
+}
+
+/// Starts an operation with a cancellation slot and cancels it. The code that it completed with.
+template <class... Results, class Start>
+error_code cancelled(Start start) {
+    boost::asio::cancellation_signal signal;
+    std::promise<error_code> code;
+    start(boost::asio::bind_cancellation_slot(signal.slot(),
+                                              [&](const error_code& ec, Results...) { code.set_value(ec); }));
+    signal.emit(boost::asio::cancellation_type::total);
+    return code.get_future().get();
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("async: a conversation by lines, in a coroutine", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    auto process =
+        manager->spawn({"sh", {"-c", "while read -r x; do echo \"got $x\"; done; printf 'no end'"}}, talking());
+    const std::vector<std::string> words{"one", "two", "three"};
+    run([&]() -> boost::asio::awaitable<void> {
+        for (const std::string& word : words) {
+            co_await process.async_write(word + '\n', use_awaitable);
+            const std::string answer = co_await process.async_read_line(use_awaitable);
+            CHECK(answer == "got " + word);
+        }
+        process.close_stdin();
+        const std::string last = co_await process.async_read_line(use_awaitable);
+        CHECK(last == "no end");
+        auto [ec, line] = co_await process.async_read_line(boost::asio::experimental::as_tuple(use_awaitable));
+        CHECK(ec == eof);
+        const warden::ExitStatus status = co_await process.async_wait(use_awaitable);
+        CHECK(status.success());
+    });
+}
+
+TEMPLATE_TEST_CASE("async: reads that wait get one line each, in order, and what was not read stays for communicate",
+                   "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Futures futures;
+    auto process = manager->spawn({"cat"}, talking());
+    std::vector<std::future<std::string>> lines;
+    for (int i = 0; i < 10; ++i) lines.push_back(process.async_read_line(futures()));
+    std::string text;
+    for (int i = 0; i < 20; ++i) text += "line " + std::to_string(i) + (i % 2 == 0 ? "\n" : "\r\n");
+    process.async_write(text, futures()).get();
+    for (int i = 0; i < 10; ++i) CHECK(lines[static_cast<std::size_t>(i)].get() == "line " + std::to_string(i));
+    const CompletedProcess rest = process.async_communicate("the end", 20s, futures()).get();
+    CHECK(rest.out == text.substr(text.find("line 10")) + "the end");
+    CHECK(rest.success());
+    CHECK(code_of(process.async_read_line(futures())) == eof);
+}
+
+TEMPLATE_TEST_CASE("async: who reads by line slows the process down and loses nothing", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Futures futures;
+    constexpr int count = is_sanitized ? 5'000 : 50'000;
+    SpawnOptions options = talking();
+    options.capture_bytes = 4096;
+    auto process = manager->spawn({"sh", {"-c", "read x; seq " + std::to_string(count)}}, options);
+    auto next = process.async_read_line(futures());
+    process.write("go\n");
+    for (int i = 1; i <= count; ++i) {
+        REQUIRE(next.get() == std::to_string(i));
+        next = process.async_read_line(futures());
+    }
+    CHECK(code_of(std::move(next)) == eof);
+    CHECK(process.info().dropped_bytes == 0);
+}
+
+TEMPLATE_TEST_CASE("async: a line longer than the buffer comes in parts", "[async]", OnCgroup) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Futures futures;
+    SpawnOptions options = talking();
+    options.capture_bytes = 1000;
+    auto process = manager->spawn({"sh", {"-c", "read x; head -c 100000 /dev/zero | tr '\\0' x"}}, options);
+    auto next = process.async_read_line(futures());
+    process.write("go\n");
+    std::size_t sum = 0;
+    try {
+        for (;; next = process.async_read_line(futures())) sum += next.get().size();
+    } catch (const boost::system::system_error& error) {
+        CHECK(error.code() == eof);
+    }
+    CHECK(sum == 100'000);
+}
+
+TEMPLATE_TEST_CASE("async: run by callback, future and coroutine", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Futures futures;
+    std::promise<CompletedProcess> called;
+    manager->async_run({"cat"}, {}, "by callback", [&](const error_code& ec, CompletedProcess result) {
+        CHECK(!ec);
+        called.set_value(std::move(result));
+    });
+    CHECK(called.get_future().get().out == "by callback");
+    CHECK(manager->async_run(victim("exit", "7"), {}, {}, futures()).get().status.code() == 7);
+    const warden::CommandLine command{"sh", {"-c", "cat; echo err >&2"}};
+    run([&]() -> boost::asio::awaitable<void> {
+        const CompletedProcess result = co_await manager->async_run(command, SpawnOptions(), "in", use_awaitable);
+        CHECK(result.out == "in");
+        CHECK(result.err == "err\n");
+    });
+    CHECK(code_of(manager->async_run({"/no/such/program"}, {}, {}, futures())) ==
+          error_code(ENOENT, boost::system::system_category()));
+    CHECK(manager->list().empty());
+}
+
+TEMPLATE_TEST_CASE("async: a hundred runs at once", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism, [](auto& config) { config.max_processes = 200; }};
+    Futures futures;
+    std::vector<std::future<CompletedProcess>> runs;
+    for (int i = 0; i < 100; ++i) {
+        runs.push_back(manager->async_run({"sh", {"-c", "cat; exit " + std::to_string(i)}}, {},
+                                          std::string(100'000, 'x'), futures()));
+    }
+    for (int i = 0; i < 100; ++i) {
+        const CompletedProcess result = runs[static_cast<std::size_t>(i)].get();
+        CHECK(result.status.code() == i);
+        CHECK(result.out.size() == 100'000);
+    }
+}
+
+TEMPLATE_TEST_CASE("async: what a run leaves running is gone when it completes", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 100ms; }};
+    Futures futures;
+    SpawnOptions options;
+    options.stop_plan = StopPlan::now();
+    const auto result = manager->async_run({"sh", {"-c", "sleep 300 & echo $!"}}, options, {}, futures()).get();
+    CHECK(result.incomplete);
+    CHECK(::kill(std::stoi(result.out), 0) != 0);
+}
+
+TEMPLATE_TEST_CASE("async: a cancelled run stops its process, and completes when that is gone", "[async]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.stop_plan = StopPlan::now();
+    Handshake handshake(manager.directory / "fifo");
+    boost::asio::cancellation_signal signal;
+    std::promise<error_code> code;
+    manager->async_run(victim(handshake, "stay"), options, {},
+                       boost::asio::bind_cancellation_slot(
+                           signal.slot(), [&](const error_code& ec, const CompletedProcess&) { code.set_value(ec); }));
+    const pid_t pid = handshake.pid();
+    REQUIRE(pid > 0);
+    signal.emit(boost::asio::cancellation_type::total);
+    CHECK(code.get_future().get() == aborted);
+    CHECK(::kill(pid, 0) != 0);
+    CHECK(manager->list().empty());
+}
+
+TEMPLATE_TEST_CASE("async: each operation is cancelled for itself, and the process goes on", "[async]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Futures futures;
+    Handshake handshake(manager.directory / "fifo");
+    auto process = manager->spawn(victim(handshake, "stay"), talking());
+    REQUIRE(handshake.pid() > 0);
+    auto other = process.async_wait(futures());
+    CHECK(cancelled<warden::ExitStatus>([&](auto token) { process.async_wait(std::move(token)); }) == aborted);
+    CHECK(cancelled<std::string>([&](auto token) { process.async_read_line(std::move(token)); }) == aborted);
+    CHECK(cancelled<>([&](auto token) { process.async_write(std::string(10 << 20, 'x'), std::move(token)); }) ==
+          aborted);
+    CHECK(cancelled<CompletedProcess>(
+              [&](auto token) { process.async_communicate("", warden::no_timeout, std::move(token)); }) == aborted);
+    CHECK(process.running());
+    CHECK(other.wait_for(0s) == std::future_status::timeout);
+    process.kill();
+    CHECK(other.get().signal() == SIGKILL);
+}
+
+TEMPLATE_TEST_CASE("async: to give up waiting for a stop does not call it off", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Handshake handshake(manager.directory / "fifo");
+    auto process = manager->spawn(victim(handshake, "ignore-term"));
+    REQUIRE(handshake.pid() > 0);
+    CHECK(cancelled<warden::StopReport>(
+              [&](auto token) { process.async_stop(StopPlan::within(200ms), std::move(token)); }) == aborted);
+    CHECK(process.wait().signal() == SIGKILL);
+    CHECK(process.cause() == ExitCause::forced);
+}
+
+TEMPLATE_TEST_CASE("async: communicate says when its time is over, and another one goes on", "[async]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Futures futures;
+    const auto gate = manager.directory / "gate";
+    REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+    auto process = manager->spawn({"sh", {"-c", "echo before; read x < \"$0\"; echo after", gate.string()}}, talking());
+    CHECK(code_of(process.async_communicate("", 50ms, futures())) == warden::errc::timed_out);
+    CHECK(process.running());
+    auto rest = process.async_communicate("", 20s, futures());
+    std::ofstream(gate) << "\n";
+    CHECK(rest.get().out == "before\nafter\n");
+}
+
+TEMPLATE_TEST_CASE("async: operations of a handle that goes away complete", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Futures futures;
+    std::future<CompletedProcess> communication;
+    std::future<std::string> line;
+    std::future<void> written;
+    {
+        auto process = manager->spawn({"sleep", {"300"}}, talking());
+        line = process.async_read_line(futures());
+        written = process.async_write(std::string(10 << 20, 'x'), futures());
+        communication = process.async_communicate("", warden::no_timeout, futures());
+    }
+    CHECK(communication.get().status.signaled());
+    CHECK(code_of(std::move(line)) == eof);
+    CHECK(code_of(std::move(written)));
+}
+
+TEMPLATE_TEST_CASE("async: an empty handle refuses by the handler", "[async]", OnCgroup) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Futures futures;
+    warden::ManagedProcess none;
+    CHECK(code_of(none.async_read_line(futures())) == warden::errc::no_process);
+    CHECK(code_of(none.async_communicate("", warden::no_timeout, futures())) == warden::errc::no_process);
+    auto quiet = manager->spawn(victim("exit"));
+    CHECK(code_of(quiet.async_read_line(futures())) == warden::errc::invalid_options);
+    CHECK(code_of(quiet.async_communicate("", warden::Timeout(-1s), futures())) == warden::errc::invalid_timeout);
+    CHECK(code_of(quiet.async_write("x", futures())) == warden::errc::input_closed);
+}
+
+TEMPLATE_TEST_CASE("async: callbacks for output run on the executor that was given", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    boost::asio::io_context context;
+    const auto me = std::this_thread::get_id();
+    int lines = 0;
+    std::size_t bytes = 0;
+    bool elsewhere = false;
+    SpawnOptions options;
+    options.executor = context.get_executor();
+    options.on_line = [&](std::string_view) {
+        ++lines;
+        elsewhere = elsewhere || std::this_thread::get_id() != me;
+    };
+    options.on_chunk = [&](warden::Stream, std::string_view text) {
+        bytes += text.size();
+        elsewhere = elsewhere || std::this_thread::get_id() != me;
+    };
+    auto process = manager->spawn({"seq", {"10000"}}, options);
+    auto busy = boost::asio::make_work_guard(context);
+    process.async_wait(
+        boost::asio::bind_executor(context, [&](const error_code&, const warden::ExitStatus&) { busy.reset(); }));
+    context.run();
+    CHECK(lines == 10'000);
+    CHECK(bytes == 48'894);
+    CHECK(!elsewhere);
+}
