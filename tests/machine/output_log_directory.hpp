@@ -3,6 +3,8 @@
 #pragma once
 
 #include <support/catch.hpp>
+#include <support/skip.hpp>
+#include <warden/output/log_sink.hpp>
 
 #include <algorithm>
 #include <cstdlib>
@@ -99,5 +101,27 @@ inline std::optional<std::vector<std::size_t>> consecutive_numbers(std::string_v
     }
     return numbers;
 }
+
+inline warden::LogSink open_sink(const std::filesystem::path& path, const warden::LogLimits& limits = {},
+                                 warden::OnLimit on_limit = {}) {
+    warden::error_code ec;
+    warden::LogSink sink = warden::LogSink::open(path, limits, on_limit, ec);
+    INFO(ec.message());
+    REQUIRE_FALSE(ec);
+    return sink;
+}
+
+/// Whether the file system there keeps the marks of logs: extended attributes.
+inline bool has_marks(const Directory& directory) {
+    const warden::LogSink sink = open_sink(directory / "probe.log");
+    const int fd = ::open(sink.path().c_str(), O_RDONLY | O_CLOEXEC);
+    const bool marked = static_cast<bool>(warden::detail::read_mark(fd));
+    ::close(fd);
+    std::filesystem::remove(sink.path());
+    return marked;
+}
+
+#define SKIP_WITHOUT_MARKS(directory) \
+    SKIP_UNLESS(::log_test::has_marks(directory), "no extended attributes in " + (directory).path().string())
 
 }  // namespace log_test

@@ -26,14 +26,6 @@ struct Clock {
     LogSink::Clock::time_point later() { return now += LogSink::retry_interval; }
 };
 
-LogSink open_sink(const std::filesystem::path& path, const LogLimits& limits = {}, OnLimit on_limit = {}) {
-    error_code ec;
-    LogSink sink = LogSink::open(path, limits, on_limit, ec);
-    INFO(ec.message());
-    REQUIRE_FALSE(ec);
-    return sink;
-}
-
 /// Files of this program cannot grow beyond `bytes` while it lives. Soft limit only; SIGXFSZ keeps its effect.
 class FileSizeLimit {
 public:

@@ -41,14 +41,6 @@ namespace {
 
 constexpr auto patience = 20s;  // only bounds a failure
 
-LogSink open_sink(const std::filesystem::path& path, const LogLimits& limits = {}, OnLimit on_limit = {}) {
-    error_code ec;
-    LogSink sink = LogSink::open(path, limits, on_limit, ec);
-    INFO(ec.message());
-    REQUIRE_FALSE(ec);
-    return sink;
-}
-
 void add(const std::filesystem::path& path, std::string_view text) { std::ofstream(path, std::ios::app) << text; }
 
 /// All lines that can be had without waiting.
@@ -68,18 +60,6 @@ std::vector<std::string> texts_now(LogFollower& follower) {
 }
 
 using Texts = std::vector<std::string>;
-
-bool has_marks(const Directory& directory) {
-    LogSink sink = open_sink(directory / "probe.log");
-    const int fd = ::open(sink.path().c_str(), O_RDONLY | O_CLOEXEC);
-    const bool marked = static_cast<bool>(warden::detail::read_mark(fd));
-    ::close(fd);
-    std::filesystem::remove(sink.path());
-    return marked;
-}
-
-#define SKIP_WITHOUT_MARKS(directory) \
-    SKIP_UNLESS(has_marks(directory), "no extended attributes in " + (directory).path().string())
 
 /// Follows numbered lines and compares each, and where it stands in the stream, with what was written.
 struct Numbered {

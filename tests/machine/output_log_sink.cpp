@@ -20,14 +20,6 @@ using warden::OnLimit;
 
 namespace {
 
-LogSink open_sink(const std::filesystem::path& path, const LogLimits& limits = {}, OnLimit on_limit = {}) {
-    error_code ec;
-    LogSink sink = LogSink::open(path, limits, on_limit, ec);
-    INFO(ec.message());
-    REQUIRE_FALSE(ec);
-    return sink;
-}
-
 error_code refusal(const std::filesystem::path& path) {
     error_code ec;
     (void)LogSink::open(path, {}, {}, ec);
