@@ -40,7 +40,8 @@ namespace {
 const error_code aborted = boost::asio::error::operation_aborted;
 const error_code eof = boost::asio::error::eof;
 
-/// Futures that are made ready on a thread of this object: left to itself, Asio starts some that never end.
+/// Futures that are made ready on a thread of this object: left to itself, Asio starts some that never end. To be made
+/// before the manager, whose thread posts there.
 class Futures {
 public:
     [[nodiscard]] auto operator()() { return boost::asio::bind_executor(pool_.get_executor(), use_future); }
@@ -115,8 +116,8 @@ TEMPLATE_TEST_CASE("async: a conversation by lines, in a coroutine", "[async]", 
 TEMPLATE_TEST_CASE("async: reads that wait get one line each, in order, and what was not read stays for communicate",
                    "[async]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
     Futures futures;
+    TestManager manager{TestType::mechanism};
     auto process = manager->spawn({"cat"}, talking());
     std::vector<std::future<std::string>> lines;
     for (int i = 0; i < 10; ++i) lines.push_back(process.async_read_line(futures()));
@@ -132,8 +133,8 @@ TEMPLATE_TEST_CASE("async: reads that wait get one line each, in order, and what
 
 TEMPLATE_TEST_CASE("async: who reads by line slows the process down and loses nothing", "[async]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
     Futures futures;
+    TestManager manager{TestType::mechanism};
     constexpr int count = is_sanitized ? 5'000 : 50'000;
     SpawnOptions options = talking();
     options.capture_bytes = 4096;
@@ -150,8 +151,8 @@ TEMPLATE_TEST_CASE("async: who reads by line slows the process down and loses no
 
 TEMPLATE_TEST_CASE("async: a line longer than the buffer comes in parts", "[async]", OnCgroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
     Futures futures;
+    TestManager manager{TestType::mechanism};
     SpawnOptions options = talking();
     options.capture_bytes = 1000;
     auto process = manager->spawn({"sh", {"-c", "read x; head -c 100000 /dev/zero | tr '\\0' x"}}, options);
@@ -168,8 +169,8 @@ TEMPLATE_TEST_CASE("async: a line longer than the buffer comes in parts", "[asyn
 
 TEMPLATE_TEST_CASE("async: run by callback, future and coroutine", "[async]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
     Futures futures;
+    TestManager manager{TestType::mechanism};
     std::promise<CompletedProcess> called;
     manager->async_run({"cat"}, {}, "by callback", [&](const error_code& ec, CompletedProcess result) {
         CHECK(!ec);
@@ -190,8 +191,8 @@ TEMPLATE_TEST_CASE("async: run by callback, future and coroutine", "[async]", On
 
 TEMPLATE_TEST_CASE("async: a hundred runs at once", "[async]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.max_processes = 200; }};
     Futures futures;
+    TestManager manager{TestType::mechanism, [](auto& config) { config.max_processes = 200; }};
     std::vector<std::future<CompletedProcess>> runs;
     for (int i = 0; i < 100; ++i) {
         runs.push_back(manager->async_run({"sh", {"-c", "cat; exit " + std::to_string(i)}}, {},
@@ -206,8 +207,8 @@ TEMPLATE_TEST_CASE("async: a hundred runs at once", "[async]", OnCgroup, OnKeepe
 
 TEMPLATE_TEST_CASE("async: what a run leaves running is gone when it completes", "[async]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 100ms; }};
     Futures futures;
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 100ms; }};
     SpawnOptions options;
     options.stop_plan = StopPlan::now();
     const auto result = manager->async_run({"sh", {"-c", "sleep 300 & echo $!"}}, options, {}, futures()).get();
@@ -238,8 +239,8 @@ TEMPLATE_TEST_CASE("async: a cancelled run stops its process, and completes when
 TEMPLATE_TEST_CASE("async: each operation is cancelled for itself, and the process goes on", "[async]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
     Futures futures;
+    TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
     auto process = manager->spawn(victim(handshake, "stay"), talking());
     REQUIRE(handshake.pid() > 0);
@@ -271,8 +272,8 @@ TEMPLATE_TEST_CASE("async: to give up waiting for a stop does not call it off", 
 TEMPLATE_TEST_CASE("async: communicate says when its time is over, and another one goes on", "[async]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
     Futures futures;
+    TestManager manager{TestType::mechanism};
     const auto gate = manager.directory / "gate";
     REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
     auto process = manager->spawn({"sh", {"-c", "echo before; read x < \"$0\"; echo after", gate.string()}}, talking());
@@ -285,8 +286,8 @@ TEMPLATE_TEST_CASE("async: communicate says when its time is over, and another o
 
 TEMPLATE_TEST_CASE("async: operations of a handle that goes away complete", "[async]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
     Futures futures;
+    TestManager manager{TestType::mechanism};
     std::future<CompletedProcess> communication;
     std::future<std::string> line;
     std::future<void> written;
@@ -303,8 +304,8 @@ TEMPLATE_TEST_CASE("async: operations of a handle that goes away complete", "[as
 
 TEMPLATE_TEST_CASE("async: an empty handle refuses by the handler", "[async]", OnCgroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
     Futures futures;
+    TestManager manager{TestType::mechanism};
     warden::ManagedProcess none;
     CHECK(code_of(none.async_read_line(futures())) == warden::errc::no_process);
     CHECK(code_of(none.async_communicate("", warden::no_timeout, futures())) == warden::errc::no_process);

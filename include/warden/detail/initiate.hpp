@@ -45,25 +45,32 @@ class OneShot {
 public:
     /// A handler without an executor of its own is called on `fallback`.
     OneShot(Handler handler, const Fallback& fallback)
-        : handler_(std::move(handler)), work_(boost::asio::get_associated_executor(*handler_, fallback)) {}
+        : handler_(std::move(handler)),
+          work_(std::in_place, boost::asio::get_associated_executor(*handler_, fallback)) {}
 
     /// Posts the handler with these arguments, unless it has been already.
     template <class... Args>
     void complete(Args... args) {
         if (done_.exchange(true)) return;
-        boost::asio::post(work_.get_executor(),
-                          [handler = std::move(*handler_), arguments = std::make_tuple(std::move(args)...)]() mutable {
-                              std::apply(std::move(handler), std::move(arguments));
-                          });
-        handler_.reset();
+        // Nothing here touches the executor after the post: the handler may end its context.
+        auto work = std::move(*work_);
+        auto call = [handler = std::move(*handler_), arguments = std::make_tuple(std::move(args)...)]() mutable {
+            std::apply(std::move(handler), std::move(arguments));
+        };
         work_.reset();
+        handler_.reset();
+        const auto executor = work.get_executor();
+        boost::asio::post(executor, [call = std::move(call), work = std::move(work)]() mutable {
+            work.reset();
+            call();
+        });
     }
 
 private:
     using Executor = boost::asio::associated_executor_t<Handler, Fallback>;
 
     std::optional<Handler> handler_;
-    boost::asio::executor_work_guard<Executor> work_;
+    std::optional<boost::asio::executor_work_guard<Executor>> work_;
     std::atomic<bool> done_{false};
 };
 

@@ -190,7 +190,7 @@ inline void Guardian::receive_keepers() {
             }
             if (asked_ > 0) --asked_;
             if (count == 1) ready_.push_back({UniqueFd(fds[0]), ready.pid, inherited_});
-            else broken_ = system_code(-ready.pid);
+            else broken_ = system_code(ready.pid > 0 ? EMFILE : -ready.pid);  // here, there was no room for its socket
         }
         ask_for_keepers();
     }
@@ -201,6 +201,7 @@ inline void Guardian::receive_keepers() {
 inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
     ec.clear();
     std::unique_lock lock(mutex_);
+    broken_.clear();  // of another time
     ++waiting_;
     ask_for_keepers();
     arrived_.wait_until(lock, deadline, [&] { return !ready_.empty() || stopping_ || broken_ || !control_; });
@@ -208,7 +209,6 @@ inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
     SpareKeeper keeper;
     if (ready_.empty()) {
         ec = stopping_ ? error_code(errc::shut_down) : broken_ ? broken_ : error_code(errc::containment_lost);
-        broken_.clear();
         return keeper;
     }
     keeper = std::move(ready_.front());
