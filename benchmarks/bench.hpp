@@ -113,26 +113,6 @@ inline void heading(const std::vector<std::string>& cells) {
     return 0;
 }
 
-/// Removed with all that is in it.
-class TemporaryFolder {
-public:
-    TemporaryFolder() {
-        std::string name = (std::filesystem::temp_directory_path() / "warden-bench-XXXXXX").string();
-        if (!::mkdtemp(name.data())) die_errno("mkdtemp");
-        path_ = name;
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
-
 /// Memory that is really there: every page of it has been written.
 class Ballast {
 public:
@@ -186,6 +166,34 @@ inline int wait_for(pid_t pid, double* cpu_seconds = nullptr) {
     if (cpu_seconds) *cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
     return status;
 }
+
+/// Removed with all that is in it, also when this program gives up or is killed: a shell waits for that.
+class TemporaryFolder {
+public:
+    TemporaryFolder() {
+        std::string name = (std::filesystem::temp_directory_path() / "warden-bench-XXXXXX").string();
+        if (!::mkdtemp(name.data())) die_errno("mkdtemp");
+        path_ = name;
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) die_errno("pipe2");
+        const std::string script = "trap '' HUP INT TERM; read -r x; rm -rf \"$1\" || { sleep 1; rm -rf \"$1\"; }";
+        remover_ = start({"sh", "-c", script, "sh", name}, ends[0], -1, -1);
+        ::close(ends[0]);
+        held_ = ends[1];
+    }
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+    ~TemporaryFolder() {
+        ::close(held_);
+        while (::waitpid(remover_, nullptr, 0) < 0 && errno == EINTR) {}
+    }
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+private:
+    std::filesystem::path path_;
+    pid_t remover_ = -1;
+    int held_ = -1;
+};
 
 /// The CPU time of this process so far.
 [[nodiscard]] inline double own_cpu_seconds() {

@@ -151,7 +151,7 @@ TEMPLATE_TEST_CASE("alerts: a callback may be slow, throw, and end its own proce
     TestManager manager{TestType::mechanism};
     AlertRule rule = AlertRule::literal("y");
     rule.most = 1000;
-    rule.per = 0s;
+    rule.per = 1s;
     std::atomic<int> calls{0};
     rule.callback = [&](const Alert&) {
         if (++calls == 100) static_cast<void>(manager->stop("yes", warden::StopPlan::now()));

@@ -435,3 +435,17 @@ TEMPLATE_TEST_CASE("output: all of it comes before the exit is told", "[output][
         CHECK(eventually([&] { return told == static_cast<std::int64_t>(size); }));
     }
 }
+
+TEMPLATE_TEST_CASE("output: a manager does not wait for a callback that has days of lines before it", "[output]",
+                   OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    const auto began = std::chrono::steady_clock::now();
+    {
+        TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 100ms; }};
+        SpawnOptions options;
+        options.on_line = [](std::string_view) { std::this_thread::sleep_for(50ms); };
+        auto process = manager->spawn({"seq", {"100000"}}, options);
+        CHECK(process.wait().success());
+    }
+    CHECK(std::chrono::steady_clock::now() - began < 10s);  // and not 5000 s
+}

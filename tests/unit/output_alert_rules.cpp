@@ -224,12 +224,11 @@ TEST_CASE("alert rules: every mistake is said in words, and what to write instea
     rule.most = 0;
     CHECK(only_mistake(rule) == "alert rule 'n': most is 0, which would tell nothing; write a number from 1 to 1000");
     rule.most = 1001;
-    CHECK(only_mistake(rule) == "alert rule 'n': most is 1001; write a number from 1 to 1000, or per = 0 for no limit");
+    CHECK(only_mistake(rule) == "alert rule 'n': most is 1001; write a number from 1 to 1000");
     rule.most = 1000;
-    rule.per = -1ns;
-    CHECK(only_mistake(rule) ==
-          "alert rule 'n': per is negative; write how long a time `most` is for, or 0 for no limit");
-    rule.per = 0s;
+    rule.per = 999ms;
+    CHECK(only_mistake(rule) == "alert rule 'n': per is less than a second; write how long a time `most` is for");
+    rule.per = 1s;
     rule.dedupe = -1ns;
     CHECK(only_mistake(rule) == "alert rule 'n': dedupe is negative; write 0 to tell equal lines too");
     rule.dedupe = 0s;

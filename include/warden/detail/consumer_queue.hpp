@@ -95,8 +95,10 @@ private:
         if (item.instead) {
             item.instead();
         } else {
-            dispatcher_->run_guarded(
-                [&] { dropped_.fetch_add(consume_(item.stream, item.bytes), std::memory_order_relaxed); });
+            const bool too_late = dispatcher_->is_closing();
+            std::size_t dropped = too_late ? item.bytes.size() : 0;
+            if (!too_late) dispatcher_->run_guarded([&] { dropped = consume_(item.stream, item.bytes); });
+            dropped_.fetch_add(dropped, std::memory_order_relaxed);
             waiting_.fetch_sub(item.bytes.size(), std::memory_order_acq_rel);
             if (on_room_ && has_room()) on_room_();
         }

@@ -14,6 +14,7 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -53,13 +54,18 @@ public:
     /// Whether the caller is user code that runs here.
     [[nodiscard]] bool is_dispatcher_thread() const { return pool_ && pool_->get_executor().running_in_this_thread(); }
 
+    /// From `stop` on: who has much left to hand out drops it.
+    [[nodiscard]] bool is_closing() const noexcept { return is_closing_.load(std::memory_order_relaxed); }
+
     /// Lets what is queued finish, then ends the threads. Not from one of them.
     void stop() {
+        is_closing_.store(true, std::memory_order_relaxed);
         if (pool_) pool_->join();
     }
 
 private:
     Metrics& metrics_;
+    std::atomic<bool> is_closing_{false};
     std::once_flag made_;
     std::unique_ptr<boost::asio::thread_pool> pool_;
 };

@@ -156,7 +156,7 @@ inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, 
         router.line_queue = queue(options.executor, [call = options.on_line, &dispatcher = services->dispatcher](
                                                         Stream stream, std::string_view packed) {
             PackedLines::unpack(packed, [&](std::string_view text, bool partial) {
-                dispatcher.run_guarded([&] { call({stream, text, partial}); });
+                if (!dispatcher.is_closing()) dispatcher.run_guarded([&] { call({stream, text, partial}); });
             });
             return std::size_t{0};
         });

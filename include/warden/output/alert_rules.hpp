@@ -65,7 +65,7 @@ struct AlertRule {
     bool from_stdout = true;
     bool from_stderr = true;
     std::uint32_t most = 10;                       ///< Told at most within any `per`: 1 to `highest_most`.
-    Nanoseconds per = std::chrono::minutes(1);     ///< Zero: no limit.
+    Nanoseconds per = std::chrono::minutes(1);     ///< A second or more.
     Nanoseconds dedupe{};                          ///< The same line is told again after this time at the earliest.
     std::function<void(const Alert&)> callback{};  ///< Runs on a thread of the manager; what it throws is reported.
 
@@ -147,10 +147,9 @@ inline std::vector<std::string> AlertRule::mistakes() const {
     if (!from_stdout && !from_stderr) add("it looks at neither stream; set from_stdout or from_stderr");
     if (most == 0) add("most is 0, which would tell nothing; write a number from 1 to " + std::to_string(highest_most));
     if (most > highest_most) {
-        add("most is " + std::to_string(most) + "; write a number from 1 to " + std::to_string(highest_most) +
-            ", or per = 0 for no limit");
+        add("most is " + std::to_string(most) + "; write a number from 1 to " + std::to_string(highest_most));
     }
-    if (per < Nanoseconds::zero()) add("per is negative; write how long a time `most` is for, or 0 for no limit");
+    if (per < std::chrono::seconds(1)) add("per is less than a second; write how long a time `most` is for");
     if (dedupe < Nanoseconds::zero()) add("dedupe is negative; write 0 to tell equal lines too");
     return found;
 }
