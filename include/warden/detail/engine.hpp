@@ -103,7 +103,12 @@ private:
     std::string instance_name_;
     boost::asio::steady_timer sweep_timer_;
     boost::asio::steady_timer health_timer_;
-    std::map<std::string, int, std::less<>> alerted_;  // checks told as bad; looks since they are well
+    struct Episode {
+        int bad_looks = 0;
+        int good_looks = 0;
+        bool told = false;
+    };
+    std::map<std::string, Episode, std::less<>> episodes_;  // of checks that are not well
     std::filesystem::path data_directory_;
     std::filesystem::path log_directory_;
     OpenLogs logs_;

@@ -156,14 +156,16 @@ inline void Engine::tell_health(const HealthReport& report) {
                          {"warden.escaped", static_cast<std::int64_t>(report.escaped.size())}};
     services->emit(std::move(looked));
     // An alert when it begins, and again after two looks without it: one look can miss a process that changes parents.
+    // A zombie is one only at the second look: every process is, between its end and its reaping.
     for (const HealthFinding& finding : report.findings) {
+        Episode& episode = episodes_[finding.check];
         if (finding.status == HealthStatus::ok) {
-            const auto alerted = alerted_.find(finding.check);
-            if (alerted != alerted_.end() && ++alerted->second == 2) alerted_.erase(alerted);
+            if (!episode.told || ++episode.good_looks == 2) episode = {};
             continue;
         }
-        const bool begins = alerted_.insert_or_assign(finding.check, 0).second;
-        if (!begins) continue;
+        episode.good_looks = 0;
+        const bool has_lasted = ++episode.bad_looks >= (finding.check == "zombies" ? 2 : 1);
+        if (!has_lasted || std::exchange(episode.told, true)) continue;
         Event alert;
         alert.kind = EventKind::alert;
         alert.severity = finding.status == HealthStatus::failing ? Severity::critical : Severity::warning;
