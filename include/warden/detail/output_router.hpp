@@ -75,8 +75,8 @@ public:
     [[nodiscard]] std::uint64_t dropped() const;
 
     /// All that may be slow; null where there is none.
-    [[nodiscard]] std::array<std::shared_ptr<ConsumerQueue>, 5> queues() const noexcept {
-        return {line_queue, chunk_queue, alert_queue, routes[0].tee, routes[1].tee};
+    [[nodiscard]] std::array<ConsumerQueue*, 5> queues() const noexcept {
+        return {line_queue.get(), chunk_queue.get(), alert_queue.get(), routes[0].tee.get(), routes[1].tee.get()};
     }
 
     void use_limits(const LogLimits& limits) { recent_ = TextWindow(limits); }
@@ -221,14 +221,14 @@ inline bool OutputRouter::should_pause() const noexcept {
         if (route.read_by_line && route.capture->is_full()) return true;
     }
     if (!pause_for_slow) return false;
-    for (const auto& queue : queues()) {
+    for (const auto* queue : queues()) {
         if (queue && !queue->has_room()) return true;
     }
     return false;
 }
 
 inline void OutputRouter::on_room(const std::function<void()>& f) {
-    for (const auto& queue : queues()) {
+    for (auto* queue : queues()) {
         if (queue) queue->on_room(f);
     }
 }
@@ -242,7 +242,7 @@ inline std::vector<std::string> OutputRouter::tail(std::size_t count) const {
 inline std::uint64_t OutputRouter::dropped() const {
     std::uint64_t sum =
         capture_dropped_.load(std::memory_order_relaxed) + collect_lost_.load(std::memory_order_relaxed);
-    for (const auto& queue : queues()) sum += queue ? queue->dropped() : 0;
+    for (const auto* queue : queues()) sum += queue ? queue->dropped() : 0;
     for (const auto& log : logs) sum += log->stats().dropped_bytes;
     return sum;
 }

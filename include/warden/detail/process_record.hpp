@@ -239,7 +239,7 @@ inline void ProcessRecord::leader_ended(const LeaderEnd& end, bool gone) {
 /// Runs `then` once the consumers have seen all output, or the drain budget is over.
 inline void ProcessRecord::after_consumers(std::function<void()> then) {
     const auto all = output->queues();
-    std::vector<std::shared_ptr<ConsumerQueue>> queues(all.begin(), all.end());
+    std::vector<ConsumerQueue*> queues(all.begin(), all.end());
     std::erase(queues, nullptr);
     if (queues.empty()) return then();
     after_flush_ = std::move(then);
@@ -250,7 +250,7 @@ inline void ProcessRecord::after_consumers(std::function<void()> then) {
         }
     };
     auto left = std::make_shared<std::atomic<std::size_t>>(queues.size());
-    for (const auto& queue : queues) {
+    for (auto* queue : queues) {
         queue->after_all([left, flushed, self = shared_from_this()] {
             if (left->fetch_sub(1) == 1) self->services_->loop.post(flushed);
         });
