@@ -9,6 +9,7 @@
 #include "warden_host.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include <poll.h>
 #include <signal.h>
@@ -80,11 +81,11 @@ std::vector<pid_t> pausers() {
 
 /// Milliseconds from the SIGKILL of the host to the end of the last process.
 double measure(const std::string& mechanism, std::size_t trees) {
-    const bench::TemporaryFolder folder;
+    std::optional<bench::TemporaryFolder> folder(std::in_place);
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) bench::die_errno("pipe2");
     const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
-    const pid_t host = bench::start({self, "host", mechanism, std::to_string(trees), folder.path().string()}, -1,
+    const pid_t host = bench::start({self, "host", mechanism, std::to_string(trees), folder->path().string()}, -1,
                                     ends[1], STDERR_FILENO);
     ::close(ends[1]);
     char word[16];
@@ -115,6 +116,7 @@ double measure(const std::string& mechanism, std::size_t trees) {
     for (const auto& pidfd : pidfds) wait_for_end(pidfd.get());
     const double took = bench::microseconds_since(began) / 1000;
     ::close(host_pidfd);
+    folder.reset();  // it has a helper process, which is ours to reap too
     while (::waitpid(-1, nullptr, __WALL) > 0) {}
     return took;
 }

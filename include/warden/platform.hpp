@@ -9,7 +9,8 @@
 
 #include <cstdlib>
 
-#if defined(__linux__)
+/// A build may define WARDEN_PORTABLE_POSIX to do without what is Linux's own: for tests of what other systems get.
+#if defined(__linux__) && !defined(WARDEN_PORTABLE_POSIX)
 #define WARDEN_OS_LINUX 1
 #else
 #define WARDEN_OS_LINUX 0
@@ -25,6 +26,12 @@
 #define WARDEN_OS_POSIX 1
 #else
 #define WARDEN_OS_POSIX 0
+#endif
+
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#define WARDEN_HAS_KQUEUE 1
+#else
+#define WARDEN_HAS_KQUEUE 0
 #endif
 
 #if defined(__has_feature)

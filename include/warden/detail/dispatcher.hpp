@@ -7,7 +7,7 @@
 /// Knows:         that user code may be slow, throw, come back in, or destroy the manager.
 /// Thread-safety: safe.
 
-#include <warden/detail/posix/signal_mask.hpp>
+#include <warden/detail/signal_mask.hpp>
 #include <warden/telemetry/metrics.hpp>
 
 #include <boost/asio/post.hpp>

@@ -11,12 +11,12 @@
 
 #include <warden/detail/alert_watch.hpp>
 #include <warden/detail/engine_door.hpp>
+#include <warden/detail/host_signals.hpp>
 #include <warden/detail/launch.hpp>
-#include <warden/detail/launch_extension.hpp>
+#include <warden/detail/mechanisms.hpp>
 #include <warden/detail/open_logs.hpp>
 #include <warden/detail/process_table.hpp>
 #include <warden/detail/services.hpp>
-#include <warden/detail/shutdown_hooks.hpp>
 #include <warden/output/log_retention.hpp>
 #include <warden/telemetry/health.hpp>
 
@@ -57,34 +57,18 @@ public:
     /// Cleans up and ends all threads and helpers. Starts are refused from then on. Does nothing in a forked copy.
     void shut_down();
 
-    [[nodiscard]] ContainmentReport containment() const {
-        ContainmentReport report = containment_;
-        if (unguarded_) report.covers_host_crash = false;
-        return report;
-    }
-    [[nodiscard]] bool signals_handled() const {
-        return !services->config.handle_signals || ShutdownHooks::instance().installed();
-    }
-    /// Looks at everything now. Reads /proc; takes milliseconds with many processes.
+    [[nodiscard]] ContainmentReport containment() const { return mechanisms_.report(); }
+    [[nodiscard]] bool signals_handled() const { return !services->config.handle_signals || HostSignals::installed(); }
+    /// Looks at everything now; takes milliseconds with many processes.
     [[nodiscard]] HealthReport health();
-    [[nodiscard]] Pid guardian_pid() const { return guardian_ ? guardian_->pid() : 0; }
+    [[nodiscard]] Pid guardian_pid() const { return mechanisms_.guardian_pid(); }
 
     const std::shared_ptr<Services> services;
     ProcessTable table;
 
 private:
-    struct SetUpError {
-        error_code code;
-        std::string message;
-    };
-    void choose_containment();
-    [[nodiscard]] static ContainmentReport with_keeper(std::string why_no_group);
-    void start_guardian();
     void open_event_log();
-    void handle_signals();
-    void listen_for_signals();
     void on_signal(int signal);
-    void sweep_adopted(int looks);
     void tick_health();
     void prune_logs();
     void tell_health(const HealthReport& report);
@@ -96,12 +80,9 @@ private:
     [[nodiscard]] std::shared_ptr<AlertWatch> alert_watch(ProcessRecord& record) const;
     void collect_log(ProcessRecord& record);
     void connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const;
-    void hold_tree(ProcessRecord& record);
     void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);
     void watch_count();
 
-    std::string instance_name_;
-    boost::asio::steady_timer sweep_timer_;
     boost::asio::steady_timer health_timer_;
     struct Episode {
         int bad_looks = 0;
@@ -112,13 +93,9 @@ private:
     std::filesystem::path data_directory_;
     std::filesystem::path log_directory_;
     OpenLogs logs_;
-    ContainmentReport containment_;
-    std::shared_ptr<CgroupHome> home_;
-    std::shared_ptr<Guardian> guardian_;
+    Mechanisms mechanisms_;
+    HostSignals host_signals_;
     std::optional<SetUpError> set_up_error_;
-    UniqueFd signal_write_;
-    std::unique_ptr<boost::asio::posix::stream_descriptor> signal_read_;
-    std::atomic<bool> unguarded_{false};  // the guardian was lost and there is no other yet
     std::atomic<bool> cleaning_up_{false};
     std::atomic<bool> over_alert_threshold_{false};
     std::once_flag shut_down_once_;

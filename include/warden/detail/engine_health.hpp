@@ -9,6 +9,7 @@
 /// Thread-safety: see engine.hpp, which includes this.
 
 #include <warden/detail/engine.hpp>
+#include <warden/detail/process_listing.hpp>
 #include <warden/telemetry/health.hpp>
 
 #include <boost/asio/post.hpp>
@@ -35,10 +36,10 @@ inline void find_suspects(const ProcessRecord& record, const std::vector<TreeMem
 /// Adds the zombies of members: a control group does not list who has ended.
 [[nodiscard]] inline std::vector<TreeMember> with_zombies(std::vector<TreeMember> members) {
     for (std::size_t i = 0, living = members.size(); i < living; ++i) {
-        for (const Pid child : procfs::children(members[i].pid)) {
+        for (const Pid child : children(members[i].pid)) {
             const auto is_child = [&](const TreeMember& m) { return m.pid == child; };
             if (std::any_of(members.begin(), members.end(), is_child)) continue;
-            auto found = procfs::member(child);
+            auto found = member(child);
             if (found && found->state == 'Z') members.push_back(std::move(*found));
         }
     }
@@ -57,14 +58,6 @@ inline void find_suspects(const ProcessRecord& record, const std::vector<TreeMem
     return suspects.empty() ? text : text + ')';
 }
 
-/// Whether files can be made in `directory`, or it can be made.
-[[nodiscard]] inline bool is_writable(std::filesystem::path directory) {
-    std::error_code ec;
-    while (!std::filesystem::exists(directory, ec) && directory.has_relative_path())
-        directory = directory.parent_path();
-    return std::filesystem::is_directory(directory, ec) && ::access(directory.c_str(), W_OK | X_OK) == 0;
-}
-
 inline HealthReport Engine::health() {
     HealthReport report;
     const auto find = [&](std::string check, HealthStatus status, std::string detail) {
@@ -74,14 +67,7 @@ inline HealthReport Engine::health() {
     const ManagerConfig& config = services->config;
     const bool is_set_up = !set_up_error_;
     find("set-up", found_if(!is_set_up, HealthStatus::failing), is_set_up ? "done" : set_up_error_->message);
-    const bool guarded = guardian_ && guardian_->pid() != 0 && !unguarded_;
-    const ContainmentReport promises = containment();
-    if (promises.mechanism == Mechanism::process_group) {
-        find("guardian", HealthStatus::ok, "the process group has none: " + promises.why_not_stronger);
-    } else {
-        find("guardian", found_if(!guarded, HealthStatus::failing),
-             guarded ? "pid " + std::to_string(guardian_->pid()) : "there is none; it is tried again every second");
-    }
+    report.findings.push_back(mechanisms_.guardian_health());
     const bool handled = signals_handled();
     find("signal handlers", found_if(!handled, HealthStatus::degraded),
          !config.handle_signals ? "left to the program, whose duty cleanup_all() is"

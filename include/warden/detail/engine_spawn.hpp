@@ -11,8 +11,6 @@
 
 #include <boost/uuid/uuid_io.hpp>
 
-#include <poll.h>
-
 namespace warden::detail {
 
 inline void Engine::validate(const CommandLine& command, const SpawnOptions& options, const Output& out,
@@ -114,23 +112,6 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
     router.routes[1].log = common ? common : open(paths.stderr_);
 }
 
-/// Writes `text` to a descriptor of the program itself, waiting where that is needed. How many bytes could not be
-/// written: nobody reads there any more, or the disk is full.
-[[nodiscard]] inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
-    while (!text.empty()) {
-        const ssize_t size = ::write(descriptor, text.data(), text.size());
-        if (size >= 0) {
-            text.remove_prefix(static_cast<std::size_t>(size));
-        } else if (errno == EAGAIN) {
-            struct pollfd room = {descriptor, POLLOUT, 0};
-            ::poll(&room, 1, -1);
-        } else if (errno != EINTR) {
-            break;
-        }
-    }
-    return text.size();
-}
-
 inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const {
     auto& router = *record.output;
     const SpawnOptions& options = record.options;
@@ -212,31 +193,10 @@ inline std::shared_ptr<AlertWatch> Engine::alert_watch(ProcessRecord& record) co
     return std::make_shared<AlertWatch>(std::move(rules), std::move(reactions));
 }
 
-inline void Engine::hold_tree(ProcessRecord& record) {
-    error_code ec;
-    record.containment = containment();
-    if (containment_.mechanism == Mechanism::cgroup) {
-        std::string group = home_->take_group(ec);
-        if (!ec) return static_cast<void>(record.tree.emplace<CgroupTree>(home_, std::move(group)));
-        const ContainmentReport weaker = with_keeper("a control group could not be made: " + ec.message());
-        if (services->config.mechanism != Mechanism::automatic || !meets(weaker, record.options.containment)) {
-            fail_start(record.command, ec, SpawnStep::containment, {}, "a control group could not be made");
-        }
-        record.containment = weaker;
-    }
-    if (record.containment.mechanism == Mechanism::process_group) {
-        record.tree.emplace<ProcessGroupTree>();
-        return;
-    }
-    SpareKeeper keeper = guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
-    if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, "no keeper can be had");
-    record.tree.emplace<KeeperTree>(guardian_, std::move(keeper));
-}
-
 inline void Engine::launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension) {
-    hold_tree(record);
+    mechanisms_.hold(record);
     if (extension) {
-        if (std::holds_alternative<KeeperTree>(record.tree)) {
+        if (!visit_tree(record.tree, false, [](auto& held) { return held.launches_directly; })) {
             fail_start(record.command, errc::containment_unavailable, SpawnStep::containment, {},
                        "initializers need a direct launch, which a keeper cannot give; " +
                            record.containment.why_not_stronger);
@@ -248,12 +208,9 @@ inline void Engine::launch(ProcessRecord& record, PreparedLaunch& prepared, Laun
         held.launch(prepared.plan, answer);
         return held.pid();
     });
-    if (answer.error != 0) {
-        record.tree.emplace<std::monostate>();
-        if (extension) extension->failed(system_code(answer.error), answer.step == static_cast<int>(SpawnStep::launch));
-        prepared.fail(answer);
-    }
-    if (extension) extension->succeeded(record.pid);
+    if (answer.error == 0) return prepared.succeed(record.pid);
+    record.tree.emplace<std::monostate>();
+    prepared.fail(answer);
 }
 
 /// An alert when more than the threshold are active, once until they are fewer again.
@@ -291,10 +248,11 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         reserved = true;
         check_preflight(record->command, record->options);
         if (!meets(containment(), record->options.containment)) {
-            const std::string in_force(to_string(containment_.mechanism));
+            const ContainmentReport in_force = containment();
             fail_start(record->command, errc::containment_unavailable, SpawnStep::containment, {},
-                       "in force is '" + in_force + "', which does not meet the demand" +
-                           (containment_.why_not_stronger.empty() ? "" : "; " + containment_.why_not_stronger));
+                       "in force is '" + std::string(to_string(in_force.mechanism)) +
+                           "', which does not meet the demand" +
+                           (in_force.why_not_stronger.empty() ? "" : "; " + in_force.why_not_stronger));
         }
         record->started_at = std::chrono::system_clock::now();
         record->timeout = record->options.timeout.value_or(services->config.default_timeout);
@@ -339,7 +297,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     record->on_leader_ended = [this] { table.leader_ended(); };
     record->on_extinct = [this, weak = std::weak_ptr(record)] {
         if (const auto gone = weak.lock()) table.extinct(gone);
-        if (home_ && is_subreaper()) sweep_adopted(10);
+        mechanisms_.tree_gone();
     };
     record->run_beside = [this](CommandLine beside, Nanoseconds grace) {
         boost::asio::post(services->dispatcher.executor(),

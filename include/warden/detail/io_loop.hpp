@@ -8,7 +8,7 @@
 /// Does not know: what its handlers do. It sleeps in epoll_wait(2) until something happens; it never polls.
 /// Thread-safety: `post` and `call` from any thread; `read_buffer` on the loop only.
 
-#include <warden/detail/posix/signal_mask.hpp>
+#include <warden/detail/signal_mask.hpp>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>

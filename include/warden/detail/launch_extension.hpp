@@ -2,32 +2,14 @@
 #pragma once
 
 /// @file
-/// What a program may add to a launch: the Boost.Process initializers that it passes to `spawn`, behind one interface.
+/// What a program may add to a launch: the Boost.Process initializers that it passes to `spawn`: `LaunchExtension`.
 ///
-/// Knows:         when they are called.
-/// Does not know: Boost.Process; `detail/spawn.hpp` does.
-/// Thread-safety: belongs to one launch.
+/// Knows:         which system this is.
 
-#include <warden/error.hpp>
-#include <warden/fwd.hpp>
+#include <warden/platform.hpp>
 
-#include <filesystem>
-#include <vector>
-
-namespace warden::detail {
-
-class LaunchExtension {
-public:
-    virtual ~LaunchExtension() = default;
-
-    /// Before the child is made. May replace arguments and environment, and add descriptors (3 and above) to keep.
-    [[nodiscard]] virtual error_code prepare(const std::filesystem::path& program, const char* const*& argv,
-                                             const char* const*& environment, std::vector<int>& kept) = 0;
-    /// In the child, on memory shared with the program: async-signal-safe. An errno, or 0.
-    [[nodiscard]] virtual int run_in_child() noexcept = 0;
-    virtual void succeeded(Pid pid) = 0;
-    /// `before_exec`: no child could be made at all.
-    virtual void failed(const error_code& code, bool before_exec) = 0;
-};
-
-}  // namespace warden::detail
+#if WARDEN_OS_POSIX
+#include <warden/detail/posix/launch_extension.hpp>
+#elif WARDEN_OS_WINDOWS
+#include <warden/detail/windows/launch_extension.hpp>
+#endif

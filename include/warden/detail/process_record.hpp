@@ -13,6 +13,7 @@
 #include <warden/detail/log_collector.hpp>
 #include <warden/detail/process_state.hpp>
 #include <warden/detail/services.hpp>
+#include <warden/detail/signal_numbers.hpp>
 #include <warden/detail/tree.hpp>
 #include <warden/spawn_options.hpp>
 
@@ -56,7 +57,7 @@ public:
     std::array<std::shared_ptr<OutputPump>, 2> pumps;
     std::shared_ptr<InputPump> input;
     std::shared_ptr<LogCollector> collector;
-    UniqueFd terminal;  ///< Its end of its terminal: a process that closes its own must not be hung up by that.
+    TerminalEnd terminal;  ///< Its end of its terminal: a process that closes its own must not be hung up by that.
     std::function<void()> on_leader_ended;  ///< Called on the loop before anybody who waits is woken.
     std::function<void()> on_extinct;       ///< Called on the loop when nothing is left.
     /// Runs a command beside this process, for a stop plan. Called on the loop; does not wait.
@@ -82,7 +83,7 @@ public:
     void stop(StopPlan plan, StopReason reason, StopDone done);
 
     [[nodiscard]] error_code signal_leader(int signal);
-    /// Signals the whole tree; SIGTERM counts as a request to stop, SIGKILL as a stop by force.
+    /// Signals the whole tree; `terminate` counts as a request to stop, `kill` as a stop by force.
     [[nodiscard]] error_code signal_tree(int signal);
 
     void write(std::string text, InputPump::Done done);
@@ -268,14 +269,15 @@ inline ExitCause ProcessRecord::cause_of(const ExitStatus& status) const {
     if (stop_reason_) return killed_ && status.signaled() ? ExitCause::forced : ExitCause::stopped;
     if (status.exited()) return ExitCause::normal;
     if ((signals_sent_ >> (status.signal() - 1) & 1) != 0) return ExitCause::stopped;
-    const bool over_cpu = status.signal() == SIGXCPU || (status.signal() == SIGKILL && options.limits.cpu_time);
+    const bool over_cpu =
+        status.signal() == signals::cpu_limit || (status.signal() == signals::kill && options.limits.cpu_time);
     return over_cpu ? ExitCause::cpu_limit : ExitCause::crashed;
 }
 
 inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
     gone = gone || extinct_while_flushing_;
     const ExitCause cause = cause_of(end.status);
-    const bool by_force = killed_ && end.status.signaled() && end.status.signal() == SIGKILL;
+    const bool by_force = killed_ && end.status.signaled() && end.status.signal() == signals::kill;
     const bool output_open = (pumps[0] && pumps[0]->is_open()) || (pumps[1] && pumps[1]->is_open());
     const Transition happened = !end.status.known()    ? Transition::lost
                                 : by_force             ? Transition::ended_by_force

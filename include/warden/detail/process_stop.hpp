@@ -7,12 +7,11 @@
 /// Knows:         what each step of a stop plan does to a tree.
 /// Thread-safety: see process_record.hpp, which includes this.
 
+#include <warden/detail/process_listing.hpp>
 #include <warden/detail/process_record.hpp>
+#include <warden/detail/signal_numbers.hpp>
 
 #include <boost/asio/error.hpp>
-
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 
 namespace warden::detail {
 
@@ -23,9 +22,9 @@ inline void ProcessRecord::note_signal(int signal) {
 /// Sends `signal` to the whole tree and lets suspended members go on, so that they can obey.
 inline error_code ProcessRecord::signal_tree_here(int signal) {
     return visit_tree(tree, error_code(errc::already_ended), [&](auto& held) {
-        if (signal == SIGKILL) return held.kill_tree();
+        if (signal == signals::kill) return held.kill_tree();
         error_code ec = held.signal_tree(signal);
-        if (signal == SIGTERM) static_cast<void>(held.signal_tree(SIGCONT));
+        if (signal == signals::terminate) static_cast<void>(held.signal_tree(signals::go_on));
         return ec;
     });
 }
@@ -47,12 +46,12 @@ inline error_code ProcessRecord::signal_tree(int signal) {
     return services_->loop.call([&] {
         if (is_all_over(state.facts())) return error_code(errc::already_ended);
         note_signal(signal);
-        if (signal == SIGTERM || signal == SIGKILL) {
+        if (signal == signals::terminate || signal == signals::kill) {
             if (!stop_reason_) stop_reason_ = StopReason::asked;
-            killed_ = killed_ || signal == SIGKILL;
+            killed_ = killed_ || signal == signals::kill;
             advance(Transition::stop_asked);
         }
-        if (signal == SIGKILL) services_->emit(event(EventKind::kill));
+        if (signal == signals::kill) services_->emit(event(EventKind::kill));
         return signal_tree_here(signal);
     });
 }
@@ -112,7 +111,9 @@ inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
 }
 
 inline std::string ProcessRecord::act(const StopStep& step) {
-    const auto in_words = [](const error_code& ec) { return ec && ec.value() != ESRCH ? ec.message() : std::string(); };
+    const auto in_words = [](const error_code& ec) {
+        return ec && ec != boost::system::errc::no_such_process ? ec.message() : std::string();
+    };
     switch (step.action) {
         case StopAction::close_stdin:
             if (input) input->close_when_written();
@@ -137,17 +138,19 @@ inline std::string ProcessRecord::act(const StopStep& step) {
             note_signal(step.signal_number);
             return in_words(
                 visit_tree(tree, error_code{}, [&](auto& held) { return held.signal_leader(step.signal_number); }));
-        case StopAction::terminate: note_signal(SIGTERM); return in_words(signal_tree_here(SIGTERM));
-        case StopAction::freeze: return in_words(signal_tree_here(SIGSTOP));
+        case StopAction::terminate:
+            note_signal(signals::terminate);
+            return in_words(signal_tree_here(signals::terminate));
+        case StopAction::freeze: return in_words(signal_tree_here(signals::stop));
         case StopAction::kill:
         case StopAction::last_resort: break;
     }
     killed_ = true;
-    note_signal(SIGKILL);
+    note_signal(signals::kill);
     services_->emit(event(EventKind::kill));
-    std::string trouble = in_words(signal_tree_here(SIGKILL));
+    std::string trouble = in_words(signal_tree_here(signals::kill));
     if (step.action == StopAction::last_resort) {  // by the other way too: one by one
-        static_cast<void>(visit_tree(tree, error_code{}, [](auto& held) { return held.signal_tree(SIGKILL); }));
+        static_cast<void>(visit_tree(tree, error_code{}, [](auto& held) { return held.signal_tree(signals::kill); }));
     }
     return trouble;
 }
@@ -162,17 +165,7 @@ inline void ProcessRecord::report_survivors(StopReport& report) {
     if (is_all_over(state.facts()) || std::holds_alternative<std::monostate>(tree)) return;
     for (const TreeMember& member : tree_members()) {
         if (member.state == 'Z' || member.state == 'X') continue;
-        std::string reason = "state " + std::string(1, member.state);
-        const std::string where = procfs::read_file("/proc/" + std::to_string(member.pid) + "/wchan", 256);
-        if (member.escaped) {
-            reason = "escaped from its control group to " + procfs::control_group(member.pid);
-        } else if (where.find("freeze") != std::string::npos || where.find("refrigerator") != std::string::npos) {
-            reason = "frozen by a control group (in " + where + ')';
-        } else if (member.state == 'D') {
-            reason = "uninterruptible (D) in " + where;
-        } else if (member.user != ::geteuid() && ::geteuid() != 0) {
-            reason = "runs as user " + std::to_string(member.user) + ", which this program may not signal";
-        }
+        std::string reason = why_alive(member);
         Event failed = event(EventKind::cleanup_failed);
         failed.message = "pid " + std::to_string(member.pid) + " outlived the whole stop plan: " + reason;
         failed.attributes = {{"warden.survivor.pid", static_cast<std::int64_t>(member.pid)}};
@@ -196,7 +189,7 @@ inline std::vector<TreeMember> ProcessRecord::tree_members() {
     });
     std::vector<TreeMember> members;
     for (const auto& [member_pid, escaped] : found) {
-        if (auto member = procfs::member(member_pid)) {
+        if (auto member = detail::member(member_pid)) {
             member->escaped = escaped;
             members.push_back(std::move(*member));
         }
@@ -236,8 +229,7 @@ inline error_code ProcessRecord::resize_terminal(const Terminal& size) {
     if (!options.terminal || !size.is_valid()) return errc::invalid_options;
     return services_->loop.call([&] {
         if (!terminal) return error_code(errc::already_ended);
-        const struct winsize wanted { size.rows, size.columns, 0, 0 };
-        return ::ioctl(terminal.get(), TIOCSWINSZ, &wanted) == 0 ? error_code{} : system_code(errno);
+        return detail::resize_terminal(terminal, size);
     });
 }
 
@@ -245,7 +237,7 @@ inline error_code ProcessRecord::resize_terminal(const Terminal& size) {
 inline Pid ProcessRecord::pipe_holder() {
     const auto members = members_here();
     for (const auto& pump : pumps) {
-        const Pid holder = pump && pump->is_open() ? procfs::pipe_writer(members, pump->inode()) : 0;
+        const Pid holder = pump && pump->is_open() ? pipe_writer(members, pump->pipe_id()) : 0;
         if (holder != 0) return holder;
     }
     return 0;

@@ -7,6 +7,7 @@
 /// Thread-safety: safe, except `config`, which never changes.
 
 #include <warden/detail/dispatcher.hpp>
+#include <warden/detail/host_system.hpp>
 #include <warden/detail/io_loop.hpp>
 #include <warden/manager_config.hpp>
 #include <warden/telemetry/event.hpp>
@@ -24,8 +25,6 @@
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
-
 namespace warden::detail {
 
 class Services {
@@ -36,13 +35,13 @@ public:
 
     const ManagerConfig config;
     const Uuid instance_id;
-    const Pid owner = static_cast<Pid>(::getpid());
+    const Pid owner = current_pid();
     Metrics metrics;
     Dispatcher dispatcher{metrics};
     IoLoop loop;
 
     /// Whether this process is the one that made the manager, not a forked copy of it.
-    [[nodiscard]] bool is_owner() const noexcept { return static_cast<Pid>(::getpid()) == owner; }
+    [[nodiscard]] bool is_owner() const noexcept { return current_pid() == owner; }
 
     /// To the event log and to all subscribers, in the order of the calls from one thread. Never waits.
     /// An event without a time gets that of the call.

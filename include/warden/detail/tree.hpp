@@ -7,9 +7,23 @@
 /// Knows:         the concept, and which mechanisms this system has.
 /// Thread-safety: as the mechanism says.
 
+#include <warden/containment.hpp>
+#include <warden/detail/launch.hpp>
+#include <warden/detail/leader_end.hpp>
+#include <warden/error.hpp>
+#include <warden/fwd.hpp>
+
+#if WARDEN_OS_LINUX
 #include <warden/detail/linux/cgroup.hpp>
 #include <warden/detail/linux/keeper.hpp>
 #include <warden/detail/posix/process_group.hpp>
+#elif WARDEN_OS_POSIX
+#include <warden/detail/posix/group_tree.hpp>
+#elif WARDEN_OS_WINDOWS
+#include <warden/detail/windows/job_object.hpp>
+#endif
+
+#include <boost/asio/io_context.hpp>
 
 #include <concepts>
 #include <functional>
@@ -24,6 +38,7 @@ concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, Ch
                                boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct,
                                int signal, Pid pid) {
     { T::mechanism } -> std::convertible_to<Mechanism>;
+    { T::launches_directly } -> std::convertible_to<bool>;  ///< The leader is a child of this program.
     tree.launch(plan, answer);
     tree.watch(loop, ended, extinct);
     { read.pid() } -> std::same_as<Pid>;
@@ -34,12 +49,17 @@ concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, Ch
     { read.has_escaped(pid) } -> std::same_as<bool>;  ///< It is held, but not by what holds the others.
 };
 
-static_assert(Containment<CgroupTree>);
-static_assert(Containment<KeeperTree>);
-static_assert(Containment<ProcessGroupTree>);
-
 /// The tree of one process; nothing before its launch.
+#if WARDEN_OS_LINUX
+static_assert(Containment<CgroupTree> && Containment<KeeperTree> && Containment<ProcessGroupTree>);
 using Tree = std::variant<std::monostate, CgroupTree, KeeperTree, ProcessGroupTree>;
+#elif WARDEN_OS_POSIX
+static_assert(Containment<GroupTree>);
+using Tree = std::variant<std::monostate, GroupTree>;
+#elif WARDEN_OS_WINDOWS
+static_assert(Containment<JobTree>);
+using Tree = std::variant<std::monostate, JobTree>;
+#endif
 
 /// Calls `use` with the mechanism that holds `tree`, or gives `otherwise` if there is none.
 template <class Result, class TreeLike, class F>

@@ -9,9 +9,9 @@
 
 #include <warden/detail/communication.hpp>
 #include <warden/detail/engine.hpp>
+#include <warden/detail/signal_numbers.hpp>
 #include <warden/managed_process.hpp>
 
-#include <csignal>
 #include <future>
 #include <memory>
 #include <optional>
@@ -196,13 +196,13 @@ WARDEN_INLINE CompletedProcess ManagedProcess::communicate(std::string_view inpu
 WARDEN_INLINE void ManagedProcess::signal_tree(int number, error_code& ec) {
     ec = check();
     if (!ec) ec = record_->signal_tree(number);
-    if (ec == errc::already_ended || ec == error_code(ESRCH, boost::system::system_category())) ec.clear();
+    if (ec == errc::already_ended || ec == boost::system::errc::no_such_process) ec.clear();
 }
 
-WARDEN_INLINE void ManagedProcess::terminate(error_code& ec) { signal_tree(SIGTERM, ec); }
-WARDEN_INLINE void ManagedProcess::kill(error_code& ec) { signal_tree(SIGKILL, ec); }
-WARDEN_INLINE void ManagedProcess::suspend(error_code& ec) { signal_tree(SIGSTOP, ec); }
-WARDEN_INLINE void ManagedProcess::resume(error_code& ec) { signal_tree(SIGCONT, ec); }
+WARDEN_INLINE void ManagedProcess::terminate(error_code& ec) { signal_tree(detail::signals::terminate, ec); }
+WARDEN_INLINE void ManagedProcess::kill(error_code& ec) { signal_tree(detail::signals::kill, ec); }
+WARDEN_INLINE void ManagedProcess::suspend(error_code& ec) { signal_tree(detail::signals::stop, ec); }
+WARDEN_INLINE void ManagedProcess::resume(error_code& ec) { signal_tree(detail::signals::go_on, ec); }
 WARDEN_INLINE void ManagedProcess::signal(int number, error_code& ec) {
     ec = check();
     if (!ec) ec = record_->signal_leader(number);

@@ -9,40 +9,31 @@
 /// Thread-safety: distinct checks: safe. They read the environment of the program, as safely as `getenv(3)`.
 /// Errors:        the message of a failed check; what the system does not answer is a failure too.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_POSIX
-#include <warden/detail/unique_handle.hpp>
+#include <warden/detail/preflight_probes.hpp>
+#include <warden/detail/start_words.hpp>
 #include <warden/error.hpp>
 #include <warden/spawn_options.hpp>
 
-#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
-
-#include <fcntl.h>
-#include <netdb.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /// For `SpawnOptions::preflight`: `{preflight::executable("python3"), preflight::port_free(3000)}`.
 /// Paths that are relative are relative to the working directory of the program, not to that of the child.
 namespace warden::preflight {
 
-/// A program of this name is in the PATH of this program, or `name` has a slash and is one that may be executed.
+/// A program of this name is in the PATH of this program, or `name` is a path, to one that may be executed.
 [[nodiscard]] inline PreflightCheck executable(const std::string& name);
 
 /// Something that is not a directory is at `path`: a file, a device, a socket.
@@ -55,11 +46,11 @@ namespace warden::preflight {
 [[nodiscard]] inline PreflightCheck environment_set(const std::string& name);
 
 /// On the file system of `path` there are `bytes` free for this user. `path` need not exist yet: then the nearest
-/// directory above it counts. `statvfs(3)`
+/// directory above it counts. `statvfs(3)`, `GetDiskFreeSpaceEx`
 [[nodiscard]] inline PreflightCheck disk_space(const std::filesystem::path& path, std::uint64_t bytes);
 
-/// The machine can give `bytes` of memory without swapping: MemAvailable of `proc_meminfo(5)`. The limit of a container
-/// is not considered. Fails where there is no /proc.
+/// The machine can give `bytes` of memory without swapping: MemAvailable of `proc_meminfo(5)`, on Windows
+/// `GlobalMemoryStatusEx`. The limit of a container is not considered. Fails where the system does not tell.
 [[nodiscard]] inline PreflightCheck memory_available(std::uint64_t bytes);
 
 /// Nobody listens at this TCP port of `host`, a numeric address, as `bind(2)` without SO_REUSEADDR sees it: connections
@@ -79,10 +70,12 @@ template <class Manager>
 namespace detail {
 
 namespace fs = std::filesystem;
-using warden::detail::system_code;
 
-inline std::string quoted(const std::string& text) { return "'" + text + "'"; }
-inline std::string quoted(const fs::path& path) { return quoted(path.string()); }
+using warden::detail::quoted;
+
+inline std::string why_missing(const std::error_code& failed) {
+    return (failed ? failed : std::make_error_code(std::errc::no_such_file_or_directory)).message();
+}
 
 /// "4.5 GiB"
 inline std::string size_in_words(std::uint64_t bytes) {
@@ -94,63 +87,23 @@ inline std::string size_in_words(std::uint64_t bytes) {
     return std::to_string(bytes) + '.' + std::to_string(rest * 10 / 1024) + ' ' + std::string(units[unit]);
 }
 
-/// Why `path` cannot be executed; 0 if it can.
-inline int execution_error(const fs::path& path) noexcept {
-    struct ::stat status {};
-    if (::stat(path.c_str(), &status) != 0) return errno;
-    if (S_ISDIR(status.st_mode)) return EISDIR;
-    if (!S_ISREG(status.st_mode)) return EACCES;
-    return ::faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) == 0 ? 0 : errno;
-}
-
-inline std::optional<std::string> check_program_file(const fs::path& path) {
-    const int error = execution_error(path);
-    if (error == 0) return std::nullopt;
-    if (error == EACCES) return quoted(path) + " may not be executed; is it a program? then: chmod +x";
-    return quoted(path) + " cannot be executed (" + system_code(error).message() + "); install it or correct the path";
-}
-
-inline std::optional<std::string> check_executable(const std::string& name) {
-    if (name.find('/') != std::string::npos) return check_program_file(name);
-    const char* search_path = warden::detail::environment_variable("PATH");
-    if (!search_path) return "PATH is not set, so " + quoted(name) + " cannot be found; set it or give the full path";
-    std::optional<std::string> nearly;
-    for (std::string_view rest = search_path; !name.empty() && !rest.empty();) {
-        const std::string_view directory = rest.substr(0, rest.find(':'));
-        rest.remove_prefix(std::min(directory.size() + 1, rest.size()));
-        if (directory.empty()) continue;  // it would mean the working directory
-        const fs::path candidate = fs::path(directory) / name;
-        const int error = execution_error(candidate);
-        if (error == 0) return std::nullopt;
-        std::error_code ignored;
-        if (error == EACCES && fs::is_regular_file(candidate, ignored)) nearly = check_program_file(candidate);
-    }
-    if (nearly) return nearly;
-    return quoted(name) + " is in no directory of PATH (" + search_path +
-           "); install it, or add its directory to PATH, or give the full path";
-}
-
 inline std::optional<std::string> check_file(const fs::path& path) {
-    struct ::stat status {};
-    if (::stat(path.c_str(), &status) != 0) {
-        return quoted(path) + " is missing (" + system_code(errno).message() + "); create it or correct the path";
-    }
-    if (S_ISDIR(status.st_mode)) return quoted(path) + " is a directory; give the path of a file";
-    return std::nullopt;
+    std::error_code failed;
+    const fs::file_status status = fs::status(path, failed);
+    if (fs::is_directory(status)) return quoted(path) + " is a directory; give the path of a file";
+    if (fs::exists(status)) return std::nullopt;
+    return quoted(path) + " is missing (" + why_missing(failed) + "); create it or correct the path";
 }
 
 inline std::optional<std::string> check_writable(const fs::path& path) {
-    struct ::stat status {};
-    if (::stat(path.c_str(), &status) != 0) {
-        return "directory " + quoted(path) + " is missing (" + system_code(errno).message() + "); create it: mkdir -p";
-    }
-    if (!S_ISDIR(status.st_mode)) return quoted(path) + " is not a directory; correct the path";
-    std::string file = (path / ".warden-preflight-XXXXXX").string();
-    if (const warden::detail::UniqueFd fd(::mkostemp(file.data(), O_CLOEXEC)); fd) {
-        ::unlink(file.c_str());
-        return std::nullopt;
-    }
-    return "directory " + quoted(path) + " cannot be written to (" + system_code(errno).message() +
+    std::error_code failed;
+    const fs::file_status status = fs::status(path, failed);
+    if (!fs::exists(status))
+        return "directory " + quoted(path) + " is missing (" + why_missing(failed) + "); create it: mkdir -p";
+    if (!fs::is_directory(status)) return quoted(path) + " is not a directory; correct the path";
+    const error_code ec = warden::detail::probe_writable(path);
+    if (!ec) return std::nullopt;
+    return "directory " + quoted(path) + " cannot be written to (" + ec.message() +
            "); change its owner or mode, or choose another";
 }
 
@@ -167,67 +120,44 @@ inline std::optional<std::string> check_disk(const fs::path& path, std::uint64_t
            size_in_words(bytes) + " are needed; make room or choose another";
 }
 
-/// MemAvailable in bytes; nothing if the system does not say.
-inline std::optional<std::uint64_t> available_memory() {
-    std::ifstream file("/proc/meminfo");
-    std::string word;
-    std::uint64_t kibibytes = 0;
-    while (file >> word) {
-        if (word == "MemAvailable:" && file >> kibibytes) return kibibytes * 1024;
-    }
-    return std::nullopt;
-}
-
 inline std::optional<std::string> check_memory(std::uint64_t bytes) {
-    const auto available = available_memory();
-    if (!available) return "the free memory is unknown: no /proc/meminfo; mount /proc or leave this check out";
+    const auto available = warden::detail::available_memory();
+    if (!available) return "the free memory is unknown: the system does not tell; leave this check out";
     if (*available >= bytes) return std::nullopt;
     return size_in_words(*available) + " of memory are available, " + size_in_words(bytes) +
            " are needed; end something that uses memory, or ask for less";
 }
 
-#if WARDEN_OS_LINUX
-inline warden::detail::UniqueFd open_tcp_socket(int family) noexcept {
-    return warden::detail::UniqueFd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-}
-#else
-inline warden::detail::UniqueFd open_tcp_socket(int family) noexcept {
-    warden::detail::UniqueFd fd(::socket(family, SOCK_STREAM, 0));
-    if (fd) (void)::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
-    return fd;
-}
-#endif
-
-/// What to do about an error of bind(2).
-inline std::string_view advice_for_bind(int error) noexcept {
-    if (error == EADDRINUSE) return "end what uses it, or choose another port";
-    if (error == EACCES) return "ports below 1024 need a right; choose a higher one";
-    if (error == EADDRNOTAVAIL) return "no interface has this address; correct it";
+/// What to do about an address that cannot be bound.
+inline std::string_view advice_for_bind(const error_code& ec) noexcept {
+    namespace errc = boost::system::errc;
+    if (ec == errc::address_in_use) return "end what uses it, or choose another port";
+    if (ec == errc::permission_denied) return "ports below 1024 need a right; choose a higher one";
+    if (ec == errc::address_not_available) return "no interface has this address; correct it";
     return "correct the address or choose another port";
 }
 
 inline std::optional<std::string> check_port(std::uint16_t port, const std::string& host) {
     const std::string place = "port " + std::to_string(port) + " on " + host;
     if (port == 0) return "port 0 is none; choose one from 1 to 65535";
-    ::addrinfo wanted{};
-    wanted.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
-    wanted.ai_socktype = SOCK_STREAM;
-    ::addrinfo* found = nullptr;
-    if (::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wanted, &found) != 0) {
+    error_code ec;
+    const auto address = boost::asio::ip::make_address(host, ec);
+    if (ec)
         return place + " cannot be checked: " + quoted(host) + " is no numeric address; write for example 127.0.0.1";
-    }
-    const std::unique_ptr<::addrinfo, void (*)(::addrinfo*)> address(found, ::freeaddrinfo);
-    const auto fd = open_tcp_socket(address->ai_family);
-    if (fd && ::bind(fd.get(), address->ai_addr, address->ai_addrlen) == 0) return std::nullopt;
-    const int error = errno;
-    const std::string what = error == EADDRINUSE ? " is in use" : " cannot be had";
-    return place + what + " (" + system_code(error).message() + "); " + std::string(advice_for_bind(error));
+    boost::asio::io_context context;
+    boost::asio::ip::tcp::acceptor acceptor(context);
+    const boost::asio::ip::tcp::endpoint endpoint(address, port);
+    acceptor.open(endpoint.protocol(), ec);
+    if (!ec) acceptor.bind(endpoint, ec);
+    if (!ec) return std::nullopt;
+    const std::string what = ec == boost::system::errc::address_in_use ? " is in use" : " cannot be had";
+    return place + what + " (" + ec.message() + "); " + std::string(advice_for_bind(ec));
 }
 
 }  // namespace detail
 
 inline PreflightCheck executable(const std::string& name) {
-    return {name + " can be executed", [name] { return detail::check_executable(name); }};
+    return {name + " can be executed", [name] { return warden::detail::why_not_executable(name); }};
 }
 
 inline PreflightCheck file_exists(const std::filesystem::path& path) {
@@ -285,4 +215,3 @@ PreflightCheck command_succeeds(Manager& manager, CommandLine command, Timeout t
 }
 
 }  // namespace warden::preflight
-#endif

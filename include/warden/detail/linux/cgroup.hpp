@@ -80,6 +80,7 @@ private:
 class CgroupTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::cgroup;
+    static constexpr bool launches_directly = true;
 
     CgroupTree(std::shared_ptr<CgroupHome> home, std::string group)
         : home_(std::move(home)), group_(std::move(group)) {}

@@ -31,6 +31,7 @@ namespace warden::detail {
 class KeeperTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::keeper;
+    static constexpr bool launches_directly = false;
 
     KeeperTree(std::shared_ptr<Guardian> guardian, SpareKeeper keeper)
         : guardian_(std::move(guardian)), keeper_(std::move(keeper)) {}

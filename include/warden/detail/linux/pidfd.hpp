@@ -8,12 +8,12 @@
 /// Does not know: who else waits; nothing here takes a status that is not ours.
 /// Thread-safety: safe.
 
+#include <warden/detail/leader_end.hpp>
 #include <warden/detail/linux/child.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/process_info.hpp>
 
 #if WARDEN_OS_LINUX
-#include <functional>
 #include <optional>
 
 #include <sys/ioctl.h>
@@ -21,16 +21,6 @@
 #include <sys/wait.h>
 
 namespace warden::detail {
-
-/// How a leader ended, and what it used.
-struct LeaderEnd {
-    ExitStatus status;
-    ResourceUsage usage;
-};
-
-/// Called on the loop when the leader of a tree has ended, once. If nothing else of its tree is left, `extinct` says
-/// so; else another function is called when that is so. The tree must outlive both, or the loop must have stopped.
-using LeaderEnded = std::function<void(const LeaderEnd&, bool extinct)>;
 
 /// Sends `signal` to the process behind `pidfd`. ESRCH once that has been reaped.
 [[nodiscard]] inline error_code signal_pidfd(int pidfd, int signal) noexcept;

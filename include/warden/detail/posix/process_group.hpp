@@ -37,6 +37,7 @@ namespace warden::detail {
 class ProcessGroupTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::process_group;
+    static constexpr bool launches_directly = true;
 
     ProcessGroupTree() = default;
     ProcessGroupTree(ProcessGroupTree&&) = delete;

@@ -11,6 +11,7 @@
 #include <warden/error.hpp>
 #include <warden/platform.hpp>
 
+#if WARDEN_OS_POSIX
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -166,3 +167,4 @@ inline void ShutdownHooks::finished(int signal) {
 }
 
 }  // namespace warden::detail
+#endif

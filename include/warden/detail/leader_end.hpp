@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// How the first process of a tree ended, and who is told.
+///
+/// Does not know: how that was learnt.
+/// Thread-safety: values.
+
+#include <warden/exit_status.hpp>
+#include <warden/process_info.hpp>
+
+#include <functional>
+
+namespace warden::detail {
+
+/// How a leader ended, and what it used.
+struct LeaderEnd {
+    ExitStatus status;
+    ResourceUsage usage;
+};
+
+/// Called on the loop when the leader of a tree has ended, once. If nothing else of its tree is left, `extinct` says
+/// so; else another function is called when that is so. The tree must outlive both, or the loop must have stopped.
+using LeaderEnded = std::function<void(const LeaderEnd&, bool extinct)>;
+
+}  // namespace warden::detail

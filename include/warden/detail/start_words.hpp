@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The words of a start that failed, and of a manager that could not be set up.
+///
+/// Thread-safety: functions without state.
+/// Errors:        SpawnError, which is its purpose.
+
+#include <warden/command_line.hpp>
+#include <warden/error.hpp>
+#include <warden/spawn_options.hpp>
+
+#include <filesystem>
+#include <string>
+
+namespace warden::detail {
+
+/// Why a manager could not be set up: it fails every start.
+struct SetUpError {
+    error_code code;
+    std::string message;
+};
+
+[[nodiscard]] inline std::string quoted(const std::string& text) { return "'" + text + "'"; }
+[[nodiscard]] inline std::string quoted(const std::filesystem::path& path) { return quoted(path.string()); }
+
+/// A start that failed, in the words that people get.
+[[noreturn]] inline void fail_start(const CommandLine& command, const error_code& code, SpawnStep step,
+                                    const std::filesystem::path& path = {}, const std::string& advice = {}) {
+    std::string message = "cannot start '" + command.program() + "': " + std::string(to_string(step));
+    if (!path.empty()) message += " '" + path.string() + "'";
+    const bool is_list = advice.find('\n') != std::string::npos;
+    if (!advice.empty()) message += is_list ? ": " + advice : " (" + advice + ")";
+    throw SpawnError(code, step, path, message);
+}
+
+/// Whether warden reads a stream that goes there.
+[[nodiscard]] inline bool is_read(const Output& output) noexcept {
+    return output.has(Output::capture) || output.has(Output::log);
+}
+
+}  // namespace warden::detail
