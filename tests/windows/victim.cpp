@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// The child of the tests on Windows: does as its first argument says, and answers on its standard output in UTF-8.
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fcntl.h>
+#include <io.h>
+#include <windows.h>
+
+namespace {
+
+using Words = std::vector<std::wstring>;
+
+void say(std::wstring_view text) {
+    std::string bytes(text.size() * 3 + 1, '\0');
+    const int size = WideCharToMultiByte(CP_UTF8, 0, text.data(), static_cast<int>(text.size()), bytes.data(),
+                                         static_cast<int>(bytes.size()), nullptr, nullptr);
+    bytes.resize(static_cast<std::size_t>(size));
+    bytes += '\0';
+    DWORD written = 0;
+    WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), bytes.data(), static_cast<DWORD>(bytes.size()), &written, nullptr);
+}
+
+std::wstring own_path() {
+    std::wstring path(32'768, L'\0');
+    path.resize(GetModuleFileNameW(nullptr, path.data(), static_cast<DWORD>(path.size())));
+    return path;
+}
+
+/// Starts this program again and says its pid; 0 if that was refused.
+DWORD start(const std::wstring& arguments, DWORD flags) {
+    std::wstring line = L"victim " + arguments;
+    STARTUPINFOW settings{};
+    settings.cb = sizeof settings;
+    PROCESS_INFORMATION made{};
+    if (!CreateProcessW(own_path().c_str(), line.data(), nullptr, nullptr, FALSE, flags, nullptr, nullptr, &settings,
+                        &made)) {
+        say(L"refused " + std::to_wstring(GetLastError()));
+        return 0;
+    }
+    CloseHandle(made.hThread);
+    CloseHandle(made.hProcess);
+    say(std::to_wstring(made.dwProcessId));
+    return made.dwProcessId;
+}
+
+[[noreturn]] void sleep_forever() {
+    for (;;) Sleep(INFINITE);
+}
+
+BOOL WINAPI ignore(DWORD) { return TRUE; }
+
+BOOL WINAPI end_at_break(DWORD event) {
+    if (event == CTRL_BREAK_EVENT) ExitProcess(77);
+    return FALSE;
+}
+
+int print_arguments(const Words& words) {
+    for (const auto& word : words) say(word);
+    return 0;
+}
+
+int print_environment(const Words&) {
+    wchar_t* const strings = GetEnvironmentStringsW();
+    for (const wchar_t* at = strings; *at; at += std::wcslen(at) + 1) say(at);
+    FreeEnvironmentStringsW(strings);
+    return 0;
+}
+
+int print_directory(const Words&) {
+    std::wstring path(32'768, L'\0');
+    path.resize(GetCurrentDirectoryW(static_cast<DWORD>(path.size()), path.data()));
+    say(path);
+    return 0;
+}
+
+int exit_with(const Words& words) { ExitProcess(static_cast<DWORD>(std::stoull(words[1], nullptr, 0))); }
+
+int crash(const Words&) {
+    int* volatile nowhere = nullptr;
+    *nowhere = 1;
+    return 0;
+}
+
+int sleep(const Words&) {
+    say(L"ready");
+    sleep_forever();
+}
+
+/// One child that stays, then the end of this one.
+int leave_child(const Words&) { return start(L"sleep-forever", 0) != 0 ? 0 : 1; }
+
+/// As many children as is said, each of which starts one more that stays; and stays itself.
+int start_many(const Words& words) {
+    for (int i = 0; i < std::stoi(words[1]); ++i) start(L"spawn-child-and-exit", 0);
+    say(L"ready");
+    sleep_forever();
+}
+
+int break_away(const Words&) { return start(L"sleep-forever", CREATE_BREAKAWAY_FROM_JOB) != 0 ? 0 : 1; }
+
+int ignore_break(const Words&) {
+    SetConsoleCtrlHandler(&ignore, TRUE);
+    say(L"ready");
+    sleep_forever();
+}
+
+int end_on_break(const Words&) {
+    SetConsoleCtrlHandler(&end_at_break, TRUE);
+    say(L"ready");
+    sleep_forever();
+}
+
+/// The files and pipes that are open here, by the numbers that the program that started us may have handed over.
+int print_handles(const Words&) {
+    for (ULONG_PTR number = 4; number < 4096; number += 4) {
+        const HANDLE handle = reinterpret_cast<HANDLE>(number);
+        DWORD flags = 0;
+        if (GetHandleInformation(handle, &flags) && (flags & HANDLE_FLAG_INHERIT) != 0) {
+            say(std::to_wstring(number) + L' ' + std::to_wstring(GetFileType(handle)));
+        }
+    }
+    return 0;
+}
+
+/// Says which of the numbers given are open here.
+int look_at_handles(const Words& words) {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        const HANDLE handle = reinterpret_cast<HANDLE>(std::stoull(words[i]));
+        DWORD flags = 0;
+        say(GetHandleInformation(handle, &flags) ? L"open" : L"closed");
+    }
+    return 0;
+}
+
+int copy_input(const Words&) {
+    char buffer[4096];
+    DWORD size = 0;
+    while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), buffer, sizeof buffer, &size, nullptr) && size > 0) {
+        DWORD written = 0;
+        if (!WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), buffer, size, &written, nullptr)) return 1;
+    }
+    return 0;
+}
+
+int flood(const Words& words) {
+    const std::string text(1 << 16, 'x');
+    for (auto left = std::stoull(words[1]); left > 0;) {
+        const auto size = static_cast<DWORD>(left < text.size() ? left : text.size());
+        DWORD written = 0;
+        if (!WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), text.data(), size, &written, nullptr)) return 1;
+        left -= written;
+    }
+    return 0;
+}
+
+int write_both(const Words&) {
+    DWORD written = 0;
+    WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), "out", 3, &written, nullptr);
+    WriteFile(GetStdHandle(STD_ERROR_HANDLE), "err", 3, &written, nullptr);
+    return 0;
+}
+
+int burn(const Words&) {
+    volatile int busy = 1;
+    while (busy == 1) {}
+    return 0;
+}
+
+const std::map<std::wstring_view, int (*)(const Words&)> verbs{
+    {L"argv", &print_arguments},
+    {L"env", &print_environment},
+    {L"cwd", &print_directory},
+    {L"exit", &exit_with},
+    {L"crash", &crash},
+    {L"sleep-forever", &sleep},
+    {L"spawn-child-and-exit", &leave_child},
+    {L"spawn-many", &start_many},
+    {L"handles", &print_handles},
+    {L"look-at", &look_at_handles},
+    {L"breakaway", &break_away},
+    {L"ignore-break", &ignore_break},
+    {L"end-on-break", &end_on_break},
+    {L"stdin-to-stdout", &copy_input},
+    {L"flood", &flood},
+    {L"both", &write_both},
+    {L"burn", &burn},
+};
+
+}  // namespace
+
+int wmain(int argc, wchar_t** argv) {
+    const Words words(argv + 1, argv + argc);
+    if (words.empty() || verbs.count(words[0]) == 0) return 64;
+    return verbs.at(words[0])(words);
+}
