@@ -30,7 +30,7 @@ public:
     /// Gives the process a tree to be launched in.
     void hold(ProcessRecord& record) {
         record.containment = report_;
-        record.tree.emplace<GroupTree>(watch_);
+        record.tree.emplace<GroupTree>();
     }
 
     [[nodiscard]] HealthFinding guardian_health() const {
@@ -38,17 +38,12 @@ public:
     }
     [[nodiscard]] static Pid guardian_pid() { return 0; }
     void tree_gone() {}
-    void stop(SteadyTime) {
-        if (watch_) watch_->stop();
-    }
-    void close() {
-        if (watch_) watch_->close();
-    }
+    void stop(SteadyTime) {}
+    void close() {}
 
 private:
     const std::shared_ptr<Services> services_;
     ContainmentReport report_;
-    std::shared_ptr<ChildWatch> watch_;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -60,10 +55,12 @@ inline std::optional<SetUpError> Mechanisms::set_up() {
         return SetUpError{errc::containment_unavailable, report_.why_not_stronger};
     }
     report_ = {Mechanism::process_group, false, false, false, "this system has nothing stronger than process groups"};
-    error_code ec;
-    watch_ = ChildWatch::start(services_->loop, ec);
-    if (!ec) return std::nullopt;
-    return SetUpError{ec, "the ends of children cannot be watched"};
+    try {
+        static_cast<void>(ChildWatch::of(services_->loop.context()));
+    } catch (const system_error& error) {
+        return SetUpError{error.code(), "the ends of children cannot be watched"};
+    }
+    return std::nullopt;
 }
 
 }  // namespace warden::detail
