@@ -8,14 +8,10 @@
 /// Does not know: who writes the file, or when that ends.
 /// Thread-safety: on the loop, after `start`.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_LINUX
 #include <warden/detail/io_loop.hpp>
+#include <warden/detail/loop_wait.hpp>
 #include <warden/detail/output_router.hpp>
 #include <warden/output/log_follower.hpp>
-
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -31,7 +27,9 @@ public:
     ~LogCollector() { close(); }
 
     void start() {
-        news_.assign(FollowerDoor::wait_handle(follower_));
+        error_code ec;
+        news_.assign(FollowerDoor::wait_handle(follower_), ec);
+        throw_if(ec, "cannot wait for the log");
         turn();
     }
 
@@ -73,22 +71,17 @@ private:
     void turn() {
         if (!news_.is_open()) return;
         if (read_some()) return loop_.post([self = shared_from_this()] { self->turn(); });
-        news_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                         [weak = weak_from_this()](const error_code& ec) {
-                             const auto self = weak.lock();
-                             if (self && !ec) self->turn();
-                         });
+        news_.async_wait([weak = weak_from_this()] {
+            if (const auto self = weak.lock()) self->turn();
+        });
     }
 
-    void close() {
-        if (news_.is_open()) news_.release();  // it belongs to the follower
-    }
+    void close() { news_.close(); }
 
     IoLoop& loop_;
     LogFollower follower_;
     const std::shared_ptr<OutputRouter> router_;
-    boost::asio::posix::stream_descriptor news_;
+    LoopWait news_;
 };
 
 }  // namespace warden::detail
-#endif

@@ -10,9 +10,6 @@
 /// Errors:        by code, or `system_error` from the overloads without one. What was not returned yet is not lost.
 /// Allocates:     a block of at most 64 KiB; lines: one of 16 KiB and what is in it, and a line that is not complete.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_LINUX
 #include <warden/error.hpp>
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/log_trail.hpp>
@@ -61,7 +58,7 @@ public:
     /// The file need not exist yet, but its directory must; of the stream that appears then, all is news. Errors:
     /// ENOENT (no directory), ELOOP (a symbolic link), EISDIR, EINVAL (a FIFO, device or socket), EMFILE (also:
     /// fs.inotify.max_user_instances), ENOSPC (fs.inotify.max_user_watches), or the system's code. Unlike the writer,
-    /// it may read the files of others.
+    /// it may read the files of others. ENOSYS (`function_not_supported`) where the system has nothing to wait for.
     [[nodiscard]] static LogFollower open(const std::filesystem::path& path, From from, error_code& ec);
     [[nodiscard]] static LogFollower open(const std::filesystem::path& path, From from);
 
@@ -110,10 +107,10 @@ private:
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-/// What an event loop needs of a follower: a descriptor that is readable when there may be more. It belongs to the
-/// follower.
+/// What an event loop needs of a follower: a descriptor that is readable when there may be more, or on Windows an event
+/// that is signalled then. It belongs to the follower.
 struct FollowerDoor {
-    [[nodiscard]] static int wait_handle(const LogFollower& follower) noexcept {
+    [[nodiscard]] static PathWatch::Handle wait_handle(const LogFollower& follower) noexcept {
         return follower.trail_.watch().handle();
     }
 };
@@ -203,4 +200,3 @@ inline std::optional<FollowedText> LogFollower::try_read_some(std::size_t max_by
 }
 
 }  // namespace warden
-#endif

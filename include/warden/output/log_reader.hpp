@@ -10,27 +10,18 @@
 /// Errors:        by code, or `system_error` from the overload without one.
 /// Allocates:     what it returns, and a buffer of that size.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_POSIX
-#include <warden/detail/unique_handle.hpp>
+#include <warden/detail/log_access.hpp>
 #include <warden/error.hpp>
 #include <warden/output/text_window.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace warden {
 
@@ -48,39 +39,22 @@ inline constexpr std::size_t most_tail_bytes = std::size_t{64} << 20;
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-struct OpenLog {
-    UniqueFd fd;
-    struct ::stat status {};
-};
-
-inline OpenLog open_log_to_read(const std::string& path, error_code& ec) {
-    OpenLog log;
-    ec.clear();
-    log.fd.reset(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    if (!log.fd || ::fstat(log.fd.get(), &log.status) != 0) ec = system_code(errno);
-    else if (S_ISDIR(log.status.st_mode)) ec = system_code(EISDIR);
-    else if (!S_ISREG(log.status.st_mode)) ec = system_code(EINVAL);
-    return log;
+/// The name that rotation gives a file: `path.1` and so on.
+inline std::filesystem::path rotated_path(const std::filesystem::path& path, std::size_t number) {
+    std::filesystem::path rotated = path;
+    return rotated += '.' + std::to_string(number);
 }
 
 /// The end of a file in which `count` lines begin, or as much of it as `most` bytes allow.
 inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t most, error_code& ec) {
-    auto begin = static_cast<std::size_t>(log.status.st_size);
+    auto begin = static_cast<std::size_t>(log.status.size);
     std::vector<std::string> blocks;  // the newest first
     std::size_t newlines = 0;
     std::size_t block_size = std::size_t{8} << 10;
     while (begin > 0 && most > 0 && newlines <= count) {
         const std::size_t size = std::min({begin, block_size, most});
         std::string block(size, '\0');
-        std::size_t done = 0;
-        while (done < size) {
-            const ::ssize_t got =
-                ::pread(log.fd.get(), block.data() + done, size - done, static_cast<::off_t>(begin - size + done));
-            if (got < 0 && errno == EINTR) continue;
-            if (got < 0) ec = system_code(errno);
-            if (got <= 0) break;
-            done += static_cast<std::size_t>(got);
-        }
+        const std::size_t done = read_at(log.handle, begin - size, block.data(), size, ec);
         if (ec) return {};
         if (done < size) blocks.clear();  // somebody cut the file meanwhile: what is left is its end
         block.resize(done);
@@ -98,8 +72,8 @@ inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t
 
 /// As `tail_file`; nothing if the log was rotated meanwhile, so that a newer file could be taken for an older one,
 /// unless that is no matter.
-inline std::optional<std::vector<std::string>> tail_files(const std::string& path, std::size_t count, bool no_matter,
-                                                          error_code& ec) {
+inline std::optional<std::vector<std::string>> tail_files(const std::filesystem::path& path, std::size_t count,
+                                                          bool no_matter, error_code& ec) {
     std::vector<std::string> found;  // newest first
     OpenLog active = open_log_to_read(path, ec);
     const error_code active_error = ec;
@@ -115,16 +89,17 @@ inline std::optional<std::vector<std::string>> tail_files(const std::string& pat
     if (!ec) take(active);
     bool any = !active_error;
     // While a rotation is under way, one name can be missing for an instant, and one file can be met twice.
-    ::ino_t previous = any ? active.status.st_ino : 0;
+    FileIdentity previous = active.status.identity;
     for (std::size_t i = 1, missing = 0; missing < 2 && found.size() < count && left > 0; ++i) {
-        const OpenLog log = open_log_to_read(path + '.' + std::to_string(i), ec);
+        const OpenLog log = open_log_to_read(rotated_path(path, i), ec);
         missing = ec ? missing + 1 : 0;
         if (ec) continue;
-        struct ::stat now {};
-        const bool moved = any && (::lstat(path.c_str(), &now) != 0 || now.st_ino != active.status.st_ino);
+        const LogStatus now = log_status(path, ec);
+        const bool moved = any && (ec || now.identity != active.status.identity);
+        ec.clear();
         if (moved && !no_matter) return std::nullopt;
-        if (log.status.st_ino != previous) take(log);
-        previous = log.status.st_ino;
+        if (log.status.identity != previous) take(log);
+        previous = log.status.identity;
         any = true;
     }
     ec = any ? error_code() : active_error;
@@ -137,8 +112,7 @@ inline std::optional<std::vector<std::string>> tail_files(const std::string& pat
 inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec) {
     constexpr int most_attempts = 50;
     std::optional<std::vector<std::string>> lines;
-    for (int attempt = 1; !lines; ++attempt)
-        lines = detail::tail_files(path.native(), count, attempt == most_attempts, ec);
+    for (int attempt = 1; !lines; ++attempt) lines = detail::tail_files(path, count, attempt == most_attempts, ec);
     return *lines;
 }
 
@@ -150,4 +124,3 @@ inline std::vector<std::string> tail_file(const std::filesystem::path& path, std
 }
 
 }  // namespace warden
-#endif

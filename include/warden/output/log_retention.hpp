@@ -10,32 +10,19 @@
 /// Errors:        counted in the report; the rest of the work is done.
 /// Allocates:     a path per log.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_POSIX
-#include <warden/detail/posix/stream_mark.hpp>
-#include <warden/detail/unique_handle.hpp>
+#include <warden/detail/log_directory.hpp>
 #include <warden/error.hpp>
 #include <warden/output/log_options.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <set>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace warden {
 
@@ -53,7 +40,7 @@ struct PruneReport {
 
 /// Removes the logs below `directory`, at most eight levels deep, that are older than `max_age`, and then the oldest
 /// while there are more than `max_files`. A log is a regular file of this user with a single name and the mark of a
-/// `LogSink`; so there are none where the file system has no extended attributes. One that somebody writes stays, but
+/// `LogSink`; so there are none where the file system has no place for marks. One that somebody writes stays, but
 /// counts. What a crash left of a compaction goes first. Directories that become empty go too, except `directory`
 /// itself. Never follows a symbolic link below `directory`.
 inline PruneReport prune_logs(const std::filesystem::path& directory, const LogRetention& retention = {},
@@ -63,15 +50,9 @@ inline PruneReport prune_logs(const std::filesystem::path& directory, const LogR
 namespace detail {
 
 struct StoredLog {
-    std::vector<std::string> directories;  // that lead to it
-    std::string name;
-    struct ::stat status {};
-
-    [[nodiscard]] std::chrono::system_clock::time_point written() const noexcept {
-        using namespace std::chrono;
-        const auto since_epoch = seconds(status.st_mtim.tv_sec) + nanoseconds(status.st_mtim.tv_nsec);
-        return system_clock::time_point(duration_cast<system_clock::duration>(since_epoch));
-    }
+    std::vector<LogDirectory::Name> directories;  // that lead to it
+    LogDirectory::Name name;
+    StoredFile file;
 };
 
 /// One run over a directory.
@@ -83,20 +64,19 @@ public:
 
 private:
     static constexpr std::size_t most_levels = 8;
-    static constexpr int directory_flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC;
-    using Directories = std::vector<std::string>;
+    using Name = LogDirectory::Name;
+    using Directories = std::vector<Name>;
 
-    [[nodiscard]] UniqueFd open_directory(const Directories& directories) const noexcept;
-    void find(UniqueFd directory, Directories& directories);
-    void look_at(int directory, const Directories& directories, const std::string& name);
+    [[nodiscard]] LogDirectory open_directory(const Directories& directories, error_code& ec) const noexcept;
+    void find(const LogDirectory& directory, const Directories& directories);
     void remove(const StoredLog& log);
     void remove_empty(Directories directories);
-    void fail(const Directories& directories, std::string_view name, int error);
+    void fail(const Directories& directories, const Name& name, const error_code& error);
     /// The temporary file of a compaction or rotation, which a crash left if nobody holds it.
-    [[nodiscard]] static bool is_leftover(std::string_view name) noexcept {
-        return name.starts_with('.') && name.ends_with(".tmp");
+    [[nodiscard]] static bool is_leftover(const Name& name) {
+        constexpr std::string_view end = ".tmp";
+        return name.starts_with('.') && name.size() > end.size() && std::equal(end.rbegin(), end.rend(), name.rbegin());
     }
-    static UniqueFd open_log(int directory, const std::string& name, struct ::stat& status) noexcept;
 
     std::filesystem::path root_;
     std::vector<StoredLog> logs_;
@@ -104,17 +84,17 @@ private:
 };
 
 inline PruneReport LogPruner::run(const LogRetention& retention, std::chrono::system_clock::time_point now) {
-    Directories none;
-    UniqueFd root = open_directory(none);
-    if (!root) {
-        fail(none, {}, errno);
+    error_code ec;
+    const LogDirectory root = LogDirectory::open(root_, ec);
+    if (ec) {
+        fail({}, {}, ec);
         return report_;
     }
-    find(std::move(root), none);
+    find(root, {});
     report_.found = logs_.size();
     std::sort(logs_.begin(), logs_.end(), [](const auto& a, const auto& b) {
         const bool first = is_leftover(a.name);
-        return first != is_leftover(b.name) ? first : a.written() < b.written();
+        return first != is_leftover(b.name) ? first : a.file.written < b.file.written;
     });
     std::set<Directories> emptier;
     for (const StoredLog& log : logs_) {
@@ -122,7 +102,7 @@ inline PruneReport LogPruner::run(const LogRetention& retention, std::chrono::sy
             remove(log);
             continue;
         }
-        const bool old = retention.max_age.count() > 0 && now - log.written() > retention.max_age;
+        const bool old = retention.max_age.count() > 0 && now - log.file.written > retention.max_age;
         const bool too_many = retention.max_files > 0 && report_.found - report_.removed > retention.max_files;
         if (!old && !too_many) break;
         const std::size_t before = report_.removed;
@@ -134,89 +114,62 @@ inline PruneReport LogPruner::run(const LogRetention& retention, std::chrono::sy
 }
 
 /// Each level is opened from the one above it, so that no link leads away.
-inline UniqueFd LogPruner::open_directory(const Directories& directories) const noexcept {
-    UniqueFd directory(::open(root_.c_str(), directory_flags));
-    for (const std::string& name : directories) {
-        if (directory) directory.reset(::openat(directory.get(), name.c_str(), directory_flags | O_NOFOLLOW));
+inline LogDirectory LogPruner::open_directory(const Directories& directories, error_code& ec) const noexcept {
+    LogDirectory directory = LogDirectory::open(root_, ec);
+    for (const Name& name : directories) {
+        if (!ec) directory = directory.below(name, ec);
     }
     return directory;
 }
 
-inline void LogPruner::find(UniqueFd directory, Directories& directories) {
-    const std::unique_ptr<::DIR, int (*)(::DIR*)> entries(::fdopendir(directory.get()), &::closedir);
-    if (!entries) return fail(directories, {}, errno);
-    const int fd = directory.release();
-    while (const ::dirent* entry = ::readdir(entries.get())) {
-        const std::string name = entry->d_name;
-        if (name != "." && name != "..") look_at(fd, directories, name);
-    }
-}
-
-inline void LogPruner::look_at(int directory, const Directories& directories, const std::string& name) {
-    struct ::stat status {};
-    if (::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return;  // it is gone
-    if (S_ISDIR(status.st_mode) && directories.size() < most_levels) {
-        Directories below = directories;
-        below.push_back(name);
-        UniqueFd fd(::openat(directory, name.c_str(), directory_flags | O_NOFOLLOW));
-        if (fd) find(std::move(fd), below);
-        else if (errno != ENOENT) fail(below, {}, errno);
-    } else if (S_ISREG(status.st_mode)) {
-        if (const UniqueFd log = open_log(directory, name, status)) logs_.push_back({directories, name, status});
-    }
-}
-
-/// Nothing unless it is a log, which may be removed as far as can be seen.
-inline UniqueFd LogPruner::open_log(int directory, const std::string& name, struct ::stat& status) noexcept {
-    constexpr int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    if (::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return {};
-    if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || status.st_nlink != 1) return {};
-    UniqueFd log(::openat(directory, name.c_str(), flags));
-    if (!log || ::fstat(log.get(), &status) != 0 || !S_ISREG(status.st_mode) || !read_mark(log.get())) return {};
-    return log;
+inline void LogPruner::find(const LogDirectory& directory, const Directories& directories) {
+    error_code ec;
+    directory.for_each(ec, [&](const Name& name, bool is_directory) {
+        if (!is_directory) {
+            if (const auto file = directory.look_at(name); file && file->marked)
+                logs_.push_back({directories, name, *file});
+        } else if (directories.size() < most_levels) {
+            error_code failed;
+            Directories deeper = directories;
+            deeper.push_back(name);
+            const LogDirectory below = directory.below(name, failed);
+            if (below) find(below, deeper);
+            else if (failed != boost::system::errc::no_such_file_or_directory) fail(deeper, {}, failed);
+        }
+    });
+    if (ec) fail(directories, {}, ec);
 }
 
 inline void LogPruner::remove(const StoredLog& log) {
-    struct ::stat status {};
-    struct ::stat named {};
-    const UniqueFd directory = open_directory(log.directories);
+    using Removal = LogDirectory::Removal;
+    error_code ec;
+    const LogDirectory directory = open_directory(log.directories, ec);
     if (!directory) return;  // it is gone, or something else is in its place
-    const UniqueFd fd = open_log(directory.get(), log.name, status);
-    const auto same = [](const struct ::stat& a, const struct ::stat& b) {
-        return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-    };
-    if (!fd || !same(status, log.status)) return;
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-        ++report_.in_use;
-        return;
-    }
-    // Looked at once more under the lock: it may have been replaced, continued and left again meanwhile.
-    if (::fstatat(directory.get(), log.name.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 || !same(named, log.status) ||
-        named.st_nlink != 1 || named.st_mtim.tv_sec != log.status.st_mtim.tv_sec ||
-        named.st_mtim.tv_nsec != log.status.st_mtim.tv_nsec) {
-        return;
-    }
-    if (::unlinkat(directory.get(), log.name.c_str(), 0) != 0) return fail(log.directories, log.name, errno);
+    const Removal result = directory.remove(log.name, log.file, ec);
+    if (result == Removal::in_use) ++report_.in_use;
+    if (result == Removal::failed) fail(log.directories, log.name, ec);
+    if (result != Removal::removed) return;
     ++report_.removed;
-    report_.removed_bytes += static_cast<std::uint64_t>(named.st_size);
+    report_.removed_bytes += log.file.status.size;
 }
 
 /// From the inside out, as long as the next is empty.
 inline void LogPruner::remove_empty(Directories directories) {
     while (!directories.empty()) {
-        const std::string name = directories.back();
+        const Name name = directories.back();
         directories.pop_back();
-        const UniqueFd above = open_directory(directories);
-        if (!above || ::unlinkat(above.get(), name.c_str(), AT_REMOVEDIR) != 0) return;
+        error_code ec;
+        const LogDirectory above = open_directory(directories, ec);
+        if (!above || !above.remove_directory(name)) return;
         ++report_.removed_directories;
     }
 }
 
-inline void LogPruner::fail(const Directories& directories, std::string_view name, int error) {
+inline void LogPruner::fail(const Directories& directories, const Name& name, const error_code& error) {
     if (report_.failures++ > 0) return;
-    report_.first_error = system_code(error);
+    report_.first_error = error;
     report_.first_failed = root_;
-    for (const std::string& part : directories) report_.first_failed /= part;
+    for (const Name& part : directories) report_.first_failed /= part;
     if (!name.empty()) report_.first_failed /= name;
 }
 
@@ -232,4 +185,3 @@ inline PruneReport prune_logs(const std::filesystem::path& directory, const LogR
 }
 
 }  // namespace warden
-#endif

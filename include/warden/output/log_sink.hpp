@@ -10,10 +10,8 @@
 /// Errors:        of `open` by code; afterwards none: what cannot be written is counted.
 /// Allocates:     the newest text (see `OnLimit`); path names when a file is replaced.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_POSIX
-#include <warden/detail/posix/log_file.hpp>
+#include <warden/detail/log_access.hpp>
+#include <warden/detail/log_file.hpp>
 #include <warden/error.hpp>
 #include <warden/output/log_limits.hpp>
 #include <warden/output/text_measure.hpp>
@@ -204,9 +202,9 @@ inline void LogSink::write(std::string_view text, Clock::time_point now) noexcep
         if (!file_) open_file(ec);
         if (!ec) store(text, ec);
     } catch (const std::bad_alloc&) {
-        ec = detail::system_code(ENOMEM);
+        ec = detail::condition_code(boost::system::errc::not_enough_memory);
     } catch (const std::exception&) {  // nothing else is known to throw
-        ec = detail::system_code(EIO);
+        ec = detail::condition_code(boost::system::errc::io_error);
     }
     if (ec) {
         stats_.failures += !stats_.degraded;
@@ -370,4 +368,3 @@ inline std::vector<std::string> LogSink::tail(std::size_t count) const {
 }
 
 }  // namespace warden
-#endif

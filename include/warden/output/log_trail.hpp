@@ -10,18 +10,13 @@
 /// Errors:        the system's code. What was not returned yet is not lost.
 /// Allocates:     what it returns; path names.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_LINUX
-#include <warden/detail/linux/path_watch.hpp>
-#include <warden/detail/posix/stream_mark.hpp>
-#include <warden/detail/unique_handle.hpp>
+#include <warden/detail/log_access.hpp>
+#include <warden/detail/path_watch.hpp>
 #include <warden/error.hpp>
 #include <warden/output/log_limits.hpp>
 #include <warden/output/log_reader.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -29,9 +24,6 @@
 #include <string>
 #include <system_error>
 #include <utility>
-
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace warden {
 
@@ -77,17 +69,16 @@ private:
     [[nodiscard]] bool note_cut() noexcept;
     void note_gap(std::uint64_t bytes) noexcept;
     void adopt(Found file, std::uint64_t at) noexcept;
-    [[nodiscard]] bool is_held(const struct ::stat& status) const noexcept;
+    [[nodiscard]] bool is_held(const LogStatus& status) const noexcept;
     [[nodiscard]] bool has_name() const noexcept;
     [[nodiscard]] std::uint64_t position() const noexcept { return base_ + at_; }
 
     std::filesystem::path path_;
     PathWatch watch_;
     bool begun_ = false;  // from here on, what is missing is a gap
-    UniqueFd fd_;
-    ::dev_t device_ = 0;
-    ::ino_t inode_ = 0;
-    StreamMark mark_;              // of the file that is or was held
+    LogHandle handle_;
+    FileIdentity identity_;        // of the file that is or was held
+    StreamMark mark_;              // of that file
     std::uint64_t base_ = 0;       // where its first byte stands in the stream
     std::uint64_t at_ = 0;         // as far as it was read
     std::uint64_t seen_ = 0;       // it was that large
@@ -102,8 +93,9 @@ inline LogTrail LogTrail::open(const std::filesystem::path& path, bool at_end, e
     std::error_code no_directory;
     ec.clear();
     trail.path_ = path.empty() ? path : std::filesystem::absolute(path, no_directory);
-    if (!path.has_filename() || path.filename() == "." || path.filename() == "..") ec = system_code(EISDIR);
-    else trail.watch_ = PathWatch::open(trail.path_.parent_path().native(), ec);
+    if (!path.has_filename() || path.filename() == "." || path.filename() == "..")
+        ec = condition_code(boost::system::errc::is_a_directory);
+    else trail.watch_ = PathWatch::open(trail.path_.parent_path(), ec);
     if (ec) return {};
     Found file = trail.open_file(0, ec);
     const bool exists = !ec;
@@ -116,19 +108,18 @@ inline LogTrail LogTrail::open(const std::filesystem::path& path, bool at_end, e
 
 inline LogTrail::Found LogTrail::open_file(std::size_t number, error_code& ec) const {
     Found file;
-    const std::string suffix = number == 0 ? std::string() : '.' + std::to_string(number);
-    file.log = open_log_to_read(path_.native() + suffix, ec);
-    if (!ec) file.mark = read_mark(file.log.fd.get());  // after its size: who marks a file does so first
+    file.log = open_log_to_read(number == 0 ? path_ : rotated_path(path_, number), ec);
+    if (!ec) file.mark = read_mark(file.log.handle.get());  // after its size: who marks a file does so first
     return file;
 }
 
 /// Behind the last newline, if it is not too far from the end.
 inline void LogTrail::begin_at_end(Found file) {
-    const auto size = static_cast<std::uint64_t>(file.log.status.st_size);
+    const std::uint64_t size = file.log.status.size;
     std::string end(std::min<std::uint64_t>(size, most_bytes), '\0');
     const std::uint64_t start = size - end.size();
-    const ::ssize_t got = ::pread(file.log.fd.get(), end.data(), end.size(), static_cast<::off_t>(start));
-    end.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    error_code ignored;
+    end.resize(read_at(file.log.handle, start, end.data(), end.size(), ignored));
     const std::size_t newline = end.rfind('\n');
     const std::uint64_t line = newline != end.npos ? start + newline + 1 : start == 0 ? 0 : size;
     if (size > 0 || file.mark) adopt(std::move(file), line);  // an empty file may not be marked yet
@@ -136,7 +127,7 @@ inline void LogTrail::begin_at_end(Found file) {
 
 inline std::optional<FollowedText> LogTrail::try_read(std::size_t max_bytes, error_code& ec) {
     ec.clear();
-    if (!watch_) ec = system_code(EBADF);
+    if (!watch_) ec = condition_code(boost::system::errc::bad_file_descriptor);
     watch_.drain();
     while (!ec) {
         std::string text = read_held(std::clamp<std::size_t>(max_bytes, 1, most_bytes), ec);
@@ -151,13 +142,11 @@ inline std::optional<FollowedText> LogTrail::try_read(std::size_t max_bytes, err
 
 inline std::string LogTrail::read_held(std::size_t max_bytes, error_code& ec) {
     std::string text;
-    while (fd_) {
+    while (handle_) {
         text.resize(max_bytes);
-        const ::ssize_t got = ::pread(fd_.get(), text.data(), text.size(), static_cast<::off_t>(at_));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) ec = system_code(errno);
-        if (got >= 0 && note_mark()) continue;  // what was read may come from behind a seam
-        text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+        const std::size_t got = read_at(handle_, at_, text.data(), text.size(), ec);
+        if (!ec && note_mark()) continue;  // what was read may come from behind a seam
+        text.resize(got);
         at_ += text.size();
         seen_ = std::max(seen_, at_);
         break;
@@ -167,7 +156,7 @@ inline std::string LogTrail::read_held(std::size_t max_bytes, error_code& ec) {
 
 /// The file was marked anew: text was lost, or somebody cut it and its writer has seen it.
 inline bool LogTrail::note_mark() noexcept {
-    const StreamMark mark = read_mark(fd_.get());
+    const StreamMark mark = read_mark(handle_.get());
     if (mark == mark_) return false;
     const std::uint64_t before = position();
     const bool same_stream = mark.stream == mark_.stream;
@@ -176,30 +165,29 @@ inline bool LogTrail::note_mark() noexcept {
     seen_ = std::min(seen_, mark.seam);
     base_ = mark.offset;
     if (same_stream && position() > before) note_gap(position() - before);
+    else if (same_stream) at_ += before - position();  // written anew, with some of what was read
     return true;
 }
 
 /// All of what is held was read. False if there is nothing to do but wait.
 inline bool LogTrail::look_again(error_code& ec) {
-    struct ::stat found {};
-    const bool exists = ::lstat(path_.c_str(), &found) == 0;
-    if (!exists && errno != ENOENT) {
-        ec = system_code(errno);
-        return false;
-    }
+    const LogStatus found = log_status(path_, ec);
+    const bool exists = !ec;
+    if (!exists && ec != boost::system::errc::no_such_file_or_directory) return false;
+    ec.clear();
     if (exists && is_held(found)) {
         drained_ = false;
-        return note_cut() || watch_.watch_file(path_.native(), found, ec) || (!ec && watch_.watch_directory(false, ec));
+        return note_cut() || watch_.watch_file(path_, found, ec) || (!ec && watch_.watch_directory(false, ec));
     }
-    if (fd_ && (exists || !has_name()) && !std::exchange(drained_, true)) {  // written before it left
-        next_was_empty_ = exists && found.st_size == 0;
+    if (handle_ && (exists || !has_name()) && !std::exchange(drained_, true)) {  // written before it left
+        next_was_empty_ = exists && found.size == 0;
         return true;
     }
     if (exists) return open_next(ec);
     if (has_name()) {
         drained_ = false;
     } else {  // an open file would keep the end of the directory from being noticed
-        fd_.reset();
+        handle_.reset();
         watch_.forget_file();
     }
     return watch_.watch_directory(true, ec);
@@ -209,36 +197,36 @@ inline bool LogTrail::look_again(error_code& ec) {
 /// the direction in which files are renamed meanwhile: none is passed.
 inline bool LogTrail::open_next(error_code& ec) {
     const std::uint64_t stream = mark_.stream;
-    const bool renamed = fd_ && !mark_ && has_name();  // then the one that is held may be among them
-    Found next;                                        // the oldest one seen that comes after what was read
-    bool met = false;                                  // the one that was read last
+    const bool renamed = handle_ && !mark_ && has_name();  // then the one that is held may be among them
+    Found next;                                            // the oldest one seen that comes after what was read
+    bool met = false;                                      // the one that was read last
     for (std::size_t i = 0, missing = 0; missing < 2 && !met && i <= OnLimit::most_files; ++i) {
         Found file = open_file(i, ec);
         if (i == 0 && ec == boost::system::errc::no_such_file_or_directory) return ec.clear(), true;
         if (i == 0 && ec) return false;
         missing = ec ? missing + 1 : 0;
         if (ec) continue;
-        const auto size = static_cast<std::uint64_t>(file.log.status.st_size);
+        const auto size = file.log.status.size;
         if (i == 0 && !file.mark && (size == 0 || (drained_ && next_was_empty_))) {
             drained_ = false;  // its writer may be about to mark it, or may still write to the old one
-            return size > 0 || watch_.watch_file(path_.native(), file.log.status, ec);
+            return size > 0 || watch_.watch_file(path_, file.log.status, ec);
         }
         const bool ours = stream != 0 && file.mark.stream == stream;
-        const bool follows = ours || !next.log.fd ||
+        const bool follows = ours || !next.log.handle ||
                              (next.mark.stream != stream && next.mark.stream == file.mark.stream) ||
                              (renamed && !next.mark && !file.mark);
         met = ours ? file.mark.offset <= position() : is_held(file.log.status);
-        const bool has_more = ours && met && (!next.log.fd || position() - file.mark.offset < size);
+        const bool has_more = ours && met && (!next.log.handle || position() - file.mark.offset < size);
         if (met ? has_more : follows) next = std::move(file);
         if (!next.mark && stream == 0 && !renamed) break;
     }
     ec.clear();
     if (renamed && !met) next = open_file(0, ec);  // `path.1` may be anything
-    if (ec || !next.log.fd) return ec.clear(), true;
+    if (ec || !next.log.handle) return ec.clear(), true;
     const std::uint64_t offset = next.mark.offset;
     const bool ours = stream != 0 && next.mark.stream == stream;
     if (begun_ && !ours) {
-        const bool first = inode_ == 0;
+        const bool first = identity_ == FileIdentity{};
         const bool lost = !next.mark && (stream != 0 || !(first || renamed));
         if (lost || offset > 0) note_gap(offset);
         news_.new_stream = !first && (stream != 0 || next.mark);
@@ -251,12 +239,12 @@ inline bool LogTrail::open_next(error_code& ec) {
 
 /// A file that became shorter begins again, unless it was rotated: then what was cut is in the next one.
 inline bool LogTrail::note_cut() noexcept {
-    struct ::stat held {
-    }, found{};
-    if (::fstat(fd_.get(), &held) != 0) return false;
-    const auto size = static_cast<std::uint64_t>(held.st_size);
-    if (size >= seen_) return false;
-    if (::lstat(path_.c_str(), &found) != 0 || !is_held(found)) return true;
+    error_code ec;
+    const LogStatus held = log_status(handle_, ec);
+    if (ec || held.size >= seen_) return false;
+    const LogStatus found = log_status(path_, ec);
+    if (ec || !is_held(found)) return true;
+    const std::uint64_t size = held.size;
     const std::uint64_t before = position();
     if (at_ > size) at_ = mark_.seam <= size ? mark_.seam : 0;
     base_ = before - at_;  // what comes is new
@@ -272,25 +260,23 @@ inline void LogTrail::note_gap(std::uint64_t bytes) noexcept {
 
 inline void LogTrail::adopt(Found file, std::uint64_t at) noexcept {
     watch_.forget_file();
-    fd_ = std::move(file.log.fd);
-    device_ = file.log.status.st_dev;
-    inode_ = file.log.status.st_ino;
+    handle_ = std::move(file.log.handle);
+    identity_ = file.log.status.identity;
     mark_ = file.mark;
     base_ = mark_.offset;
     at_ = at;
-    seen_ = static_cast<std::uint64_t>(file.log.status.st_size);
+    seen_ = file.log.status.size;
     drained_ = false;
 }
 
-inline bool LogTrail::is_held(const struct ::stat& status) const noexcept {
-    return fd_ && status.st_dev == device_ && status.st_ino == inode_;
+inline bool LogTrail::is_held(const LogStatus& status) const noexcept {
+    return handle_ && status.identity == identity_;
 }
 
 inline bool LogTrail::has_name() const noexcept {
-    struct ::stat status {};
-    return fd_ && ::fstat(fd_.get(), &status) == 0 && status.st_nlink > 0;
+    error_code ec;
+    return handle_ && log_status(handle_, ec).names > 0;
 }
 
 }  // namespace detail
 }  // namespace warden
-#endif

@@ -10,9 +10,6 @@
 /// Errors:        of `open` by code; afterwards none: what cannot be written is counted.
 /// Allocates:     one line per event; see also `LogSink`.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_POSIX
 #include <warden/error.hpp>
 #include <warden/manager_config.hpp>
 #include <warden/output/log_sink.hpp>
@@ -88,6 +85,17 @@ inline std::string_view event_log_id(std::string_view name) noexcept {
     return rotated ? id : std::string_view{};
 }
 
+/// The name of a file, or nothing if it is not plain ASCII and so not that of an event log.
+inline std::string plain_name(const std::filesystem::path& path) {
+    const std::filesystem::path file = path.filename();
+    std::string name;
+    for (const auto c : file.native()) {
+        if (c <= 0 || c > 0x7e) return {};
+        name += static_cast<char>(c);
+    }
+    return name;
+}
+
 /// A log with what rotation made of it.
 struct EventLogSet {
     std::filesystem::file_time_type newest = std::filesystem::file_time_type::min();
@@ -97,14 +105,14 @@ struct EventLogSet {
 /// Removes all but the newest `kept` event logs beside `own`, which stays in any case. Only regular files, no links.
 inline void prune_event_logs(const std::filesystem::path& own, std::size_t kept) {
     namespace fs = std::filesystem;
-    const std::string own_name = own.filename().string();
+    const std::string own_name = plain_name(own);
     const std::string_view own_id = event_log_id(own_name);
     if (own_id.empty()) return;
     std::map<std::string, EventLogSet> sets;
     std::error_code failed;
     fs::directory_iterator entry(own.has_parent_path() ? own.parent_path() : fs::path("."), failed);
     for (; !failed && entry != fs::directory_iterator(); entry.increment(failed)) {
-        const std::string name = entry->path().filename().string();
+        const std::string name = plain_name(entry->path());
         const std::string_view id = event_log_id(name);
         std::error_code gone;
         if (id.empty() || id == own_id || entry->symlink_status(gone).type() != fs::file_type::regular) continue;
@@ -151,4 +159,3 @@ inline void EventLog::write(const Event& event) noexcept {
 }
 
 }  // namespace warden
-#endif

@@ -13,6 +13,7 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_LINUX
+#include <warden/detail/posix/log_access.hpp>
 #include <warden/detail/unique_handle.hpp>
 #include <warden/error.hpp>
 #include <warden/timeout.hpp>
@@ -25,12 +26,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <string>
+#include <filesystem>
 #include <utility>
 
 #include <poll.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace warden::detail {
@@ -41,12 +41,14 @@ class PathWatch {
 public:
     PathWatch() noexcept = default;
 
-    [[nodiscard]] static PathWatch open(std::string directory, error_code& ec);
+    [[nodiscard]] static PathWatch open(std::filesystem::path directory, error_code& ec);
 
     explicit operator bool() const noexcept { return static_cast<bool>(queue_); }
 
+    using Handle = int;
+
     /// Readable when there is something to look at; for an event loop.
-    [[nodiscard]] int handle() const noexcept { return queue_.get(); }
+    [[nodiscard]] Handle handle() const noexcept { return queue_.get(); }
 
     /// What has happened so far wakes nobody any more.
     void drain() noexcept;
@@ -55,7 +57,7 @@ public:
     bool watch_directory(bool for_new_files, error_code& ec) noexcept;
 
     /// Watches the file `found` at `path` and no other. True if the watch is new, or the file is gone.
-    bool watch_file(const std::string& path, const struct ::stat& found, error_code& ec) noexcept;
+    bool watch_file(const std::filesystem::path& path, const LogStatus& found, error_code& ec) noexcept;
 
     void forget_file() noexcept;
 
@@ -66,16 +68,15 @@ private:
     void note(const ::inotify_event& event) noexcept;
 
     UniqueFd queue_;
-    std::string name_;
+    std::filesystem::path name_;
     int directory_ = -1;
     bool for_new_files_ = false;
     int file_ = -1;
-    ::dev_t device_ = 0;
-    ::ino_t inode_ = 0;
+    FileIdentity identity_;
 };
 
 // -- implementation ----------------------------------------------------------
-inline PathWatch PathWatch::open(std::string directory, error_code& ec) {
+inline PathWatch PathWatch::open(std::filesystem::path directory, error_code& ec) {
     PathWatch watch;
     watch.name_ = std::move(directory);
     watch.queue_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
@@ -95,14 +96,13 @@ inline bool PathWatch::watch_directory(bool for_new_files, error_code& ec) noexc
     return directory_ >= 0;
 }
 
-inline bool PathWatch::watch_file(const std::string& path, const struct ::stat& found, error_code& ec) noexcept {
+inline bool PathWatch::watch_file(const std::filesystem::path& path, const LogStatus& found, error_code& ec) noexcept {
     ec.clear();
-    if (file_ >= 0 && device_ == found.st_dev && inode_ == found.st_ino) return false;
+    if (file_ >= 0 && identity_ == found.identity) return false;
     forget_file();
     // Removed, renamed and exchanged files say so themselves.
     file_ = ::inotify_add_watch(queue_.get(), path.c_str(), IN_DONT_FOLLOW | IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF);
-    device_ = found.st_dev;
-    inode_ = found.st_ino;
+    identity_ = found.identity;
     if (file_ < 0 && errno != ENOENT) ec = system_code(errno);
     return !ec;
 }

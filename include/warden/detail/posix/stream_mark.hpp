@@ -2,9 +2,9 @@
 #pragma once
 
 /// @file
-/// Where a log file stands in the stream of text that it is a part of, written on the file itself.
+/// The mark of a log file, written on the file itself.
 ///
-/// Knows:         extended attributes (xattr(7)).
+/// Knows:         extended attributes (xattr(7)), where they are Linux's: `user.warden.log`. Elsewhere there are none.
 /// Does not know: who writes the file, who follows it.
 /// Thread-safety: pure functions.
 /// Errors:        none: what cannot be marked has no mark.
@@ -13,34 +13,20 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
-#include <array>
+#include <warden/output/stream_mark.hpp>
+
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 
 #include <unistd.h>
+#if __has_include(<sys/random.h>)
+#include <sys/random.h>
+#endif
 #if WARDEN_OS_LINUX
 #include <sys/xattr.h>
 #endif
 
 namespace warden::detail {
-
-/// Where a log file stands in the stream of text that it is a part of. The mark is kept with the file, as the extended
-/// attribute `user.warden.log`: "<stream, 16 hexadecimal digits> <offset>[ <seam>]". Who has read one file of a log and
-/// meets the next then knows where to go on, and how much he missed. Where the file system has no such attributes,
-/// there are no marks, which is no error.
-struct StreamMark {
-    static constexpr std::uint64_t no_seam = UINT64_MAX;
-
-    std::uint64_t stream = 0;  ///< A random number; 0: there is no mark.
-    std::uint64_t offset = 0;  ///< The position in the stream at which the file's first byte stands.
-    /// Text was lost at this size of the file: `offset` holds for what is behind it, and what is before it stands
-    /// earlier in the stream than `offset` says.
-    std::uint64_t seam = no_seam;
-
-    explicit operator bool() const noexcept { return stream != 0; }
-    friend bool operator==(const StreamMark&, const StreamMark&) = default;
-};
 
 [[nodiscard]] inline StreamMark read_mark(int fd) noexcept;
 inline void write_mark(int fd, const StreamMark& mark) noexcept;
@@ -53,25 +39,14 @@ inline void write_mark(int fd, const StreamMark& mark) noexcept;
 inline constexpr const char* mark_attribute = "user.warden.log";
 
 inline StreamMark read_mark(int fd) noexcept {
-    std::array<char, 80> text{};
-    StreamMark mark;
-    if (::fgetxattr(fd, mark_attribute, text.data(), text.size() - 1) <= 0) return mark;
-    unsigned long long stream = 0;
-    unsigned long long offset = 0;
-    unsigned long long seam = StreamMark::no_seam;
-    if (std::sscanf(text.data(), "%16llx %20llu %20llu", &stream, &offset, &seam) >= 2) mark = {stream, offset, seam};
-    return mark;
+    MarkText text{};
+    return ::fgetxattr(fd, mark_attribute, text.data(), text.size() - 1) > 0 ? parse_mark(text) : StreamMark{};
 }
 
 inline void write_mark(int fd, const StreamMark& mark) noexcept {
-    std::array<char, 80> text{};
-    const unsigned long long stream = mark.stream;
-    const unsigned long long offset = mark.offset;
-    const unsigned long long seam = mark.seam;
-    const int size =
-        std::snprintf(text.data(), text.size(), mark.seam == StreamMark::no_seam ? "%016llx %llu" : "%016llx %llu %llu",
-                      stream, offset, seam);
-    (void)!::fsetxattr(fd, mark_attribute, text.data(), static_cast<std::size_t>(size), 0);
+    MarkText text{};
+    const std::size_t size = print_mark(mark, text);
+    (void)!::fsetxattr(fd, mark_attribute, text.data(), size, 0);
 }
 #else
 inline StreamMark read_mark(int) noexcept { return {}; }
