@@ -236,13 +236,17 @@ private:
 /// A callback for output as it was read, in chunks of any size. The same promises as `LineCallback`.
 using ChunkCallback = std::function<void(Stream, std::string_view)>;
 
-/// What a process may use. Nothing set: what the program itself may use. `setrlimit(2)`; a child may lower them
-/// further.
+/// What a process may use. Nothing set: what the program itself may use. POSIX: `setrlimit(2)`; a child may lower them
+/// further. Windows: its Job Object. A limit that the system in force cannot hold fails the start
+/// (`errc::invalid_options`, step `resource_limits`).
 struct ResourceLimits {
-    std::optional<Nanoseconds> cpu_time;      ///< Per process of the tree, in whole seconds, rounded up.
-    std::optional<std::uint64_t> open_files;  ///< Highest descriptor number plus one.
-    std::optional<std::uint64_t> file_bytes;  ///< Largest file that it may write.
-    std::optional<std::uint64_t> core_bytes;  ///< Largest core file; 0 for none.
+    std::optional<std::uint64_t> memory_bytes;  ///< Windows. Committed by the tree together; more is not to be had.
+    std::optional<Nanoseconds> cpu_time;        ///< Per process of the tree; POSIX: in whole seconds, rounded up.
+    std::optional<double> cpu_share;            ///< Windows. Of one processor; 1.5 is one and a half. A hard cap.
+    std::optional<std::uint64_t> processes;     ///< Windows. Of the tree at one time; more cannot be started.
+    std::optional<std::uint64_t> open_files;    ///< POSIX. Highest descriptor number plus one.
+    std::optional<std::uint64_t> file_bytes;    ///< POSIX. Largest file that it may write.
+    std::optional<std::uint64_t> core_bytes;    ///< POSIX. Largest core file; 0 for none.
 
     friend bool operator==(const ResourceLimits&, const ResourceLimits&) = default;
 };

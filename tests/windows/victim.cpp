@@ -17,12 +17,14 @@ namespace {
 
 using Words = std::vector<std::wstring>;
 
+char end_of_word = '\0';
+
 void say(std::wstring_view text) {
     std::string bytes(text.size() * 3 + 1, '\0');
     const int size = WideCharToMultiByte(CP_UTF8, 0, text.data(), static_cast<int>(text.size()), bytes.data(),
                                          static_cast<int>(bytes.size()), nullptr, nullptr);
     bytes.resize(static_cast<std::size_t>(size));
-    bytes += '\0';
+    bytes += end_of_word;
     DWORD written = 0;
     WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), bytes.data(), static_cast<DWORD>(bytes.size()), &written, nullptr);
 }
@@ -160,6 +162,15 @@ int flood(const Words& words) {
     return 0;
 }
 
+int count_lines(const Words& words) {
+    std::string text;
+    for (int i = 1; i <= std::stoi(words[1]); ++i) text += "line " + std::to_string(i) + '\n';
+    DWORD written = 0;
+    return WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), text.data(), static_cast<DWORD>(text.size()), &written, nullptr)
+               ? 0
+               : 1;
+}
+
 int write_both(const Words&) {
     DWORD written = 0;
     WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), "out", 3, &written, nullptr);
@@ -189,6 +200,7 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
     {L"end-on-break", &end_on_break},
     {L"stdin-to-stdout", &copy_input},
     {L"flood", &flood},
+    {L"count-lines", &count_lines},
     {L"both", &write_both},
     {L"burn", &burn},
 };
@@ -196,7 +208,11 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
 }  // namespace
 
 int wmain(int argc, wchar_t** argv) {
-    const Words words(argv + 1, argv + argc);
+    Words words(argv + 1, argv + argc);
+    if (!words.empty() && words[0] == L"--lines") {  // instead of NUL after each word
+        end_of_word = '\n';
+        words.erase(words.begin());
+    }
     if (words.empty() || verbs.count(words[0]) == 0) return 64;
     return verbs.at(words[0])(words);
 }

@@ -11,6 +11,7 @@
 #include <warden/process_info.hpp>
 
 #include <functional>
+#include <optional>
 
 namespace warden::detail {
 
@@ -18,6 +19,7 @@ namespace warden::detail {
 struct LeaderEnd {
     ExitStatus status;
     ResourceUsage usage;
+    std::optional<ExitCause> limit{};  ///< A limit that it went over, where the mechanism knows.
 };
 
 /// Called on the loop when the leader of a tree has ended, once. If nothing else of its tree is left, `extinct` says

@@ -117,7 +117,7 @@ private:
     void begin_stop(StopPlan plan, StopReason reason);
     [[nodiscard]] std::string act(const StopStep& step);
     void note(EventKind kind, std::string message);
-    [[nodiscard]] ExitCause cause_of(const ExitStatus& status) const;
+    [[nodiscard]] ExitCause cause_of(const LeaderEnd& end) const;
     void report_survivors(StopReport& report);
     [[nodiscard]] error_code signal_tree_here(int signal);
     void note_signal(int signal);
@@ -262,12 +262,17 @@ inline void ProcessRecord::after_consumers(std::function<void()> then) {
     });
 }
 
-inline ExitCause ProcessRecord::cause_of(const ExitStatus& status) const {
+/// Windows: an exit code that is an error status of the system, such as 0xC0000005.
+[[nodiscard]] constexpr bool is_crash_code(int code) noexcept { return static_cast<std::uint32_t>(code) >> 28 == 0xC; }
+
+inline ExitCause ProcessRecord::cause_of(const LeaderEnd& end) const {
+    const ExitStatus& status = end.status;
     if (stop_reason_ == StopReason::timed_out) return ExitCause::timed_out;
     if (stop_reason_ == StopReason::host_shutdown) return ExitCause::host_shutdown;
     if (!status.known()) return ExitCause::unknown;
     if (stop_reason_) return killed_ && status.signaled() ? ExitCause::forced : ExitCause::stopped;
-    if (status.exited()) return ExitCause::normal;
+    if (end.limit) return *end.limit;
+    if (status.exited()) return is_crash_code(status.code()) ? ExitCause::crashed : ExitCause::normal;
     if ((signals_sent_ >> (status.signal() - 1) & 1) != 0) return ExitCause::stopped;
     const bool over_cpu =
         status.signal() == signals::cpu_limit || (status.signal() == signals::kill && options.limits.cpu_time);
@@ -276,7 +281,7 @@ inline ExitCause ProcessRecord::cause_of(const ExitStatus& status) const {
 
 inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
     gone = gone || extinct_while_flushing_;
-    const ExitCause cause = cause_of(end.status);
+    const ExitCause cause = cause_of(end);
     const bool by_force = killed_ && end.status.signaled() && end.status.signal() == signals::kill;
     const bool output_open = (pumps[0] && pumps[0]->is_open()) || (pumps[1] && pumps[1]->is_open());
     const Transition happened = !end.status.known()    ? Transition::lost

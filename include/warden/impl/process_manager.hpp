@@ -101,8 +101,7 @@ WARDEN_INLINE ProcessManager& ProcessManager::instance() {
     if (!slot.manager) {
         slot.manager = new ProcessManager(slot.config ? *slot.config : ManagerConfig::from_environment());
         const auto clean_up = [] { detail::instance_slot().manager->engine_->shut_down(); };
-        std::atexit(clean_up);
-        std::at_quick_exit(clean_up);
+        detail::call_at_exit(clean_up);
     }
     return *slot.manager;
 }

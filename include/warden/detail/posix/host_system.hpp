@@ -12,6 +12,7 @@
 #if WARDEN_OS_POSIX
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -62,6 +63,12 @@ namespace warden::detail {
         }
     }
     return text.size();
+}
+
+/// Calls `f` when the program ends by `exit`, by a return from `main`, or by `quick_exit`.
+inline void call_at_exit(void (*f)()) {
+    std::atexit(f);
+    std::at_quick_exit(f);
 }
 
 }  // namespace warden::detail

@@ -326,6 +326,10 @@ inline void PreparedLaunch::take_identity(const Identity& identity) {
 }
 
 inline void PreparedLaunch::take_limits(const ResourceLimits& limits) {
+    if (limits.memory_bytes || limits.cpu_share || limits.processes) {
+        fail_start(command_, errc::invalid_options, SpawnStep::resource_limits, {},
+                   "memory_bytes, cpu_share and processes cannot be held here; leave them out");
+    }
     const auto take = [&](int resource, std::optional<std::uint64_t> value) {
         if (value) plan.limits[plan.limit_count++] = {resource, static_cast<rlim_t>(*value)};
     };

@@ -11,6 +11,7 @@
 
 #if WARDEN_OS_WINDOWS
 #include <cstddef>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -71,6 +72,9 @@ namespace warden::detail {
     }
     return text.size();
 }
+
+/// Calls `f` when the program ends by `exit` or by a return from `main`. (By `quick_exit` the system closes the jobs.)
+inline void call_at_exit(void (*f)()) { std::atexit(f); }
 
 }  // namespace warden::detail
 #endif

@@ -45,6 +45,7 @@ struct JobLimitsHit {
 class JobTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::job_object;
+    static constexpr bool launches_directly = true;
 
     explicit JobTree(std::shared_ptr<ManagerJob> manager) : manager_(std::move(manager)) {}
     JobTree(JobTree&&) = delete;
@@ -231,7 +232,7 @@ inline void JobTree::State::on_job_message(DWORD message) {
     if (message == JOB_OBJECT_MSG_ACTIVE_PROCESS_ZERO) look();
 }
 
-[[nodiscard]] inline Nanoseconds time_of(const FILETIME& time) noexcept {
+[[nodiscard]] inline Nanoseconds duration_of(const FILETIME& time) noexcept {
     const auto ticks = std::uint64_t{time.dwHighDateTime} << 32 | time.dwLowDateTime;
     return Nanoseconds(static_cast<std::int64_t>(ticks) * 100);
 }
@@ -246,8 +247,8 @@ inline LeaderEnd JobTree::State::leader_end() {
     FILETIME in_system{};
     FILETIME in_user{};
     if (::GetProcessTimes(process, &made, &gone, &in_system, &in_user)) {
-        end.usage.user_time = time_of(in_user);
-        end.usage.system_time = time_of(in_system);
+        end.usage.user_time = duration_of(in_user);
+        end.usage.system_time = duration_of(in_system);
     }
     JOBOBJECT_BASIC_ACCOUNTING_INFORMATION tree{};
     if (::QueryInformationJobObject(job.get(), JobObjectBasicAccountingInformation, &tree, sizeof tree, nullptr)) {
@@ -258,11 +259,12 @@ inline LeaderEnd JobTree::State::leader_end() {
     if (::GetProcessMemoryInfo(process, &memory, sizeof memory))
         end.usage.max_resident_bytes = memory.PeakWorkingSetSize;
     if (!::GetExitCodeProcess(process, &code)) return end;
-    const bool over_cpu = cpu_limit && code == ERROR_NOT_ENOUGH_QUOTA && time_of(in_user) >= *cpu_limit;
+    const bool over_cpu = cpu_limit && code == ERROR_NOT_ENOUGH_QUOTA && duration_of(in_user) >= *cpu_limit;
     hit.cpu_time = hit.cpu_time || over_cpu;
     end.status = killed && code == killed_exit_code ? ExitStatus::from_signal(signals::kill, false)
                  : over_cpu                         ? ExitStatus::from_signal(signals::cpu_limit, false)
                                                     : ExitStatus::from_code(code);
+    if (hit.memory && !end.status.success()) end.limit = ExitCause::memory_limit;
     return end;
 }
 

@@ -61,8 +61,6 @@ struct OpenLog {
     LogStatus status{};
 };
 
-inline constexpr DWORD share_all = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
-
 /// Opens what is at a long path, a link itself and a directory too. Not inheritable.
 [[nodiscard]] inline UniqueHandle open_existing(const std::wstring& path, DWORD access, DWORD share = share_all,
                                                 DWORD flags = FILE_FLAG_OPEN_REPARSE_POINT) noexcept;

@@ -83,8 +83,6 @@ inline std::pair<UniqueHandle, UniqueHandle> make_conduit() noexcept {
     return {UniqueHandle(to_read), UniqueHandle(to_write)};
 }
 
-inline constexpr DWORD share_all = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
-
 inline UniqueHandle open_to_read(const std::filesystem::path& path) noexcept {
     return UniqueHandle(::CreateFileW(path.c_str(), GENERIC_READ, share_all, nullptr, OPEN_EXISTING, 0, nullptr));
 }

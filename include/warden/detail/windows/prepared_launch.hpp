@@ -38,6 +38,7 @@ using PipeEnd = UniqueHandle;
 /// There are no terminals here yet to have an end of; asking for one fails the start.
 struct TerminalEnd {
     explicit operator bool() const noexcept { return false; }
+    void reset() noexcept {}
 };
 
 /// A plan and everything that its pointers point to.
@@ -55,7 +56,9 @@ public:
     PipeEnd input;                   ///< Our end of its standard input, if that is a pipe.
     std::array<PipeEnd, 2> outputs;  ///< Our ends of stdout and stderr, where warden reads them.
 
-    /// The failure of a child of this plan.
+    /// There is a child of this plan. An extension was told by the launcher.
+    void succeed(Pid) const noexcept {}
+    /// The failure of a child of this plan. An extension was told by the launcher.
     [[noreturn]] void fail(const ChildAnswer& answer) const;
 
 private:
@@ -81,9 +84,6 @@ private:
 /// Nothing to do here: no handle of ours takes the place of a standard stream that is missing.
 inline void occupy_standard_descriptors() noexcept {}
 
-/// Writes to the program's own stdout (1) or stderr (2); how much got there.
-inline std::size_t copy_to(int descriptor, std::string_view text) noexcept;
-
 /// There are no terminals.
 [[nodiscard]] inline error_code resize_terminal(TerminalEnd&, const Terminal&) noexcept {
     return errc::invalid_options;
@@ -91,15 +91,9 @@ inline std::size_t copy_to(int descriptor, std::string_view text) noexcept;
 
 // -- implementation ----------------------------------------------------------
 
-/// The limits as a job has them. Takes those that `ResourceLimits` has.
-template <class Limits>
-[[nodiscard]] JobLimits job_limits(const Limits& limits) {
-    JobLimits result;
-    result.cpu_time = limits.cpu_time;
-    if constexpr (requires { limits.memory_bytes; }) result.memory_bytes = limits.memory_bytes;
-    if constexpr (requires { limits.processes; }) result.processes = limits.processes;
-    if constexpr (requires { limits.cpu_share; }) result.cpu_share = limits.cpu_share;
-    return result;
+/// The limits as a job has them.
+[[nodiscard]] inline JobLimits job_limits(const ResourceLimits& limits) {
+    return {limits.cpu_time, limits.memory_bytes, limits.processes, limits.cpu_share};
 }
 
 /// The priority class that is nearest to a nice value. Never that of real time, in which one loop stops the machine.
@@ -109,18 +103,6 @@ template <class Limits>
            : nice == 0 ? NORMAL_PRIORITY_CLASS
            : nice < 10 ? BELOW_NORMAL_PRIORITY_CLASS
                        : IDLE_PRIORITY_CLASS;
-}
-
-inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
-    const HANDLE stream = ::GetStdHandle(descriptor == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
-    std::size_t written = 0;
-    while (written < text.size()) {
-        const auto part = static_cast<DWORD>(std::min<std::size_t>(text.size() - written, std::size_t{1} << 20));
-        DWORD size = 0;
-        if (!::WriteFile(stream, text.data() + written, part, &size, nullptr) || size == 0) break;
-        written += size;
-    }
-    return written;
 }
 
 inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOptions& options, const Output& out,

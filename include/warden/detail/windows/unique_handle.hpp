@@ -16,6 +16,9 @@
 
 namespace warden::detail {
 
+/// Others may read, write, rename and remove a file while it is open, as on POSIX systems.
+inline constexpr DWORD share_all = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+
 /// Owns a handle that `CloseHandle` closes; move-only. Both null and INVALID_HANDLE_VALUE are empty. Closing keeps
 /// what `GetLastError` says.
 class UniqueHandle {
