@@ -4,7 +4,8 @@
 /// @file
 /// SIGCHLD: a handler that tells every loop that some child of this program has changed.
 ///
-/// Knows:         the handlers that were there before, or that the host has installed since; they run too.
+/// Knows:         the handlers that were there before, or that the host has installed since; they run too. In a fork
+///                of the program, ours does nothing else.
 /// Does not know: processes. A loop gives a descriptor that is written to.
 /// Thread-safety: safe. The handler is async-signal-safe: it writes one byte to each descriptor.
 ///
@@ -27,6 +28,7 @@
 #include <utility>
 
 #include <sched.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 namespace warden::detail {
@@ -85,6 +87,7 @@ private:
     std::array<std::atomic<int>, most_loops> descriptors_;
     std::array<Level, most_levels> levels_;
     std::atomic<int> telling_{0};  // handlers that may be about to write
+    std::atomic<pid_t> owner_{0};  // in a fork of the program the descriptors are another's, or something else by now
     std::size_t loops_ = 0;
 
     ChildSignal() noexcept {
@@ -101,6 +104,7 @@ WARDEN_ONE_PER_PROGRAM inline ChildSignal& ChildSignal::instance() noexcept {
 }
 
 inline void ChildSignal::tell() noexcept {
+    if (owner_.load() != ::getpid()) return;
     telling_.fetch_add(1);
     for (auto& descriptor : descriptors_) {
         const int fd = descriptor.load();
@@ -157,8 +161,7 @@ inline ChildSignal::Level* ChildSignal::level_in_place() {
 
 inline bool ChildSignal::ensure() {
     const std::lock_guard lock(mutex_);
-    if (loops_ == 0) return false;
-    if (level_in_place()) return true;
+    if (owner_.load() != ::getpid() || level_in_place()) return true;
     for (std::size_t number = 0; number < most_levels; ++number) {
         if (levels_[number].ours) continue;
         struct sigaction now {};
@@ -177,6 +180,12 @@ inline bool ChildSignal::installed() {
 inline bool ChildSignal::add(int descriptor) {
     {
         const std::lock_guard lock(mutex_);
+        if (owner_.load() != ::getpid()) {  // the first, or a fork that begins anew
+            for (auto& slot : descriptors_) slot.store(-1);
+            telling_.store(0);
+            loops_ = 0;
+            owner_.store(::getpid());
+        }
         bool placed = false;
         for (auto& slot : descriptors_) {
             int empty = -1;
@@ -191,6 +200,7 @@ inline bool ChildSignal::add(int descriptor) {
 
 inline void ChildSignal::remove(int descriptor) {
     const std::lock_guard lock(mutex_);
+    if (owner_.load() != ::getpid()) return;
     for (auto& slot : descriptors_) {
         int mine = descriptor;
         if (slot.compare_exchange_strong(mine, -1)) --loops_;

@@ -229,7 +229,7 @@ struct GroupTree::Watch {
 };
 
 inline void GroupTree::acted() const {
-    if (watch_) Watch::look_soon(watch_);
+    if (watch_ && is_owner()) Watch::look_soon(watch_);
 }
 
 inline void GroupTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
