@@ -20,8 +20,11 @@
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 using namespace support;
@@ -281,6 +284,22 @@ TEST_CASE(
         check.that(action.sa_handler == SIG_IGN, "the program's own SIGPIPE is as it was");
     });
     CHECK(failures == "");
+}
+
+TEST_CASE("portable launch: a terminal becomes the controlling terminal of the child's session", "[portable]") {
+    UniqueFd ours(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    REQUIRE((::grantpt(ours.get()) == 0 && ::unlockpt(ours.get()) == 0));
+    const UniqueFd theirs(::open(::ptsname(ours.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    IoLoop loop;
+    Handshake ready(fifo_path());
+    Program program = victim("--ready", ready.path(), "stay");
+    program.plan.stdio.fill(theirs.get());
+    program.plan.take_terminal = true;
+    Tree tree(loop, program);
+    REQUIRE(ready.pid() == tree.pid());
+    CHECK(::tcgetsid(ours.get()) == tree.pid());
+    ours.reset();  // a hangup
+    CHECK(tree.status() == ExitStatus::from_signal(SIGHUP, false));
 }
 
 TEST_CASE("portable launch: limits, umask, priority and ids are as planned", "[portable]") {
