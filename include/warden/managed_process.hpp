@@ -126,9 +126,10 @@ public:
 
     /// Completes with `void(error_code, std::string)`: the next line of what `Output::capture` collects of stdout,
     /// without its line end; `boost::asio::error::eof` after the last one. Several reads get one line each, in the
-    /// order of their calls. Nothing is lost: from the first read on the process waits, in `write(2)`, while
-    /// `SpawnOptions::capture_bytes` are unread; a line longer than that comes in parts. `communicate` and `run` return
-    /// what was not read. `errc::invalid_options` if stdout is not captured.
+    /// order of their calls; one that is cancelled takes none. A line that is there comes without another thread's
+    /// help. Nothing is lost: from the first read on, once `SpawnOptions::capture_bytes` are unread, the process waits,
+    /// in `write(2)`, until half of that is read; a line longer than that comes in parts. `communicate` and `run`
+    /// return what was not read. `errc::invalid_options` if stdout is not captured.
     template <class Token>
     auto async_read_line(Token&& token);
 
@@ -202,6 +203,10 @@ auto ManagedProcess::async_write(std::string text, Token&& token) {
 template <class Token>
 auto ManagedProcess::async_read_line(Token&& token) {
     return detail::initiate<std::string>(std::forward<Token>(token), engine_, check(), [record = record_](auto done) {
+        if (auto answer = detail::read_line_now(record)) {  // without a thread in between
+            done(answer->code, std::move(answer->line));
+            return detail::Cancel();
+        }
         return detail::begin_read_line(record, std::move(done));
     });
 }

@@ -14,10 +14,14 @@
 #include <boost/asio/use_future.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <fstream>
+#include <functional>
 #include <future>
+#include <latch>
 #include <memory>
 #include <thread>
 #include <tuple>
@@ -157,6 +161,86 @@ TEMPLATE_TEST_CASE("async: who reads by line slows the process down and loses no
     }
     CHECK(std::get<0>(next.get()) == eof);
     CHECK(process.info().dropped_bytes == 0);
+}
+
+TEMPLATE_TEST_CASE("async: a chain of reads is a chain of handlers, none within another", "[async]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    boost::asio::io_context context;
+    TestManager manager{TestType::mechanism};
+    constexpr int count = is_sanitized ? 20'000 : 200'000;
+    SpawnOptions options = talking();
+    options.capture_bytes = 100'000;
+    auto process = manager->spawn({"sh", {"-c", "read x; seq " + std::to_string(count)}}, options);
+    int lines = 0;
+    int wrong = 0;
+    bool is_inside = false;
+    error_code end;
+    std::function<void()> read = [&] {
+        process.async_read_line(boost::asio::bind_executor(context, [&](const error_code& ec, const std::string& line) {
+            wrong += is_inside;
+            is_inside = true;
+            end = ec;
+            if (!ec) wrong += line != std::to_string(++lines);
+            if (!ec) read();
+            is_inside = false;
+        }));
+    };
+    read();
+    process.write("go\n");
+    context.run();
+    CHECK(lines == count);
+    CHECK(wrong == 0);
+    CHECK(end == eof);
+}
+
+TEMPLATE_TEST_CASE("async: many reads at once from many threads: each line comes to one of them", "[async]", OnCgroup) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    constexpr int count = is_sanitized ? 4'000 : 40'000;
+    constexpr int readers = 8;
+    boost::asio::thread_pool pool{3};
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options = talking();
+    options.capture_bytes = 10'000;
+    auto process = manager->spawn({"sh", {"-c", "read x; seq " + std::to_string(count)}}, options);
+    std::atomic<std::int64_t> sum{0};
+    std::atomic<int> lines{0};
+    std::latch over{readers};
+    std::function<void()> read = [&] {
+        process.async_read_line(boost::asio::bind_executor(pool, [&](const error_code& ec, const std::string& line) {
+            if (ec) return over.count_down();
+            sum += std::stoi(line);
+            ++lines;
+            read();
+        }));
+    };
+    for (int i = 0; i < readers; ++i) read();
+    process.write("go\n");
+    over.wait();
+    CHECK(lines == count);
+    CHECK(sum == std::int64_t{count} * (count + 1) / 2);
+    CHECK(process.info().dropped_bytes == 0);
+}
+
+TEMPLATE_TEST_CASE("async: a read that was cancelled takes no line with it", "[async]", OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    auto process = manager->spawn({"cat"}, talking());
+    std::vector<std::string> got;
+    for (int i = 0; i < 200; ++i) {  // the line and the cancellation come at the same time
+        boost::asio::cancellation_signal signal;
+        std::promise<std::tuple<error_code, std::string>> told;
+        process.async_read_line(
+            boost::asio::bind_cancellation_slot(signal.slot(), [&](const error_code& ec, std::string line) {
+                told.set_value({ec, std::move(line)});
+            }));
+        process.write(std::to_string(i) + '\n');
+        signal.emit(boost::asio::cancellation_type::total);
+        auto [ec, line] = told.get_future().get();
+        if (ec) std::tie(ec, line) = next_line(process).get();
+        REQUIRE(!ec);
+        CHECK(line == std::to_string(i));
+    }
 }
 
 TEMPLATE_TEST_CASE("async: a line longer than the buffer comes in parts", "[async]", OnCgroup) {

@@ -9,6 +9,7 @@
 /// Thread-safety: safe.
 
 #include <warden/command_line.hpp>
+#include <warden/detail/line_capture.hpp>
 #include <warden/error.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/process_info.hpp>
@@ -23,6 +24,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -45,6 +47,8 @@ using Record = std::shared_ptr<ProcessRecord>;
 /// Begins to stop the tree, or hurries a stop that is under way.
 [[nodiscard]] Cancel begin_stop(const Record& record, StopPlan plan, Done<StopReport> done);
 [[nodiscard]] Cancel begin_write(const Record& record, std::string text, Done<> done);
+/// The next line, or why there will be none; nothing if somebody has to wait, which `begin_read_line` does.
+[[nodiscard]] std::optional<LineCapture::Answer> read_line_now(const Record& record);
 [[nodiscard]] Cancel begin_read_line(const Record& record, Done<std::string> done);
 [[nodiscard]] Cancel begin_communicate(Engine& engine, const Record& record, std::string input, Timeout timeout,
                                        Done<CompletedProcess> done);

@@ -6,10 +6,10 @@
 ///
 /// Knows:         the destinations of each stream; whoever is slow gets a queue.
 /// Does not know: pipes, processes.
-/// Thread-safety: written on the loop; `tail` and the counters from any thread; captures once both streams are closed.
+/// Thread-safety: written on the loop; captures, `tail` and the counters from any thread.
 
 #include <warden/detail/consumer_queue.hpp>
-#include <warden/output/capture.hpp>
+#include <warden/detail/line_capture.hpp>
 #include <warden/output/line_format.hpp>
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/log_sink.hpp>
@@ -36,8 +36,7 @@ namespace warden::detail {
 struct StreamRoute {
     LogSink* log = nullptr;  ///< In the router's `logs`.
     bool log_degraded = false;
-    std::optional<Capture> capture;
-    bool read_by_line = false;          ///< Somebody takes lines out of `capture`: it loses nothing.
+    std::optional<LineCapture> capture;
     std::optional<LineSplitter> lines;  ///< For the line callback, and for a log that is not raw.
     std::shared_ptr<ConsumerQueue> tee;
 };
@@ -61,13 +60,11 @@ public:
     void collect(std::string_view lines, std::uint64_t lost);
 
     /// Whether reading should pause until a consumer has room.
-    [[nodiscard]] bool should_pause() const noexcept;
+    [[nodiscard]] bool should_pause();
     void on_room(const std::function<void()>& f);
     /// Called on the loop when a log cannot be written any more, and when it can again. Set it before the first
     /// `write`.
     void on_log_state(std::function<void(const LogSink&)> f) { on_log_state_ = std::move(f); }
-    /// Called on the loop when text came for one who reads by line.
-    void on_text(std::function<void()> f) { on_text_ = std::move(f); }
 
     /// The newest lines of both streams together: of the log, if there is one that holds both, else of memory.
     [[nodiscard]] std::vector<std::string> tail(std::size_t count) const;
@@ -94,7 +91,6 @@ private:
     void remember(std::string_view text);
 
     std::function<void(const LogSink&)> on_log_state_;
-    std::function<void()> on_text_;
     std::string formatted_;
     mutable std::mutex mutex_;
     TextWindow recent_;  // unless a log holds both streams
@@ -176,13 +172,7 @@ inline void OutputRouter::write(Stream stream, std::string_view text) {
     bytes_.fetch_add(text.size(), std::memory_order_relaxed);
     if (route.log && log_format == LogFormat::raw) write_log(route, text);
     remember(text);
-    if (route.read_by_line) {
-        route.capture->append_whole(text);
-        on_text_();
-    } else if (route.capture) {
-        const std::size_t kept = route.capture->append(text);
-        capture_dropped_.fetch_add(text.size() - kept, std::memory_order_relaxed);
-    }
+    if (route.capture) capture_dropped_.fetch_add(route.capture->append(text), std::memory_order_relaxed);
     if (route.tee) route.tee->offer(stream, std::string(text), text.size());
     if (chunk_queue) chunk_queue->offer(stream, std::string(text), text.size());
     if (route.lines) route_lines(stream, text.size(), [&](auto each) { route.lines->feed(text, each); });
@@ -216,9 +206,10 @@ inline void OutputRouter::finish(Stream stream) {
     if (route.lines) route_lines(stream, 0, [&](auto each) { route.lines->finish(each); });
 }
 
-inline bool OutputRouter::should_pause() const noexcept {
-    for (const auto& route : routes) {
-        if (route.read_by_line && route.capture->is_full()) return true;
+    if (route.capture) route.capture->end();
+inline bool OutputRouter::should_pause() {
+    for (auto& route : routes) {
+        if (route.capture && route.capture->must_pause()) return true;
     }
     if (!pause_for_slow) return false;
     for (const auto* queue : queues()) {
@@ -233,6 +224,9 @@ inline void OutputRouter::on_room(const std::function<void()>& f) {
     }
 }
 
+    for (auto& route : routes) {
+        if (route.capture) route.capture->on_room(f);
+    }
 inline std::vector<std::string> OutputRouter::tail(std::size_t count) const {
     if (const LogSink* log = common_log()) return log->tail(count);
     const std::lock_guard lock(mutex_);

@@ -22,7 +22,6 @@
 #include <array>
 #include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -90,11 +89,11 @@ public:
     [[nodiscard]] error_code close_input();
     [[nodiscard]] error_code resize_terminal(const Terminal& size);
 
-    /// `done` is called on the loop with the next line of what is captured of stdout; error::eof after the last one.
-    /// The number takes the call back.
-    using LineDone = std::function<void(const error_code&, std::string)>;
-    [[nodiscard]] std::uint64_t read_line(LineDone done);
-    void forget_line(std::uint64_t id);
+    /// What is captured of stdout, to be read by line; null if nothing is.
+    [[nodiscard]] LineCapture* lines() noexcept {
+        auto& capture = output->routes[0].capture;
+        return capture ? &*capture : nullptr;
+    }
 
     /// Takes what was captured, and gives up on pipes that somebody still holds.
     void finish_output(CompletedProcess& result);
@@ -121,7 +120,6 @@ private:
     void report_survivors(StopReport& report);
     [[nodiscard]] error_code signal_tree_here(int signal);
     void note_signal(int signal);
-    void serve_line_readers();
     void resume_reading();
 
     const std::shared_ptr<Services> services_;
@@ -129,8 +127,6 @@ private:
     boost::asio::steady_timer flush_timer_;
     std::shared_ptr<Escalation> escalation_;
     std::vector<StopDone> stop_waiters_;
-    std::map<std::uint64_t, LineDone> line_readers_;  // in the order of their calls
-    std::atomic<std::uint64_t> next_line_reader_{1};
     std::optional<StopReason> stop_reason_;
     bool killed_ = false;
     std::uint64_t signals_sent_ = 0;  // bit n-1 for signal n
@@ -184,9 +180,6 @@ inline void ProcessRecord::activate() {
         if (!locked) return;
         locked->services_->loop.post([locked] { locked->resume_reading(); });
     });
-    output->on_text([weak = weak_from_this()] {
-        if (const auto locked = weak.lock()) locked->serve_line_readers();
-    });
     output->on_log_state([weak = weak_from_this()](const LogSink& log) {
         const auto locked = weak.lock();
         if (!locked) return;
@@ -203,7 +196,6 @@ inline void ProcessRecord::activate() {
             const bool open = self->pumps[0] && self->pumps[0]->is_open();
             const bool other_open = self->pumps[1] && self->pumps[1]->is_open();
             if (!open && !other_open) self->state.change([](ProcessFacts& facts) { facts.output_open = false; });
-            self->serve_line_readers();
         });
     }
     if (collector) collector->start();

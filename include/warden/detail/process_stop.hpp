@@ -243,33 +243,6 @@ inline Pid ProcessRecord::pipe_holder() {
     return 0;
 }
 
-inline std::uint64_t ProcessRecord::read_line(LineDone done) {
-    const std::uint64_t id = next_line_reader_++;
-    services_->loop.dispatch([self = shared_from_this(), id, done = std::move(done)]() mutable {
-        StreamRoute& route = self->output->routes[0];
-        if (!route.capture) return done(errc::invalid_options, {});
-        route.read_by_line = true;
-        self->line_readers_.emplace(id, std::move(done));
-        self->serve_line_readers();
-    });
-    return id;
-}
-
-inline void ProcessRecord::forget_line(std::uint64_t id) {
-    services_->loop.dispatch([self = shared_from_this(), id] { self->line_readers_.erase(id); });
-}
-
-inline void ProcessRecord::serve_line_readers() {
-    while (!line_readers_.empty()) {
-        const bool at_end = !pumps[0] || !pumps[0]->is_open();
-        auto line = output->routes[0].capture->take_line(at_end);
-        if (!line && !at_end) break;
-        const auto served = line_readers_.extract(line_readers_.begin());
-        served.mapped()(line ? error_code{} : error_code(boost::asio::error::eof), std::move(line).value_or(""));
-    }
-    resume_reading();
-}
-
 inline void ProcessRecord::resume_reading() {
     for (const auto& pump : pumps) {
         if (pump) pump->resume();
@@ -285,9 +258,7 @@ inline void ProcessRecord::finish_output(CompletedProcess& result) {
         }
         const auto take = [&](Stream stream) {
             auto& capture = output->routes[static_cast<std::size_t>(stream)].capture;
-            if (!capture) return std::string();
-            result.truncated = result.truncated || capture->truncated();
-            return capture->take();
+            return capture ? capture->take(result.truncated) : std::string();
         };
         result.out = take(Stream::stdout_);
         result.err = take(Stream::stderr_);

@@ -44,11 +44,16 @@ WARDEN_INLINE Cancel begin_write(const Record& record, std::string text, Done<> 
     return [done = std::move(done)] { done(aborted()); };
 }
 
+WARDEN_INLINE std::optional<LineCapture::Answer> read_line_now(const Record& record) {
+    LineCapture* const lines = record->lines();
+    return lines ? lines->read_now() : LineCapture::Answer{errc::invalid_options, {}};
+}
+
 WARDEN_INLINE Cancel begin_read_line(const Record& record, Done<std::string> done) {
-    const std::uint64_t id = record->read_line(done);
+    const std::uint64_t id = record->lines()->read(done);
     return [done = std::move(done), id, weak = std::weak_ptr(record)] {
-        if (const auto held = weak.lock()) held->forget_line(id);
-        done(aborted(), {});
+        const auto held = weak.lock();
+        if (!held || held->lines()->forget(id)) done(aborted(), {});  // else the line is on its way
     };
 }
 

@@ -65,7 +65,7 @@ inline std::size_t Capture::append(std::string_view bytes) {
 
 inline std::optional<std::string> Capture::take_line(bool at_end) {
     const std::size_t end = kept_.find('\n', taken_ + searched_);
-    if (end == kept_.npos && !is_full() && !(at_end && taken_ < kept_.size())) {
+    if (end == kept_.npos && (text().empty() || !(at_end || is_full()))) {
         searched_ = kept_.size() - taken_;
         return std::nullopt;
     }
