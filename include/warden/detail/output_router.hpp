@@ -83,8 +83,11 @@ private:
         const bool holds_both = logs.size() == 1 && routes[0].log == routes[1].log;
         return owns_logs && log_format == LogFormat::raw && holds_both ? logs[0].get() : nullptr;
     }
-    /// Calls `split` with a callback for lines; what came goes to the log, in its format, and to the line callback,
-    /// each in one piece.
+    /// Calls `split` with a callback for lines; what came goes to the log, unless that is raw, in one piece, and each
+    /// line to `also`.
+    template <class Split, class Also>
+    void log_lines(StreamRoute& route, std::string_view source, Split split, Also also);
+    /// The same; the line callback and the alert rules get them too, each in one piece.
     template <class Split>
     void route_lines(Stream stream, std::size_t expected_bytes, Split split);
     void write_log(StreamRoute& route, std::string_view text);
@@ -136,21 +139,27 @@ private:
     std::size_t payload_ = 0;
 };
 
-template <class Split>
-inline void OutputRouter::route_lines(Stream stream, std::size_t expected_bytes, Split split) {
-    StreamRoute& route = routes[static_cast<std::size_t>(stream)];
+template <class Split, class Also>
+void OutputRouter::log_lines(StreamRoute& route, std::string_view source, Split split, Also also) {
     const bool to_log = route.log && log_format != LogFormat::raw;
     const auto time = rfc3339(to_log ? std::chrono::system_clock::now() : std::chrono::system_clock::time_point{});
+    formatted_.clear();
+    split([&](const LineView& line) {
+        if (to_log) append_log_line(formatted_, log_format, {time.data(), time.size()}, source, line);
+        also(line);
+    });
+    if (!formatted_.empty()) write_log(route, formatted_);
+}
+
+template <class Split>
+void OutputRouter::route_lines(Stream stream, std::size_t expected_bytes, Split split) {
     PackedLines packed(line_queue ? expected_bytes : 0);
     std::string watched;
     if (alert_queue) watched.reserve(expected_bytes + 64);
-    formatted_.clear();
-    split([&](const LineView& line) {
-        if (to_log) append_log_line(formatted_, log_format, {time.data(), time.size()}, to_string(stream), line);
+    log_lines(routes[static_cast<std::size_t>(stream)], to_string(stream), split, [&](const LineView& line) {
         if (line_queue) packed.add(line);
         if (alert_queue) watched.append(line.text).push_back('\n');
     });
-    if (!formatted_.empty()) write_log(route, formatted_);
     std::string lines = packed.take();
     if (!lines.empty()) line_queue->offer(stream, std::move(lines), packed.payload());
     const std::size_t watched_bytes = watched.size();
@@ -187,16 +196,9 @@ inline void OutputRouter::remember(std::string_view text) {
 inline void OutputRouter::collect(std::string_view lines, std::uint64_t lost) {
     StreamRoute& route = routes[0];
     collect_lost_.fetch_add(lost, std::memory_order_relaxed);
-    if (log_format == LogFormat::raw) {
-        write_log(route, lines);
-    } else {
-        const auto time = rfc3339(std::chrono::system_clock::now());
-        formatted_.clear();
-        LineSplitter(lines.size()).feed(lines, [&](const LineView& line) {
-            append_log_line(formatted_, log_format, {time.data(), time.size()}, "file", line);
-        });
-        write_log(route, formatted_);
-    }
+    const auto split = [&](auto each) { LineSplitter(lines.size()).feed(lines, each); };
+    if (log_format == LogFormat::raw) write_log(route, lines);
+    else log_lines(route, "file", split, [](const LineView&) {});
     remember(lines);
     if (alert_queue) alert_queue->offer(Stream::stdout_, std::string(lines), lines.size());
 }
@@ -204,9 +206,9 @@ inline void OutputRouter::collect(std::string_view lines, std::uint64_t lost) {
 inline void OutputRouter::finish(Stream stream) {
     StreamRoute& route = routes[static_cast<std::size_t>(stream)];
     if (route.lines) route_lines(stream, 0, [&](auto each) { route.lines->finish(each); });
+    if (route.capture) route.capture->end();
 }
 
-    if (route.capture) route.capture->end();
 inline bool OutputRouter::should_pause() {
     for (auto& route : routes) {
         if (route.capture && route.capture->must_pause()) return true;
@@ -222,11 +224,11 @@ inline void OutputRouter::on_room(const std::function<void()>& f) {
     for (auto* queue : queues()) {
         if (queue) queue->on_room(f);
     }
-}
-
     for (auto& route : routes) {
         if (route.capture) route.capture->on_room(f);
     }
+}
+
 inline std::vector<std::string> OutputRouter::tail(std::size_t count) const {
     if (const LogSink* log = common_log()) return log->tail(count);
     const std::lock_guard lock(mutex_);
