@@ -9,8 +9,8 @@ set(rooms
     "ground       version|platform|fwd|error"
     "words        timeout|command_line|spawn_options|exit_status|process_info|lifecycle|stop_plan|containment|manager_config"
     "words        output/(alert_rules|log_format|log_limits|log_options)"
-    "engine       output/log_(sink|reader|trail|follower|retention)|telemetry/event_log"  # with files and threads
-    "pure         output/.*|telemetry/(event|event_json|health|metrics|prometheus|rfc3339)|detail/alert_matcher"
+    "engine       output/log_(sink|reader|trail|follower|retention|search)|telemetry/event_log"  # with files and threads
+    "pure         output/.*|telemetry/(event|event_json|health|metrics|prometheus|rfc3339)|detail/(alert_matcher|literal_scanner)"
     "engine       detail/(posix|linux|windows)/(io_pump|mechanisms|host_signals)"  # of the engine, per system
     "backend      detail/(posix|linux|windows)/.*"
     "backend      detail/(unique_handle|leader_end|launch_extension|process_listing|signal_(mask|numbers)|host_system|start_words|launch|preflight_probes|path_watch|loop_wait|log_(access|directory|file))"

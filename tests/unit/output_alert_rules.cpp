@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -23,10 +24,14 @@ using warden::AlertRule;
 using warden::SteadyTime;
 using warden::detail::alert_mistakes;
 using warden::detail::AlertMatcher;
+using warden::detail::AlertSet;
 
 using Hits = std::vector<std::pair<std::size_t, std::string>>;
 
-AlertMatcher matcher_of(const std::vector<AlertRule>& rules) { return {rules, &AlertRule::from_stdout}; }
+std::shared_ptr<const AlertSet> compiled(const std::vector<AlertRule>& rules) {
+    return std::make_shared<const AlertSet>(rules);
+}
+AlertMatcher matcher_of(const std::vector<AlertRule>& rules) { return {compiled(rules), &AlertRule::from_stdout}; }
 
 std::vector<AlertRule> literals(const std::vector<std::string>& texts) {
     std::vector<AlertRule> rules;
@@ -175,7 +180,7 @@ TEST_CASE("alert rules: a regular expression that runs away is switched off and 
                                        AlertRule::literal("end")};
     REQUIRE(alert_mistakes(rules).empty());
     std::vector<std::string> troubles;
-    AlertMatcher matcher(rules, &AlertRule::from_stderr, [&](std::size_t rule, const std::string& words) {
+    AlertMatcher matcher(compiled(rules), &AlertRule::from_stderr, [&](std::size_t rule, const std::string& words) {
         CHECK(rule == 0);
         troubles.push_back(words);
     });
@@ -187,7 +192,7 @@ TEST_CASE("alert rules: a regular expression that runs away is switched off and 
                           "alert rule '(foo|bar|foobar)*baz': the regular expression ran away on a line of 300 bytes "
                           "and is switched off; write it without nested repetition"});
     CHECK_FALSE(matcher.empty());
-    AlertMatcher silent({rules[0]}, &AlertRule::from_stdout);
+    AlertMatcher silent(compiled({rules[0]}), &AlertRule::from_stdout);
     CHECK(found(silent, bad).empty());
     CHECK(silent.empty());
 }
@@ -196,10 +201,27 @@ TEST_CASE("alert rules: a matcher has the rules of its stream") {
     auto rules = literals({"a", "b", "c"});
     rules[0].from_stdout = false;
     rules[1].from_stderr = false;
-    AlertMatcher out(rules, &AlertRule::from_stdout);
-    AlertMatcher err(rules, &AlertRule::from_stderr);
+    AlertMatcher out(compiled(rules), &AlertRule::from_stdout);
+    AlertMatcher err(compiled(rules), &AlertRule::from_stderr);
     CHECK(found(out, "abc\n") == Hits{{1, "abc"}, {2, "abc"}});
     CHECK(found(err, "abc\n") == Hits{{0, "abc"}, {2, "abc"}});
+}
+
+TEST_CASE("alert rules: compiled once, they serve many matchers, of which each switches off for itself") {
+    const auto first = compiled({AlertRule::regex("(foo|bar|foobar)*baz"), AlertRule::literal("a")});
+    const auto both = std::make_shared<const AlertSet>(
+        *first, std::vector<AlertRule>{AlertRule::literal("foo"), AlertRule::regex("ba")});
+    CHECK(both->rules().size() == 4);
+    AlertMatcher one(both, &AlertRule::from_stdout);
+    AlertMatcher other(both, &AlertRule::from_stderr);
+    AlertMatcher of_first(first, &AlertRule::from_stdout);
+    std::string bad;
+    for (int i = 0; i < 50; ++i) bad += "foobar";
+    CHECK(found(one, bad) == Hits{{1, bad}, {2, bad}, {3, bad}});
+    const std::string good = "foobaz";
+    CHECK(found(one, good) == Hits{{1, good}, {2, good}, {3, good}});
+    CHECK(found(other, good) == Hits{{0, good}, {1, good}, {2, good}, {3, good}});
+    CHECK(found(of_first, good) == Hits{{0, good}, {1, good}});
 }
 
 TEST_CASE("alert rules: a callback that throws does no harm to the next line") {

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,13 +29,12 @@ public:
         std::function<void(const AlertRule&, const std::string&)> trouble;  ///< A rule was switched off.
     };
 
-    /// Of rules without mistakes.
-    AlertWatch(std::vector<AlertRule> rules, Reactions reactions)
-        : rules_(std::move(rules)),
+    AlertWatch(const std::shared_ptr<const AlertSet>& set, Reactions reactions)
+        : rules_(set->rules()),  // the matchers hold the set
           reactions_(std::move(reactions)),
           acted_(rules_.size()),
-          matchers_{AlertMatcher(rules_, &AlertRule::from_stdout, on_trouble()),
-                    AlertMatcher(rules_, &AlertRule::from_stderr, on_trouble())} {
+          matchers_{AlertMatcher(set, &AlertRule::from_stdout, on_trouble()),
+                    AlertMatcher(set, &AlertRule::from_stderr, on_trouble())} {
         for (const AlertRule& rule : rules_) gates_.emplace_back(rule);
     }
     AlertWatch(const AlertWatch&) = delete;
@@ -61,7 +61,7 @@ private:
         return [this](std::size_t index, const std::string& words) { reactions_.trouble(rules_[index], words); };
     }
 
-    const std::vector<AlertRule> rules_;
+    const std::vector<AlertRule>& rules_;
     const Reactions reactions_;
     std::vector<bool> acted_;
     std::vector<AlertGate> gates_;

@@ -93,6 +93,7 @@ private:
     std::filesystem::path data_directory_;
     std::filesystem::path log_directory_;
     OpenLogs logs_;
+    const std::shared_ptr<const AlertSet> alerts_ = std::make_shared<const AlertSet>(services->config.alerts.rules);
     Mechanisms mechanisms_;
     HostSignals host_signals_;
     std::optional<SetUpError> set_up_error_;

@@ -158,8 +158,8 @@ inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, 
 }
 
 inline std::shared_ptr<AlertWatch> Engine::alert_watch(ProcessRecord& record) const {
-    std::vector<AlertRule> rules = services->config.alerts.rules;
-    rules.insert(rules.end(), record.options.alerts.begin(), record.options.alerts.end());
+    const auto& own = record.options.alerts;
+    const auto set = own.empty() ? alerts_ : std::make_shared<const AlertSet>(*alerts_, own);
     const auto alert = [](ProcessRecord& of, const AlertRule& rule, std::string message) {
         Event event = of.event(EventKind::alert);
         event.message = std::move(message);
@@ -190,7 +190,7 @@ inline std::shared_ptr<AlertWatch> Engine::alert_watch(ProcessRecord& record) co
                                                                                        const std::string& words) {
         if (const auto of = weak.lock()) services.emit(alert(*of, rule, words));
     };
-    return std::make_shared<AlertWatch>(std::move(rules), std::move(reactions));
+    return std::make_shared<AlertWatch>(set, std::move(reactions));
 }
 
 inline void Engine::launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension) {
