@@ -3,15 +3,14 @@
 #define CATCH_CONFIG_RUNNER
 #include <support/catch.hpp>
 #include <support/census.hpp>
+#include <support/run_directory.hpp>
 #include <support/skip.hpp>
 
-#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <optional>
 #include <string>
-#include <system_error>
 
 namespace {
 
@@ -59,26 +58,6 @@ private:
 };
 CATCH_REGISTER_LISTENER(CensusListener)
 
-/// Where std::filesystem::temp_directory_path() leads during this run; the census wants it empty after each case.
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() {
-        std::string name = (std::filesystem::temp_directory_path() / "warden-tests-XXXXXX").string();
-        if (!::mkdtemp(name.data())) throw std::system_error(errno, std::generic_category(), name);
-        path_ = name;
-        std::filesystem::permissions(path_, std::filesystem::perms(0755));  // some children run as other users
-        ::setenv("TMPDIR", name.c_str(), 1);
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-
-private:
-    std::filesystem::path path_;
-};
-
 }  // namespace
 
 void support::note_skip(const std::string& reason) {
@@ -90,7 +69,10 @@ std::size_t support::skip_count() { return skips; }
 int main(int argc, char* argv[]) {
     Catch::Session session;
     if (const int code = session.applyCommandLine(argc, argv); code != 0) return code;
-    const TemporaryDirectory directory;
+    const std::filesystem::path above = std::filesystem::temp_directory_path();
+    support::remove_dead_runs(above);
+    const support::RunDirectory directory(above);
+    ::setenv("TMPDIR", directory.path().c_str(), 1);  // the census wants it empty after each case
     support::become_subreaper();
     int code = session.run();
     if (support::reaped_orphans() > 0) {
