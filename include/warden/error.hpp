@@ -42,6 +42,7 @@ enum class errc : std::uint8_t {
     containment_lost,         ///< The process that held the tree ended unexpectedly.
     launch_incomplete,        ///< The child ended before it could execute the program.
     not_found,                ///< No process of that name or uuid.
+    ambiguous,                ///< Several uuids begin so.
     no_process,               ///< The handle is empty: default constructed, moved from, or the start failed.
     already_ended,            ///< The process has ended, so it cannot be signalled or written to.
     input_closed,             ///< Its standard input is closed, or was never a pipe.
@@ -98,7 +99,7 @@ private:
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-inline constexpr std::array<std::string_view, 21> errc_messages{
+inline constexpr std::array<std::string_view, 22> errc_messages{
     "success",
     "the command is empty or holds a NUL byte",
     "an environment key is empty or holds '=', or a NUL byte is in the environment",
@@ -113,6 +114,7 @@ inline constexpr std::array<std::string_view, 21> errc_messages{
     "the process that held the tree ended unexpectedly",
     "the child ended before it could execute the program",
     "no such process",
+    "several processes have a uuid that begins so; write more of it",
     "the handle holds no process",
     "the process has ended",
     "the standard input of the process is closed or not a pipe",

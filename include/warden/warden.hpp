@@ -17,6 +17,7 @@
 #include <warden/output/log_options.hpp>
 #include <warden/output/log_reader.hpp>
 #include <warden/output/log_retention.hpp>
+#include <warden/output/log_search.hpp>
 #include <warden/output/log_sink.hpp>
 #include <warden/output/text_window.hpp>
 #include <warden/process_info.hpp>

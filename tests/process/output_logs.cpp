@@ -3,10 +3,13 @@
 #include <support/fixture.hpp>
 #include <warden/output/line_format.hpp>
 #include <warden/output/log_reader.hpp>
+#include <warden/output/log_search.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 
 #include <fstream>
+
+#include <sys/xattr.h>
 
 using namespace support;
 using namespace std::chrono_literals;
@@ -125,6 +128,42 @@ TEMPLATE_TEST_CASE("logs: what cannot be collected is refused with the reason", 
     options.log.collect = manager.directory / "own.log";
     options.stdout_ = Output::null;
     CHECK(failed_start(*manager, victim("exit"), options).code() == warden::errc::invalid_options);
+}
+
+TEMPLATE_TEST_CASE("logs: a log is found by name and uuid without the manager, whatever it is called", "[logs]",
+                   OnCgroup, OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    const TestDirectory directory;
+    SKIP_UNLESS(::setxattr(directory.path().c_str(), "user.warden.probe", "x", 1, 0) == 0,
+                "no extended attributes in " + directory.path().string());
+    std::filesystem::path first_log;
+    std::string first;
+    std::string second;
+    {
+        TestManager manager{TestType::mechanism, [&](auto& config) { config.log_directory = directory.path(); }};
+        SpawnOptions options;
+        options.name = "my job";
+        options.log.naming = warden::LogNaming::pattern("{type}/{date}-{uuid}-{stream}.log");
+        auto process = manager->spawn({"echo", {"first"}}, options);
+        first = to_string(process.uuid());
+        first_log = process.log_path();
+        CHECK(warden::find_log(directory.path(), first) == first_log);  // from the start on
+        static_cast<void>(process.wait());
+        options.log.naming = warden::LogNaming::by_name();
+        auto shared = manager->spawn({"sh", {"-c", "echo one; read x"}}, options);
+        auto other = manager->spawn({"echo", {"two"}}, options);
+        second = to_string(other.uuid());
+        static_cast<void>(other.wait());
+        CHECK(warden::find_log(directory.path(), second) == shared.log_path());
+        warden::error_code ec;
+        CHECK(warden::find_log(directory.path(), to_string(shared.uuid()), ec).empty());  // it is the last one's
+        CHECK(ec == warden::errc::not_found);
+        auto failed = failed_start(*manager, {"no such program"}, options);
+        CHECK(warden::find_log(directory.path(), second) == shared.log_path());
+    }
+    CHECK(warden::find_log(directory.path(), first) == first_log);
+    CHECK(warden::find_log(directory.path(), first.substr(0, 13)) == first_log);
+    CHECK(warden::find_log(directory.path(), "my job") == directory / "my_job.log");
 }
 
 TEMPLATE_TEST_CASE("logs: a manager leaves as many logs as it should keep", "[logs]", OnCgroup, OnKeeper) {

@@ -8,6 +8,7 @@
 /// Thread-safety: see engine.hpp, which includes this.
 
 #include <warden/detail/engine.hpp>
+#include <warden/detail/posix/default_directories.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 
@@ -22,7 +23,7 @@ inline Engine::Engine(ManagerConfig config)
       host_signals_(services->loop) {
     const ManagerConfig& settings = services->config;
     data_directory_ = settings.data_directory.empty() ? default_data_directory() : settings.data_directory;
-    log_directory_ = settings.log_directory.empty() ? data_directory_ / "logs" : settings.log_directory;
+    log_directory_ = log_directory_of(settings);
 }
 
 inline void Engine::set_up() {

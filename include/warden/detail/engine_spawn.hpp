@@ -90,10 +90,10 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
         log_paths(record.options.log.naming, {record.options.name, record.options.type, uuid, record.started_at});
     const std::filesystem::path directory = record.options.log.directory.value_or(log_directory_);
     router.owns_logs = record.options.log.naming.pattern().find("{uuid}") != std::string::npos;
-    const auto open = [&](const std::filesystem::path& relative) {
+    const auto open = [&](const std::filesystem::path& relative, bool only_errors) {
         error_code ec;
         const auto path = directory / relative;
-        auto sink = logs_.open(path, record.options.log, ec);
+        auto sink = logs_.open(path, record.options.log, record.log_owner(only_errors), ec);
         if (ec) {
             fail_start(record.command, ec, SpawnStep::log_file, path,
                        "a log needs a regular file in a directory of this user");
@@ -103,13 +103,13 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
     router.log_format = record.options.log.format;
     if (out.has(Output::log)) {
         record.log_path = directory / paths.stdout_;
-        router.routes[0].log = open(paths.stdout_);
+        router.routes[0].log = open(paths.stdout_, false);
     }
     if (!separate_err) return;
     record.error_log_path = directory / paths.stderr_;
     if (record.log_path.empty()) record.log_path = record.error_log_path;
     LogSink* const common = paths.separate() ? nullptr : router.routes[0].log;
-    router.routes[1].log = common ? common : open(paths.stderr_);
+    router.routes[1].log = common ? common : open(paths.stderr_, router.routes[0].log != nullptr);
 }
 
 inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const {

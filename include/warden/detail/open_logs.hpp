@@ -8,6 +8,7 @@
 /// Does not know: what other programs write to the same directory.
 /// Thread-safety: safe. The sinks themselves are written on the loop.
 
+#include <warden/detail/posix/log_owner.hpp>
 #include <warden/error.hpp>
 #include <warden/output/log_options.hpp>
 #include <warden/output/log_sink.hpp>
@@ -22,9 +23,9 @@ namespace warden::detail {
 
 class OpenLogs {
 public:
-    /// The sink that writes `path`: the one in use, with the bounds that it has, or a new one.
+    /// The sink that writes `path`: the one in use, with the bounds and the owner that it has, or a new one.
     [[nodiscard]] std::shared_ptr<LogSink> open(const std::filesystem::path& path, const LogOptions& options,
-                                                error_code& ec) {
+                                                const LogOwner& owner, error_code& ec) {
         ec.clear();
         const std::lock_guard lock(mutex_);
         std::erase_if(sinks_, [](const auto& entry) { return entry.second.expired(); });
@@ -33,6 +34,7 @@ public:
         }
         LogSink opened = LogSink::open(path, options.limits, options.on_limit, ec);
         if (ec) return nullptr;
+        opened.set_owner(to_text(owner));
         auto sink = std::make_shared<LogSink>(std::move(opened));
         sinks_.insert_or_assign(path, sink);
         return sink;

@@ -100,6 +100,11 @@ public:
 
     [[nodiscard]] Event event(EventKind kind) const;
 
+    /// What its logs say of whose they are.
+    [[nodiscard]] LogOwner log_owner(bool only_errors) const {
+        return {to_string(uuid), only_errors, started_at, options.name};
+    }
+
     /// On the loop: lets go of everything, whatever state it is in. The tree is ended by that.
     void abandon();
 
@@ -175,6 +180,8 @@ inline void ProcessRecord::advance(Transition happened, EventKind kind) {
 
 inline void ProcessRecord::activate() {
     auto self = shared_from_this();
+    for (const auto& log : output->logs)  // one that is shared says who came last
+        log->set_owner(to_text(log_owner(output->routes[0].log && output->routes[0].log != log.get())));
     output->on_room([weak = weak_from_this()] {
         const auto locked = weak.lock();
         if (!locked) return;

@@ -80,6 +80,10 @@ public:
     /// Never fails, never waits for more than the disk. `now` is there for tests.
     void write(std::string_view text, Clock::time_point now = Clock::now()) noexcept;
 
+    /// Says on the file, and on all that follow it, whose output it holds: see `detail::LogOwner`. By the thread that
+    /// writes.
+    void set_owner(std::string text) { file_.set_owner(std::move(text)); }
+
     [[nodiscard]] LogSinkStats stats() const;
 
     /// The newest `count` lines, from memory, without their newlines; also what could not be written. With `rotate`
@@ -165,6 +169,7 @@ inline void LogSink::open_file(error_code& ec) {
     const std::uint64_t found = file.mark().offset + size;
     if (file.mark().stream != file_.mark().stream || found > stored) end_ = found + pending_;
     else if (found < stored) file.mark_seam(stored - size, size);  // somebody cut it
+    if (!file_.owner().empty()) file.set_owner(file_.owner());
     file_ = std::move(file);
     content_ = open_line_ = {};
     if (window.bytes() == size) {

@@ -13,6 +13,8 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
+#include <warden/detail/posix/file_steps.hpp>
+#include <warden/detail/posix/log_owner.hpp>
 #include <warden/detail/posix/stream_mark.hpp>
 #include <warden/detail/unique_handle.hpp>
 #include <warden/error.hpp>
@@ -29,8 +31,6 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,6 +57,10 @@ public:
 
     /// As it should be; that of the last file when this one is closed.
     [[nodiscard]] const StreamMark& mark() const noexcept { return mark_; }
+
+    /// See `LogOwner`; every file that takes the place of this one has it too.
+    [[nodiscard]] const std::string& owner() const noexcept { return owner_; }
+    void set_owner(std::string text);
 
     /// From `seam` on, the file stands in the stream as if its first byte were at `offset`.
     void mark_seam(std::uint64_t offset, std::uint64_t seam) noexcept;
@@ -106,77 +110,10 @@ private:
     ::dev_t device_ = 0;
     ::ino_t inode_ = 0;
     StreamMark mark_;
+    std::string owner_;
 };
 
 // -- implementation ----------------------------------------------------------
-inline void note_in_use(int fd) noexcept { (void)!::flock(fd, LOCK_SH | LOCK_NB); }
-
-/// Gives `a` the file at `b` and the other way round, in one instant; `b` may be missing. Where the system cannot, `a`
-/// takes the place of `b`. On ext4 this is also several times faster than rename(2) over a file, which writes it to
-/// disk.
-#if WARDEN_OS_LINUX
-inline int exchange_names(const char* a, const char* b) noexcept {
-    if (::renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0) return 0;
-    return errno == ENOENT || errno == EINVAL || errno == ENOSYS ? std::rename(a, b) : -1;
-}
-#else
-inline int exchange_names(const char* a, const char* b) noexcept { return std::rename(a, b); }
-#endif
-
-inline error_code last_error() noexcept { return system_code(errno); }
-
-inline bool same_file(const struct ::stat& a, const struct ::stat& b) noexcept {
-    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-/// Writes all of it, or says why not; `written` is what got there. SIGXFSZ would end the program, so a write over the
-/// limit is not tried.
-inline error_code write_all(int fd, std::uint64_t size, std::string_view text, std::size_t& written) noexcept {
-    struct ::rlimit limit {};
-    written = 0;
-    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        size + text.size() > limit.rlim_cur) {
-        return system_code(EFBIG);
-    }
-    while (written < text.size()) {
-        const ::ssize_t count = ::write(fd, text.data() + written, text.size() - written);
-        if (count < 0 && errno != EINTR) return last_error();
-        if (count == 0) return system_code(EIO);
-        if (count > 0) written += static_cast<std::size_t>(count);
-    }
-    return {};
-}
-
-/// Why a file is not one to write a log to; 0 if it is.
-inline int refusal(const struct ::stat& status) noexcept {
-    if (S_ISLNK(status.st_mode)) return ELOOP;
-    if (S_ISDIR(status.st_mode)) return EISDIR;
-    if (!S_ISREG(status.st_mode)) return EINVAL;
-    if (status.st_uid != ::geteuid()) return EPERM;
-    return status.st_nlink > 1 ? EMLINK : 0;
-}
-
-/// Makes the directory of a file and looks whose it is.
-inline void prepare_directory(const std::filesystem::path& path, error_code& ec) {
-    const std::filesystem::path directory = path.has_parent_path() ? path.parent_path() : ".";
-    struct ::stat status {};
-    ec.clear();
-    std::filesystem::path made;
-    for (auto part = directory.begin(); ::stat(directory.c_str(), &status) != 0; ++part) {
-        if (part == directory.end()) {
-            ec = last_error();
-            return;
-        }
-        made /= *part;
-        if (::mkdir(made.c_str(), 0700) == 0 || errno == EEXIST) continue;
-        ec = last_error();
-        if (::stat(made.c_str(), &status) != 0) return;  // it does not exist, and this is why
-        ec.clear();
-    }
-    if (!S_ISDIR(status.st_mode)) ec = system_code(ENOTDIR);
-    else if (status.st_uid != ::geteuid() && status.st_uid != 0) ec = system_code(EPERM);
-}
-
 inline LogFile LogFile::open(const std::filesystem::path& path, const StreamMark& fresh, error_code& ec) {
     LogFile file;
     file.path_ = path.native();
@@ -204,6 +141,7 @@ inline LogFile LogFile::open(const std::filesystem::path& path, const StreamMark
         if (!mark) mark = {new_stream(), 0};
         write_mark(fd.get(), mark);
     }
+    file.owner_ = read_owner(fd.get());
     file.adopt(std::move(fd), static_cast<std::uint64_t>(status.st_size), mark);
     return file;
 }
@@ -266,6 +204,12 @@ inline void LogFile::adopt(UniqueFd fd, std::uint64_t size, const StreamMark& ma
     }
 }
 
+inline void LogFile::set_owner(std::string text) {
+    if (text == owner_) return;
+    owner_ = std::move(text);
+    if (fd_) write_owner(fd_.get(), owner_);
+}
+
 inline void LogFile::mark_seam(std::uint64_t offset, std::uint64_t seam) noexcept {
     mark_ = {mark_.stream, offset, seam};
     write_mark(fd_.get(), mark_);
@@ -318,6 +262,7 @@ inline UniqueFd LogFile::write_temporary(std::string_view text, std::uint64_t of
     }
     note_in_use(fd.get());  // first: a marked file that nobody holds is taken for the leftover of a crash
     write_mark(fd.get(), {mark_.stream, offset});
+    write_owner(fd.get(), owner_);
     std::size_t written = 0;
     ec = write_all(fd.get(), 0, text, written);
     if (ec) ::unlink(temporary_.c_str());
