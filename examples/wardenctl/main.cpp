@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
     app.footer(
         "wardenctl VERB --help says more. Settings come from WARDEN_* variables too, for example\n"
         "WARDEN_DATA_DIRECTORY and WARDEN_MECHANISM.");
-    const std::vector verbs{wardenctl::add_run(app)};
+    const std::vector verbs{wardenctl::add_run(app), wardenctl::add_logs(app)};
 
     try {
         check_verb(app, before);

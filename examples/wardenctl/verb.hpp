@@ -30,5 +30,6 @@ enum ExitCode : int {
 };
 
 [[nodiscard]] Verb add_run(CLI::App& app);
+[[nodiscard]] Verb add_logs(CLI::App& app);
 
 }  // namespace wardenctl
