@@ -144,7 +144,7 @@ Verb add_logs(CLI::App& app) {
         "where they are enough. It may have ended, and another program may have started it. A path, of any\n"
         "log, has a slash in it. What was removed before it could be read is told on stderr. With -f, an\n"
         "unfinished last line comes when it is finished.\n"
-        "Exit code: 0; 125 there is no such log, or it cannot be read.");
+        "Exit code: 0; 125 there is no such log, or it cannot be read; 130, as shells have it, after Ctrl-C.");
     return {command, [request](const Words& words) { return logs(*request, words); }};
 }
 
