@@ -13,7 +13,7 @@ set(rooms
     "pure         output/.*|telemetry/(event|event_json|health|metrics|prometheus|rfc3339)|detail/(alert_matcher|literal_scanner)"
     "engine       detail/(posix|linux|windows)/(io_pump|mechanisms|host_signals)"  # of the engine, per system
     "backend      detail/(posix|linux|windows)/.*"
-    "backend      detail/(unique_handle|leader_end|launch_extension|process_listing|signal_(mask|numbers)|host_system|start_words|launch|preflight_probes|path_watch|loop_wait|log_(access|directory|file))"
+    "backend      detail/(unique_handle|leader_end|launch_extension|process_listing|signal_(mask|numbers)|host_system|start_words|launch|preflight_probes|path_watch|loop_wait|default_directories|stored_file|log_(access|directory|file|walk))"
     "engine       detail/.*"
     "front        managed_process|process_manager|impl/.*|src"
     "supervision  supervision/.*|detached/.*"

@@ -7,8 +7,8 @@
 /// Knows:         what has to be there before the first start, and what has to be gone after the last stop.
 /// Thread-safety: see engine.hpp, which includes this.
 
+#include <warden/detail/default_directories.hpp>
 #include <warden/detail/engine.hpp>
-#include <warden/detail/posix/default_directories.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 
@@ -22,7 +22,7 @@ inline Engine::Engine(ManagerConfig config)
       mechanisms_(services, table, "warden-" + to_string(services->instance_id)),
       host_signals_(services->loop) {
     const ManagerConfig& settings = services->config;
-    data_directory_ = settings.data_directory.empty() ? default_data_directory() : settings.data_directory;
+    data_directory_ = data_directory_of(settings);
     log_directory_ = log_directory_of(settings);
 }
 

@@ -8,9 +8,9 @@
 /// Does not know: what other programs write to the same directory.
 /// Thread-safety: safe. The sinks themselves are written on the loop.
 
-#include <warden/detail/posix/log_owner.hpp>
 #include <warden/error.hpp>
 #include <warden/output/log_options.hpp>
+#include <warden/output/log_owner.hpp>
 #include <warden/output/log_sink.hpp>
 
 #include <filesystem>

@@ -10,7 +10,7 @@
 /// Errors:        counted in the report; the rest of the work is done.
 /// Allocates:     a path per log.
 
-#include <warden/detail/log_directory.hpp>
+#include <warden/detail/log_walk.hpp>
 #include <warden/error.hpp>
 #include <warden/output/log_options.hpp>
 
@@ -58,17 +58,14 @@ struct StoredLog {
 /// One run over a directory.
 class LogPruner {
 public:
-    explicit LogPruner(std::filesystem::path root) : root_(std::move(root)) {}
+    explicit LogPruner(std::filesystem::path root) : walk_(std::move(root)) {}
 
     PruneReport run(const LogRetention& retention, std::chrono::system_clock::time_point now);
 
 private:
-    static constexpr std::size_t most_levels = 8;
-    using Name = LogDirectory::Name;
-    using Directories = std::vector<Name>;
+    using Name = LogWalk::Name;
+    using Directories = LogWalk::Directories;
 
-    [[nodiscard]] LogDirectory open_directory(const Directories& directories, error_code& ec) const noexcept;
-    void find(const LogDirectory& directory, const Directories& directories);
     void remove(const StoredLog& log);
     void remove_empty(Directories directories);
     void fail(const Directories& directories, const Name& name, const error_code& error);
@@ -78,19 +75,18 @@ private:
         return name.starts_with('.') && name.size() > end.size() && std::equal(end.rbegin(), end.rend(), name.rbegin());
     }
 
-    std::filesystem::path root_;
+    LogWalk walk_;
     std::vector<StoredLog> logs_;
     PruneReport report_;
 };
 
 inline PruneReport LogPruner::run(const LogRetention& retention, std::chrono::system_clock::time_point now) {
-    error_code ec;
-    const LogDirectory root = LogDirectory::open(root_, ec);
-    if (ec) {
-        fail({}, {}, ec);
-        return report_;
-    }
-    find(root, {});
+    walk_.run(
+        [this](const LogDirectory& directory, const Directories& directories, const Name& name) {
+            if (const auto file = directory.look_at(name); file && file->mark)
+                logs_.push_back({directories, name, *file});
+        },
+        [this](const Directories& directories, const error_code& ec) { fail(directories, {}, ec); });
     report_.found = logs_.size();
     std::sort(logs_.begin(), logs_.end(), [](const auto& a, const auto& b) {
         const bool first = is_leftover(a.name);
@@ -113,37 +109,10 @@ inline PruneReport LogPruner::run(const LogRetention& retention, std::chrono::sy
     return report_;
 }
 
-/// Each level is opened from the one above it, so that no link leads away.
-inline LogDirectory LogPruner::open_directory(const Directories& directories, error_code& ec) const noexcept {
-    LogDirectory directory = LogDirectory::open(root_, ec);
-    for (const Name& name : directories) {
-        if (!ec) directory = directory.below(name, ec);
-    }
-    return directory;
-}
-
-inline void LogPruner::find(const LogDirectory& directory, const Directories& directories) {
-    error_code ec;
-    directory.for_each(ec, [&](const Name& name, bool is_directory) {
-        if (!is_directory) {
-            if (const auto file = directory.look_at(name); file && file->marked)
-                logs_.push_back({directories, name, *file});
-        } else if (directories.size() < most_levels) {
-            error_code failed;
-            Directories deeper = directories;
-            deeper.push_back(name);
-            const LogDirectory below = directory.below(name, failed);
-            if (below) find(below, deeper);
-            else if (failed != boost::system::errc::no_such_file_or_directory) fail(deeper, {}, failed);
-        }
-    });
-    if (ec) fail(directories, {}, ec);
-}
-
 inline void LogPruner::remove(const StoredLog& log) {
     using Removal = LogDirectory::Removal;
     error_code ec;
-    const LogDirectory directory = open_directory(log.directories, ec);
+    const LogDirectory directory = walk_.open(log.directories, ec);
     if (!directory) return;  // it is gone, or something else is in its place
     const Removal result = directory.remove(log.name, log.file, ec);
     if (result == Removal::in_use) ++report_.in_use;
@@ -159,7 +128,7 @@ inline void LogPruner::remove_empty(Directories directories) {
         const Name name = directories.back();
         directories.pop_back();
         error_code ec;
-        const LogDirectory above = open_directory(directories, ec);
+        const LogDirectory above = walk_.open(directories, ec);
         if (!above || !above.remove_directory(name)) return;
         ++report_.removed_directories;
     }
@@ -168,8 +137,7 @@ inline void LogPruner::remove_empty(Directories directories) {
 inline void LogPruner::fail(const Directories& directories, const Name& name, const error_code& error) {
     if (report_.failures++ > 0) return;
     report_.first_error = error;
-    report_.first_failed = root_;
-    for (const Name& part : directories) report_.first_failed /= part;
+    report_.first_failed = walk_.path_of(directories);
     if (!name.empty()) report_.first_failed /= name;
 }
 

@@ -10,16 +10,12 @@
 /// Errors:        by code, or `system_error` in words from the overloads without one.
 /// Allocates:     what it returns; names of directories.
 
-#include <warden/platform.hpp>
-
-#if WARDEN_OS_POSIX
-#include <warden/detail/posix/default_directories.hpp>
-#include <warden/detail/posix/file_walk.hpp>
-#include <warden/detail/posix/log_owner.hpp>
-#include <warden/detail/posix/stream_mark.hpp>
+#include <warden/detail/default_directories.hpp>
+#include <warden/detail/log_walk.hpp>
 #include <warden/error.hpp>
 #include <warden/manager_config.hpp>
 #include <warden/output/log_options.hpp>
+#include <warden/output/log_owner.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -32,10 +28,6 @@
 #include <tuple>
 #include <utility>
 #include <vector>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace warden {
 
@@ -55,8 +47,8 @@ struct FoundLog {
 /// processes shared is of the one that began last. Where a file does not say whose it is, because another program wrote
 /// it or the file system has no extended attributes, its name does: `<key>.log`, or a uuid anywhere in it.
 ///
-/// Only regular files of this user; never follows a symbolic link below `directory`. Nothing found is no error; ENOENT,
-/// EACCES or the system's code if nothing was found and a directory could not be read.
+/// Only regular files of this user with a single name; never follows a symbolic link below `directory`. Nothing found
+/// is no error; ENOENT, EACCES or the system's code if nothing was found and a directory could not be read.
 [[nodiscard]] inline std::vector<FoundLog> find_logs(const std::filesystem::path& directory, std::string_view key,
                                                      error_code& ec);
 
@@ -92,14 +84,16 @@ public:
 private:
     enum class Match : std::uint8_t { none, begin_of_uuid, name, uuid };  // the best last
 
-    void look_at(int directory, const FileWalk::Directories& directories, const std::string& name);
+    using Name = LogWalk::Name;
+
+    void look_at(const LogDirectory& directory, const LogWalk::Directories& directories, const Name& name);
     [[nodiscard]] Match match(const FoundLog& log, bool says_owner) const;
     [[nodiscard]] Match match_uuid(std::string_view uuid) const;
     [[nodiscard]] static std::string lower(std::string_view text);
     [[nodiscard]] static std::string uuid_in(std::string_view file_name);
-    [[nodiscard]] static std::string active_name(int directory, const std::string& name, const StreamMark& mark);
+    [[nodiscard]] static Name active_name(const LogDirectory& directory, const Name& name, const StreamMark& mark);
 
-    FileWalk walk_;
+    LogWalk walk_;
     std::string key_;
     std::string file_stem_;
     std::string uuid_;  // what the key may begin; empty if it begins none
@@ -121,30 +115,15 @@ inline std::string LogSearch::uuid_in(std::string_view file_name) {
     return {};
 }
 
-struct OpenedLog {
-    UniqueFd fd;
-    struct ::stat status {};
-};
-
-/// Nothing unless it is a regular file of this user.
-inline OpenedLog open_own_log(int directory, const std::string& name) noexcept {
-    constexpr int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    OpenedLog log;
-    const auto is_good = [&log] { return S_ISREG(log.status.st_mode) && log.status.st_uid == ::geteuid(); };
-    // Opening a device can have effects, so it is looked at first.
-    if (::fstatat(directory, name.c_str(), &log.status, AT_SYMLINK_NOFOLLOW) != 0 || !is_good()) return {};
-    log.fd.reset(::openat(directory, name.c_str(), flags));
-    if (!log.fd || ::fstat(log.fd.get(), &log.status) != 0 || !is_good()) return {};
-    return log;
-}
-
 /// Of a rotated file `x.1` the name `x`, if that is of the same log as far as can be seen; otherwise its own.
-inline std::string LogSearch::active_name(int directory, const std::string& name, const StreamMark& mark) {
-    const std::size_t dot = name.find_last_not_of("0123456789");
-    if (dot == name.npos || dot == 0 || dot + 1 == name.size() || name[dot] != '.') return name;
-    const std::string active = name.substr(0, dot);
-    const OpenedLog log = open_own_log(directory, active);
-    return log.fd && read_mark(log.fd.get()).stream == mark.stream ? active : name;
+inline LogSearch::Name LogSearch::active_name(const LogDirectory& directory, const Name& name, const StreamMark& mark) {
+    const auto is_digit = [](auto c) { return c >= '0' && c <= '9'; };
+    const auto digits =
+        static_cast<std::size_t>(std::find_if_not(name.rbegin(), name.rend(), is_digit) - name.rbegin());
+    if (digits == 0 || digits + 1 >= name.size() || name[name.size() - digits - 1] != '.') return name;
+    Name active = name.substr(0, name.size() - digits - 1);
+    const auto log = directory.look_at(active);
+    return log && log->mark.stream == mark.stream ? active : name;
 }
 
 inline LogSearch::Match LogSearch::match_uuid(std::string_view uuid) const {
@@ -161,23 +140,22 @@ inline LogSearch::Match LogSearch::match(const FoundLog& log, bool says_owner) c
     return std::max(match_uuid(log.uuid), stem == key_ || stem == file_stem_ ? Match::name : Match::none);
 }
 
-inline void LogSearch::look_at(int directory, const FileWalk::Directories& directories, const std::string& name) {
-    if (name.starts_with('.') && name.ends_with(".tmp")) return;  // on its way to take the place of a log
-    const OpenedLog file = open_own_log(directory, name);
-    if (!file.fd) return;
-    const auto owner = parse_log_owner(read_owner(file.fd.get()));
+inline void LogSearch::look_at(const LogDirectory& directory, const LogWalk::Directories& directories,
+                               const Name& name) {
+    const std::filesystem::path file_name(name);
+    if (name.starts_with('.') && file_name.extension() == ".tmp") return;  // on its way to take the place of a log
+    const auto file = directory.look_at(name);
+    if (!file) return;
+    const auto owner = parse_log_owner(file->owner);
     FoundLog log;
-    const std::string active = active_name(directory, name, read_mark(file.fd.get()));
+    const std::filesystem::path active = active_name(directory, name, file->mark);
     log.path = walk_.path_of(directories) / active;
     if (owner) {
         std::tie(log.uuid, log.name, log.only_errors, log.time) =
             std::tie(owner->uuid, owner->name, owner->only_errors, owner->started);
     } else {
-        log.uuid = uuid_in(active);
-        const auto written =
-            std::chrono::seconds(file.status.st_mtim.tv_sec) + std::chrono::nanoseconds(file.status.st_mtim.tv_nsec);
-        using Clock = std::chrono::system_clock;
-        log.time = Clock::time_point(std::chrono::duration_cast<Clock::duration>(written));
+        log.uuid = uuid_in(active.string());
+        log.time = file->written;
     }
     const Match found = match(log, owner.has_value());
     if (found < best_) return;
@@ -189,11 +167,11 @@ inline void LogSearch::look_at(int directory, const FileWalk::Directories& direc
 
 inline std::vector<FoundLog> LogSearch::run(error_code& ec) {
     ec.clear();
-    walk_.run(
-        [this](int directory, const auto& directories, const auto& name) { look_at(directory, directories, name); },
-        [&ec](const auto&, int error) {
-            if (!ec) ec = system_code(error);
-        });
+    walk_.run([this](const auto& directory, const auto& directories,
+                     const auto& name) { look_at(directory, directories, name); },
+              [&ec](const auto&, const error_code& failed) {
+                  if (!ec) ec = failed;
+              });
     std::vector<FoundLog> logs;
     for (auto& [path, log] : found_) logs.push_back(std::move(log));
     std::sort(logs.begin(), logs.end(), [](const FoundLog& a, const FoundLog& b) {
@@ -270,4 +248,3 @@ inline std::filesystem::path find_log(std::string_view key) {
 }
 
 }  // namespace warden
-#endif

@@ -14,7 +14,9 @@
 
 #if WARDEN_OS_POSIX
 #include <warden/detail/posix/log_access.hpp>
+#include <warden/detail/posix/log_owner.hpp>
 #include <warden/detail/posix/stream_mark.hpp>
+#include <warden/detail/stored_file.hpp>
 #include <warden/detail/unique_handle.hpp>
 #include <warden/error.hpp>
 
@@ -34,17 +36,6 @@
 #include <unistd.h>
 
 namespace warden::detail {
-
-/// A file that may be a log: regular, of this user, with a single name.
-struct StoredFile {
-    LogStatus status{};
-    std::chrono::system_clock::time_point written{};
-    bool marked = false;  ///< By a `LogSink`.
-
-    friend bool operator==(const StoredFile& a, const StoredFile& b) {
-        return a.status.identity == b.status.identity && a.written == b.written;
-    }
-};
 
 class LogDirectory {
 public:
@@ -125,8 +116,8 @@ inline std::optional<StoredFile> LogDirectory::named(const Name& name) const noe
     if (::fstatat(directory_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
     if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || status.st_nlink != 1) return std::nullopt;
     const auto since_epoch = seconds(status.st_mtim.tv_sec) + nanoseconds(status.st_mtim.tv_nsec);
-    return StoredFile{log_status_of(status),
-                      system_clock::time_point(duration_cast<system_clock::duration>(since_epoch)), false};
+    return StoredFile{
+        log_status_of(status), system_clock::time_point(duration_cast<system_clock::duration>(since_epoch)), {}, {}};
 }
 
 inline UniqueFd LogDirectory::open_file(const Name& name) const noexcept {
@@ -140,7 +131,8 @@ inline std::optional<StoredFile> LogDirectory::look_at(const Name& name) const n
     error_code ec;
     const UniqueFd fd = open_file(name);
     if (!fd || log_status(fd, ec).identity != file->status.identity) return std::nullopt;
-    file->marked = static_cast<bool>(read_mark(fd.get()));
+    file->mark = read_mark(fd.get());
+    file->owner = read_owner(fd.get());
     return file;
 }
 

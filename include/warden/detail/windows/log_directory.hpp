@@ -13,7 +13,9 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
+#include <warden/detail/stored_file.hpp>
 #include <warden/detail/windows/log_access.hpp>
+#include <warden/detail/windows/log_owner.hpp>
 #include <warden/detail/windows/long_path.hpp>
 #include <warden/detail/windows/open_files.hpp>
 #include <warden/detail/windows/stream_mark.hpp>
@@ -33,17 +35,6 @@
 #include <windows.h>
 
 namespace warden::detail {
-
-/// A file that may be a log: regular, with a single name.
-struct StoredFile {
-    LogStatus status{};
-    std::chrono::system_clock::time_point written{};
-    bool marked = false;  ///< By a `LogSink`.
-
-    friend bool operator==(const StoredFile& a, const StoredFile& b) {
-        return a.status.identity == b.status.identity && a.written == b.written;
-    }
-};
 
 /// Open as long as it or one below it lives.
 class LogDirectory {
@@ -141,7 +132,7 @@ inline std::optional<StoredFile> LogDirectory::look_at(const UniqueHandle& file)
     error_code ec;
     const LogStatus status = file ? log_status(file, ec) : LogStatus{};
     if (!file || ec || refusal(file, status) || status.names != 1) return std::nullopt;
-    return StoredFile{status, status.written, static_cast<bool>(read_mark(file.get()))};
+    return StoredFile{status, status.written, read_mark(file.get()), read_owner(file.get())};
 }
 
 inline std::optional<StoredFile> LogDirectory::look_at(const Name& name) const {

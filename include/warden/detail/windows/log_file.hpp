@@ -14,6 +14,7 @@
 
 #if WARDEN_OS_WINDOWS
 #include <warden/detail/windows/log_access.hpp>
+#include <warden/detail/windows/log_owner.hpp>
 #include <warden/detail/windows/open_files.hpp>
 #include <warden/detail/windows/stream_mark.hpp>
 #include <warden/detail/windows/unique_handle.hpp>
@@ -61,6 +62,10 @@ public:
 
     /// As it should be; that of the last file when this one is closed.
     [[nodiscard]] const StreamMark& mark() const noexcept { return mark_; }
+
+    /// See `LogOwner`; every file that takes the place of this one has it too.
+    [[nodiscard]] const std::string& owner() const noexcept { return owner_; }
+    void set_owner(std::string text);
 
     /// From `seam` on, the file stands in the stream as if its first byte were at `offset`.
     void mark_seam(std::uint64_t offset, std::uint64_t seam) noexcept;
@@ -121,6 +126,7 @@ private:
     std::uint64_t size_ = 0;
     FileIdentity identity_;
     StreamMark mark_;
+    std::string owner_;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -163,6 +169,7 @@ inline LogFile LogFile::open(const std::filesystem::path& path, const StreamMark
         if (!mark) mark = {new_stream(), 0};
         write_mark(handle.get(), mark);
     }
+    file.owner_ = read_owner(handle.get());
     file.adopt(std::move(handle), status.size, mark);
     return file;
 }
@@ -211,6 +218,12 @@ inline void LogFile::adopt(UniqueHandle handle, std::uint64_t size, const Stream
     identity_ = log_status(handle_, ec).identity;
 }
 
+inline void LogFile::set_owner(std::string text) {
+    if (text == owner_) return;
+    owner_ = std::move(text);
+    if (handle_) write_owner(handle_.get(), owner_);
+}
+
 inline void LogFile::mark_seam(std::uint64_t offset, std::uint64_t seam) noexcept {
     mark_ = {mark_.stream, offset, seam};
     write_mark(handle_.get(), mark_);
@@ -251,6 +264,7 @@ inline UniqueHandle LogFile::write_new(const std::wstring& path, const StreamMar
     }
     note_in_use(made.get());  // first: a marked file that nobody holds is taken for the leftover of a crash
     write_mark(made.get(), mark);
+    write_owner(made.get(), owner_);
     std::size_t written = 0;
     ec = append_all(made.get(), text, written);
     if (ec) (void)remove_file(path);

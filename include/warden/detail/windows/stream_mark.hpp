@@ -32,10 +32,12 @@ inline void write_mark(HANDLE file, const StreamMark& mark) noexcept;
 
 // -- implementation ----------------------------------------------------------
 
-/// Opens the stream of the file that is held (NtCreateFile), whatever its path leads to by now.
-inline UniqueHandle open_mark(HANDLE file, ACCESS_MASK access, ULONG disposition) noexcept {
-    wchar_t name[] = L":warden.log";
-    UNICODE_STRING text{sizeof name - sizeof *name, sizeof name, name};
+inline constexpr const wchar_t* mark_stream = L":warden.log";
+
+/// Opens a stream of the file that is held (NtCreateFile), whatever its path leads to by now.
+inline UniqueHandle open_stream(HANDLE file, const wchar_t* name, ACCESS_MASK access, ULONG disposition) noexcept {
+    UNICODE_STRING text{};
+    ::RtlInitUnicodeString(&text, name);
     OBJECT_ATTRIBUTES stream{};
     IO_STATUS_BLOCK result{};
     HANDLE opened = nullptr;
@@ -49,7 +51,7 @@ inline UniqueHandle open_mark(HANDLE file, ACCESS_MASK access, ULONG disposition
 inline StreamMark read_mark(HANDLE file) noexcept {
     MarkText text{};
     DWORD size = 0;
-    const UniqueHandle stream = open_mark(file, FILE_READ_DATA, FILE_OPEN);
+    const UniqueHandle stream = open_stream(file, mark_stream, FILE_READ_DATA, FILE_OPEN);
     if (!stream || ::ReadFile(stream.get(), text.data(), text.size() - 1, &size, nullptr) == 0) return {};
     return parse_mark(text);
 }
@@ -59,7 +61,7 @@ inline void write_mark(HANDLE file, const StreamMark& mark) noexcept {
     MarkText text{};
     DWORD size = 0;
     (void)print_mark(mark, text);
-    const UniqueHandle stream = open_mark(file, FILE_WRITE_DATA, FILE_OPEN_IF);
+    const UniqueHandle stream = open_stream(file, mark_stream, FILE_WRITE_DATA, FILE_OPEN_IF);
     if (stream) (void)::WriteFile(stream.get(), text.data(), text.size(), &size, nullptr);
 }
 
