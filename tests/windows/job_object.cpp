@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+// What a Job Object holds, and when it tells that it is empty.
+
+#include "stage.hpp"
+#include <support/catch.hpp>
+
+#include <algorithm>
+#include <set>
+
+using namespace stage;
+
+TEST_CASE("windows job: a descendant is a member from birth, and extinct comes only when all are gone", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"spawn-child-and-exit"}));
+    REQUIRE(loop.until([&] { return child.end.has_value(); }));
+    CHECK(child.end->status == warden::ExitStatus::from_code(0));
+    CHECK_FALSE(child.extinct);
+    REQUIRE(child.says(2));
+    const Pid grandchild = std::stoi(child.words()[0]);
+    const Seen seen(grandchild);
+    CHECK(seen.lives());
+    CHECK(child.tree.members() == std::vector<Pid>{grandchild});
+    CHECK(member(grandchild)->command.find("windows_victim") != std::string::npos);
+    CHECK(!child.tree.kill_tree());
+    REQUIRE(child.ends());
+    CHECK(child.told_extinct == 1);
+    CHECK_FALSE(seen.lives());
+    CHECK(child.tree.members().empty());
+    CHECK(!child.tree.kill_tree());  // twice is no error
+}
+
+TEST_CASE("windows job: a leader that is alone tells its end and the end of its tree at once", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"exit", "3"}));
+    REQUIRE(child.ends());
+    CHECK(child.end->status.code() == 3);
+    CHECK(child.told == 1);
+    CHECK(child.told_extinct == 0);
+}
+
+TEST_CASE("windows job: an exit code is what the program gave, whatever it is", "[windows]") {
+    Loop loop;
+    for (const std::uint32_t code : {0u, 1u, 259u, 1816u, 0x7FFF'FFFFu, 0xC000'0005u, 0xFFFF'FFFFu, 0xE057'0009u}) {
+        Child child(loop, CommandLine(victim(), {"exit", std::to_string(code)}));
+        REQUIRE(child.ends());
+        INFO(code);
+        CHECK(child.end->status.exited());
+        CHECK(static_cast<std::uint32_t>(child.end->status.code()) == code);
+    }
+}
+
+TEST_CASE("windows job: a crash ends the process with the code of its exception", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"crash"}));
+    REQUIRE(child.ends());
+    CHECK(static_cast<std::uint32_t>(child.end->status.code()) == 0xC000'0005u);
+}
+
+TEST_CASE("windows job: what is ended by force says so", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"sleep-forever"}));
+    REQUIRE(child.says(1));
+    SECTION("the tree") { CHECK(!child.tree.signal_tree(signals::kill)); }
+    SECTION("the leader") { CHECK(!child.tree.signal_leader(signals::kill)); }
+    REQUIRE(child.ends());
+    CHECK(child.end->status == warden::ExitStatus::from_signal(signals::kill, false));
+}
+
+TEST_CASE("windows job: destroying the tree ends everything in it", "[windows]") {
+    Loop loop;
+    std::vector<Seen> seen;
+    {
+        Child child(loop, CommandLine(victim(), {"spawn-many", "5"}));
+        REQUIRE(child.says(6));
+        REQUIRE(loop.until([&] { return child.tree.members().size() == 6; }));
+        for (const Pid pid : child.tree.members()) seen.emplace_back(pid);
+    }
+    for (const Seen& process : seen) CHECK(process.ends());
+}
+
+TEST_CASE("windows job: closing the manager's job ends what its trees hold", "[windows]") {
+    Loop loop;
+    const UniqueHandle job(::CreateJobObjectW(nullptr, nullptr));
+    REQUIRE(!limit_job(job.get()));
+    Child child(loop, CommandLine(victim(), {"sleep-forever"}));
+    REQUIRE(child.says(1));
+    BOOL is_in = FALSE;
+    const Seen seen(child.tree.pid());
+    const UniqueHandle process(
+        ::OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, static_cast<DWORD>(child.tree.pid())));
+    CHECK(::IsProcessInJob(process.get(), loop.manager->get(), &is_in));
+    CHECK(is_in);
+    CHECK(::TerminateJobObject(loop.manager->get(), killed_exit_code));
+    REQUIRE(child.ends());
+    CHECK_FALSE(seen.lives());
+}
+
+TEST_CASE("windows job: of a thousand short-lived children that start others, none is outside", "[windows]") {
+    Loop loop;
+    constexpr int leaders = 20;
+    constexpr int each = 25;  // and each of these starts one more: 20 * 25 * 2
+    std::vector<std::unique_ptr<Child>> children;
+    for (int i = 0; i < leaders; ++i)
+        children.push_back(std::make_unique<Child>(loop, CommandLine(victim(), {"spawn-many", std::to_string(each)})));
+    std::vector<Seen> seen;
+    for (auto& child : children) {
+        REQUIRE(child->says(each + 1));
+        REQUIRE(
+            loop.until([&] { return child->tree.members().size() == each + 1; }));  // the leader, and those who stay
+        const auto members = child->tree.members();
+        const std::set<Pid> distinct(members.begin(), members.end());
+        CHECK(distinct.size() == members.size());
+        for (const Pid pid : members) seen.emplace_back(pid);
+    }
+    for (auto& child : children) CHECK(!child->tree.kill_tree());
+    for (auto& child : children) REQUIRE(child->ends());
+    CHECK(std::none_of(seen.begin(), seen.end(), [](const Seen& process) { return process.lives(); }));
+}
+
+TEST_CASE("windows job: one that asks to break away may, and is no member", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"breakaway"}));
+    REQUIRE(child.ends());
+    CHECK(child.end->status.success());
+    const Pid left = std::stoi(child.words().at(0));
+    CHECK(child.tree.members().empty());
+    const Seen seen(left);
+    CHECK(seen.lives());
+    ::TerminateProcess(seen.process.get(), 1);
+    CHECK(seen.ends());
+}
+
+TEST_CASE("windows job: a stopped tree goes on after one word, however often it was stopped", "[windows]") {
+    Loop loop;
+    SpawnOptions options;
+    options.stdin_ = Input::pipe;
+    Child child(loop, CommandLine(victim(), {"stdin-to-stdout"}), options);
+    CHECK(!child.tree.signal_tree(signals::stop));
+    CHECK(!child.tree.signal_tree(signals::stop));
+    CHECK(!child.tree.signal_leader(signals::stop));
+    boost::asio::windows::stream_handle input(loop.context, child.input.release());
+    bool written = false;
+    input.async_write_some(boost::asio::buffer("hello", 5), [&](const error_code& ec, std::size_t) { written = !ec; });
+    REQUIRE(loop.until([&] { return written; }));
+    CHECK(child.said.empty());
+    CHECK(!child.tree.signal_tree(signals::go_on));
+    REQUIRE(loop.until([&] { return child.said == "hello"; }));
+    input.close();
+    REQUIRE(child.ends());
+}
+
+TEST_CASE("windows job: a stopped tree can be ended by force", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"spawn-many", "2"}));
+    REQUIRE(child.says(3));
+    CHECK(!child.tree.signal_tree(signals::stop));
+    CHECK(!child.tree.kill_tree());
+    REQUIRE(child.ends());
+}
+
+TEST_CASE("windows job: a program that listens is asked to end", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"end-on-break"}));
+    REQUIRE(child.says(1));
+    CHECK(!child.tree.signal_tree(signals::terminate));
+    REQUIRE(child.ends());
+    CHECK(child.end->status.code() == 77);
+}
+
+TEST_CASE("windows job: a program that does not listen is still there to be ended by force", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"ignore-break"}));
+    REQUIRE(child.says(1));
+    static_cast<void>(child.tree.signal_leader(signals::terminate));
+    CHECK(Seen(child.tree.pid()).lives());
+    CHECK(!child.tree.kill_tree());
+    REQUIRE(child.ends());
+}
+
+TEST_CASE("windows job: other signals are none of this system", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"sleep-forever"}));
+    for (const int signal : {0, 1, 2, 10, 24, 64}) {
+        CHECK(child.tree.signal_tree(signal) == errc::invalid_signal);
+        CHECK(child.tree.signal_leader(signal) == errc::invalid_signal);
+    }
+    CHECK(!child.tree.has_escaped(child.tree.pid()));
+}
+
+TEST_CASE("windows job: messages for a tree that is gone find nobody", "[windows]") {
+    Loop loop;
+    for (int i = 0; i < 20; ++i) {
+        Child child(loop, CommandLine(victim(), {"exit", "0"}));
+        if (i % 2 == 0) REQUIRE(loop.until([&] { return child.end.has_value(); }));
+    }
+    CHECK(loop.manager.use_count() == 1);
+}
+
+TEST_CASE("windows job: the limit of processes refuses one more", "[windows]") {
+    const UniqueHandle job(::CreateJobObjectW(nullptr, nullptr));
+    JobLimits limits;
+    limits.processes = 3;
+    limits.memory_bytes = 64u << 20;
+    limits.cpu_time = std::chrono::milliseconds(1500);
+    REQUIRE(!limit_tree(job.get(), limits));
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION set{};
+    REQUIRE(::QueryInformationJobObject(job.get(), JobObjectExtendedLimitInformation, &set, sizeof set, nullptr));
+    constexpr DWORD wanted = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_BREAKAWAY_OK;
+    CHECK((set.BasicLimitInformation.LimitFlags & wanted) == wanted);
+    CHECK((set.BasicLimitInformation.LimitFlags & JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK) == 0);
+}
+
+TEST_CASE("windows job: usage tells the time and memory of what has ended", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"flood", "10000000"}));
+    REQUIRE(child.ends());
+    CHECK(child.said.size() == 10'000'000);
+    CHECK(child.end->usage.max_resident_bytes > 0);
+}
