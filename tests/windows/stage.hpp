@@ -62,7 +62,7 @@ struct Loop {
     /// Runs the loop until `done`, or for so long that it has failed.
     bool until(const std::function<bool()>& done) {
         const auto work = boost::asio::make_work_guard(context);
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
         while (!done() && std::chrono::steady_clock::now() < deadline) context.run_one_until(deadline);
         return done();
     }
@@ -153,7 +153,7 @@ struct Seen {
     explicit Seen(Pid pid) : process(::OpenProcess(SYNCHRONIZE | PROCESS_TERMINATE, FALSE, static_cast<DWORD>(pid))) {}
     [[nodiscard]] bool lives() const { return process && ::WaitForSingleObject(process.get(), 0) == WAIT_TIMEOUT; }
     [[nodiscard]] bool ends() const {
-        return !process || ::WaitForSingleObject(process.get(), 60'000) == WAIT_OBJECT_0;
+        return !process || ::WaitForSingleObject(process.get(), 20'000) == WAIT_OBJECT_0;
     }
     UniqueHandle process;
 };

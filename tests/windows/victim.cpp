@@ -40,6 +40,7 @@ DWORD start(const std::wstring& arguments, DWORD flags) {
     std::wstring line = L"victim " + arguments;
     STARTUPINFOW settings{};
     settings.cb = sizeof settings;
+    settings.dwFlags = STARTF_USESTDHANDLES;  // none: it must not hold our pipes open
     PROCESS_INFORMATION made{};
     if (!CreateProcessW(own_path().c_str(), line.data(), nullptr, nullptr, FALSE, flags, nullptr, nullptr, &settings,
                         &made)) {

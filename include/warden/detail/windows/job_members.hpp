@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include <windows.h>
@@ -56,6 +57,13 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
+/// Whether `pid` has ended and is listed only because somebody has a handle of it.
+[[nodiscard]] inline bool has_ended(Pid pid) noexcept {
+    const UniqueHandle process(::OpenProcess(SYNCHRONIZE, FALSE, static_cast<DWORD>(pid)));
+    if (!process) return ::GetLastError() == ERROR_INVALID_PARAMETER;
+    return ::WaitForSingleObject(process.get(), 0) == WAIT_OBJECT_0;
+}
+
 inline std::vector<Pid> job_members(HANDLE job) {
     std::vector<Pid> found;
     std::vector<ULONG_PTR> space;
@@ -68,6 +76,7 @@ inline std::vector<Pid> job_members(HANDLE job) {
         if (!told || list->NumberOfProcessIdsInList < list->NumberOfAssignedProcesses) continue;
         for (DWORD i = 0; i < list->NumberOfProcessIdsInList; ++i)
             found.push_back(static_cast<Pid>(list->ProcessIdList[i]));
+        std::erase_if(found, has_ended);
         break;
     }
     return found;
@@ -80,11 +89,14 @@ inline DWORD living_members(HANDLE job) noexcept {
 }
 
 inline UniqueHandle open_member(HANDLE job, Pid pid, DWORD access) noexcept {
-    constexpr DWORD always = SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION;
-    UniqueHandle process(::OpenProcess(access | always, FALSE, static_cast<DWORD>(pid)));
-    BOOL is_in = FALSE;
-    if (!process || !::IsProcessInJob(process.get(), job, &is_in) || !is_in) return {};
-    return process;
+    // The lesser right is granted more widely; where it does not suffice (Wine), the greater one is asked for.
+    for (const DWORD to_look : {PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_QUERY_INFORMATION}) {
+        UniqueHandle process(::OpenProcess(access | to_look | SYNCHRONIZE, FALSE, static_cast<DWORD>(pid)));
+        BOOL is_in = FALSE;
+        if (!process || !::IsProcessInJob(process.get(), job, &is_in)) continue;
+        return is_in ? std::move(process) : UniqueHandle();
+    }
+    return {};
 }
 
 /// One console event needs a console that is shared with the group. A program without one borrows that of the group
