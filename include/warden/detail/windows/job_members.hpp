@@ -99,16 +99,16 @@ inline UniqueHandle open_member(HANDLE job, Pid pid, DWORD access) noexcept {
     return {};
 }
 
-/// One console event needs a console that is shared with the group. A program without one borrows that of the group
-/// for a moment; its own group is another, so nothing reaches the program itself.
+/// A console event needs a console that is shared with the group. A program without one borrows that of the group for a
+/// moment; the program is in no group of that console, so nothing reaches it.
 [[nodiscard]] inline error_code send_break(Pid group) noexcept {
     static std::mutex one_at_a_time;
     const std::lock_guard lock(one_at_a_time);
-    const bool has_console = ::GetConsoleCP() != 0;
-    if (!has_console && !::AttachConsole(static_cast<DWORD>(group))) return last_code();
+    const bool borrowed = ::AttachConsole(static_cast<DWORD>(group)) != 0;
+    if (!borrowed && ::GetLastError() != ERROR_ACCESS_DENIED) return last_code();  // denied: there is a console already
     const BOOL sent = ::GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, static_cast<DWORD>(group));
     const error_code ec = sent ? error_code() : last_code();
-    if (!has_console) ::FreeConsole();
+    if (borrowed) ::FreeConsole();
     return ec;
 }
 
