@@ -98,8 +98,7 @@ TEST_CASE("windows job: ending the job of the manager ends what its trees hold",
     REQUIRE(child.says(1));
     BOOL is_in = FALSE;
     const Seen seen(child.tree.pid());
-    const UniqueHandle process(
-        ::OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, static_cast<DWORD>(child.tree.pid())));
+    const UniqueHandle process(::OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, static_cast<DWORD>(child.tree.pid())));
     REQUIRE(process);
     REQUIRE(::IsProcessInJob(process.get(), loop.manager->get(), &is_in));
     CHECK(is_in);
@@ -177,7 +176,10 @@ TEST_CASE("windows job: a stopped tree can be ended by force", "[windows]") {
 TEST_CASE("windows job: a program that listens is asked to end", "[windows]") {
     Loop loop;
     const bool has_console = ::GetConsoleCP() != 0;
-    if (!has_console) ::FreeConsole();  // Wine without a terminal has half of one
+    if (!has_console) {  // Wine without a terminal has half of one
+        ::FreeConsole();
+        REQUIRE(::AllocConsole());
+    }
     Child child(loop, CommandLine(victim(), {"end-on-break"}));
     REQUIRE(child.says(1));
     CHECK(!child.tree.signal_tree(signals::terminate));

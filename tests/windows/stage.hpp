@@ -63,7 +63,8 @@ struct Loop {
     bool until(const std::function<bool()>& done) {
         const auto work = boost::asio::make_work_guard(context);
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-        while (!done() && std::chrono::steady_clock::now() < deadline) context.run_one_until(deadline);
+        while (!done() && std::chrono::steady_clock::now() < deadline)
+            context.run_one_for(std::chrono::milliseconds(20));  // what is waited for may happen outside of the loop
         return done();
     }
 };
@@ -89,8 +90,8 @@ struct Child {
                 extinct = true;
                 ++told_extinct;
             });
-        read(out_pipe, std::move(prepared.outputs[0]), said);
-        read(err_pipe, std::move(prepared.outputs[1]), complained);
+        read(out_pipe, std::move(prepared.outputs[0]), buffers_[0], said);
+        read(err_pipe, std::move(prepared.outputs[1]), buffers_[1], complained);
     }
 
     /// The words that end with NUL, as the child says them.
@@ -127,17 +128,18 @@ struct Child {
 
 private:
     using Pipe = boost::asio::windows::stream_handle;
+    using Buffer = std::array<char, 32'768>;
 
-    void read(Pipe& pipe, UniqueHandle end_of_pipe, std::string& text) {
+    void read(Pipe& pipe, UniqueHandle end_of_pipe, Buffer& buffer, std::string& text) {
         if (!end_of_pipe) return;
         pipe.assign(end_of_pipe.release());
-        read_on(pipe, text);
+        read_on(pipe, buffer, text);
     }
-    void read_on(Pipe& pipe, std::string& text) {
-        pipe.async_read_some(boost::asio::buffer(buffer_), [&](const error_code& ec, std::size_t size) {
+    void read_on(Pipe& pipe, Buffer& buffer, std::string& text) {
+        pipe.async_read_some(boost::asio::buffer(buffer), [&](const error_code& ec, std::size_t size) {
             if (ec == boost::asio::error::operation_aborted) return;
-            text.append(buffer_.data(), size);
-            if (!ec) return read_on(pipe, text);
+            text.append(buffer.data(), size);
+            if (!ec) return read_on(pipe, buffer, text);
             error_code ignored;
             pipe.close(ignored);
         });
@@ -145,7 +147,7 @@ private:
 
     Pipe out_pipe;
     Pipe err_pipe;
-    std::array<char, 65'536> buffer_{};
+    std::array<Buffer, 2> buffers_{};
 };
 
 /// A process that is looked at from outside.
