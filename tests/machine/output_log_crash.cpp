@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <warden/platform.hpp>
+
+#if WARDEN_OS_LINUX
 #include "output_log_directory.hpp"
 #include <support/catch.hpp>
 #include <warden/output/log_sink.hpp>
@@ -88,3 +91,4 @@ TEST_CASE("log sink: a host killed at any system call leaves whole lines, and th
         CHECK(kills > 100);
     }
 }
+#endif

@@ -4,28 +4,30 @@
 
 #include <support/catch.hpp>
 #include <support/skip.hpp>
+#include <warden/detail/log_access.hpp>
+#include <warden/output/log_reader.hpp>
 #include <warden/output/log_sink.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 namespace log_test {
 
 class Directory {
 public:
     Directory() {
-        std::string name = (std::filesystem::temp_directory_path() / "warden-log-XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path_ = name;
+        std::random_device random;
+        const std::string name = "warden-log-" + std::to_string(random()) + '-' + std::to_string(random());
+        path_ = std::filesystem::temp_directory_path() / name;
+        REQUIRE(std::filesystem::create_directory(path_));
     }
     Directory(const Directory&) = delete;
     ~Directory() {
@@ -51,16 +53,15 @@ private:
 
 /// The whole file, by few system calls; nothing if it is not there.
 inline std::optional<std::string> slurp(const std::filesystem::path& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return std::nullopt;
+    warden::error_code ec;
+    const warden::detail::OpenLog file = warden::detail::open_log_to_read(path, ec);
+    if (ec) return std::nullopt;
     std::string text(1 << 16, '\0');
     std::size_t size = 0;
-    for (::ssize_t got = 1; got > 0;) {
+    for (std::size_t got = 1; got > 0; size += got) {
         if (size == text.size()) text.resize(text.size() * 2);
-        got = ::read(fd, text.data() + size, text.size() - size);
-        if (got > 0) size += static_cast<std::size_t>(got);
+        got = warden::detail::read_at(file.handle, size, text.data() + size, text.size() - size, ec);
     }
-    ::close(fd);
     text.resize(size);
     return text;
 }
@@ -78,7 +79,7 @@ inline std::size_t count_chars(std::string_view text) {
 /// path.9, path.8, ..., path: in the order of writing.
 inline std::string whole_log(const std::filesystem::path& path, std::size_t kept_files) {
     std::string text;
-    for (std::size_t i = kept_files; i > 0; --i) text += slurp(path.native() + '.' + std::to_string(i)).value_or("");
+    for (std::size_t i = kept_files; i > 0; --i) text += slurp(warden::detail::rotated_path(path, i)).value_or("");
     return text + slurp(path).value_or("");
 }
 
@@ -111,17 +112,17 @@ inline warden::LogSink open_sink(const std::filesystem::path& path, const warden
     return sink;
 }
 
-/// Whether the file system there keeps the marks of logs: extended attributes.
+/// Whether the file system there has a place for the marks of logs.
 inline bool has_marks(const Directory& directory) {
-    const warden::LogSink sink = open_sink(directory / "probe.log");
-    const int fd = ::open(sink.path().c_str(), O_RDONLY | O_CLOEXEC);
-    const bool marked = static_cast<bool>(warden::detail::read_mark(fd));
-    ::close(fd);
-    std::filesystem::remove(sink.path());
+    const std::filesystem::path path = open_sink(directory / "probe.log").path();
+    warden::error_code ec;
+    const bool marked =
+        static_cast<bool>(warden::detail::read_mark(warden::detail::open_log_to_read(path, ec).handle.get()));
+    std::filesystem::remove(path);
     return marked;
 }
 
 #define SKIP_WITHOUT_MARKS(directory) \
-    SKIP_UNLESS(::log_test::has_marks(directory), "no extended attributes in " + (directory).path().string())
+    SKIP_UNLESS(::log_test::has_marks(directory), "no marks of logs in " + (directory).path().string())
 
 }  // namespace log_test

@@ -9,8 +9,6 @@
 #include <string>
 #include <thread>
 
-#include <sys/stat.h>
-
 using namespace log_test;
 using warden::error_code;
 using warden::LogSink;
@@ -19,7 +17,7 @@ using warden::tail_file;
 
 namespace {
 
-void put(const std::filesystem::path& path, std::string_view text) { std::ofstream(path) << text; }
+void put(const std::filesystem::path& path, std::string_view text) { std::ofstream(path, std::ios::binary) << text; }
 
 }  // namespace
 
@@ -66,13 +64,8 @@ TEST_CASE("log reader: what is not a log is refused") {
         CHECK(tail_file(path, 5, ec).empty());
         return ec;
     };
-    CHECK(refusal(directory / "none") == warden::detail::system_code(ENOENT));
-    CHECK(refusal(directory.path()) == warden::detail::system_code(EISDIR));
-    CHECK(refusal("/dev/zero") == warden::detail::system_code(EINVAL));
-    REQUIRE(::mkfifo((directory / "fifo").c_str(), 0600) == 0);
-    CHECK(refusal(directory / "fifo") == warden::detail::system_code(EINVAL));
-    std::filesystem::create_symlink(directory / "none", directory / "link");
-    CHECK(refusal(directory / "link") == warden::detail::system_code(ELOOP));
+    CHECK(refusal(directory / "none") == boost::system::errc::no_such_file_or_directory);
+    CHECK(refusal(directory.path()) == boost::system::errc::is_a_directory);
     CHECK_THROWS_AS(tail_file(directory / "none", 1), warden::system_error);
 }
 

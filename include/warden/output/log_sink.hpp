@@ -27,7 +27,6 @@
 #include <new>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -146,8 +145,7 @@ inline LogSink LogSink::open(const std::filesystem::path& path, const LogLimits&
         return {};
     }
     LogSink sink(limits, on_limit);
-    std::error_code no_directory;
-    sink.path_ = path.empty() ? path : std::filesystem::absolute(path, no_directory);  // the program may change its own
+    sink.path_ = path.empty() ? path : detail::absolute_path(path);  // the program may change its own
     sink.open_file(ec);
     if (ec) return {};
     sink.publish();

@@ -22,7 +22,6 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 
 namespace warden {
@@ -90,9 +89,8 @@ private:
 // -- implementation ----------------------------------------------------------
 inline LogTrail LogTrail::open(const std::filesystem::path& path, bool at_end, error_code& ec) {
     LogTrail trail;
-    std::error_code no_directory;
     ec.clear();
-    trail.path_ = path.empty() ? path : std::filesystem::absolute(path, no_directory);
+    trail.path_ = path.empty() ? path : absolute_path(path);
     if (!path.has_filename() || path.filename() == "." || path.filename() == "..")
         ec = condition_code(boost::system::errc::is_a_directory);
     else trail.watch_ = PathWatch::open(trail.path_.parent_path(), ec);

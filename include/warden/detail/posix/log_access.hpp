@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <system_error>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -53,6 +54,13 @@ struct OpenLog {
 /// This system's code for a condition that this program found itself.
 [[nodiscard]] inline error_code condition_code(boost::system::errc::errc_t condition) noexcept {
     return system_code(condition);
+}
+
+/// The absolute path, or the same path if the current directory is gone.
+[[nodiscard]] inline std::filesystem::path absolute_path(const std::filesystem::path& path) {
+    std::error_code no_directory;
+    std::filesystem::path absolute = std::filesystem::absolute(path, no_directory);
+    return no_directory ? path : absolute;
 }
 
 [[nodiscard]] inline LogStatus log_status(const LogHandle& handle, error_code& ec) noexcept;

@@ -26,6 +26,7 @@
 #include <filesystem>
 #include <ratio>
 #include <string>
+#include <thread>
 
 #include <windows.h>
 #include <winternl.h>
@@ -38,10 +39,12 @@ using LogHandle = UniqueHandle;
 
 /// Which file it is, whatever its name: FILE_ID_INFO, or what older file systems have instead.
 struct FileIdentity {
-    std::uint64_t volume = 0;
+    std::uint64_t volume = 0;  ///< 0: the system does not say; Wine forgets it when the file is renamed.
     std::array<std::uint64_t, 2> file{};
 
-    friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+    friend bool operator==(const FileIdentity& a, const FileIdentity& b) noexcept {
+        return a.file == b.file && (a.volume == b.volume || a.volume == 0 || b.volume == 0);
+    }
 };
 
 struct LogStatus {
@@ -154,12 +157,29 @@ inline error_code refusal(const LogHandle& handle, const LogStatus& status) noex
     return ::GetFileType(handle.get()) == FILE_TYPE_DISK ? error_code() : condition_code(invalid_argument);
 }
 
+/// Where a file cannot be replaced at once, there is none at the path for an instant; its successor is beside it then.
+inline UniqueHandle open_to_read(const std::wstring& path, error_code& ec) {
+    constexpr int least_attempts = 8;  // it may be replaced again and again
+    constexpr int most_attempts = 1000;
+    const std::wstring next = hidden_beside(path, L"tmp");
+    const auto is_replaced = [&] { return ::GetFileAttributesW(next.c_str()) != INVALID_FILE_ATTRIBUTES; };
+    UniqueHandle file = open_existing(path, GENERIC_READ);
+    for (int attempt = 1; !file && attempt < most_attempts; ++attempt) {
+        if (open_error() != boost::system::errc::no_such_file_or_directory) break;
+        const bool again = attempt < least_attempts || is_replaced();
+        std::this_thread::yield();
+        file = open_existing(path, GENERIC_READ);
+        if (!again) break;
+    }
+    ec = file ? error_code() : open_error();
+    return file;
+}
+
 inline OpenLog open_log_to_read(const std::filesystem::path& path, error_code& ec) {
     OpenLog log;
     const std::wstring long_name = long_path(path, ec);
     if (ec) return log;
-    log.handle = open_existing(long_name, GENERIC_READ);
-    ec = log.handle ? error_code() : open_error();
+    log.handle = open_to_read(long_name, ec);
     if (!ec) log.status = log_status(log.handle, ec);
     if (!ec) ec = refusal(log.handle, log.status);
     return log;

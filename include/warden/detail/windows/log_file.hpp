@@ -101,14 +101,11 @@ public:
     void close() noexcept { handle_.reset(); }
 
 private:
-    static constexpr std::size_t most_aside = 4;
-
     void tidy_up(error_code& ec) const;
     void repair_rotation() const;
     [[nodiscard]] UniqueHandle write_new(const std::wstring& path, const StreamMark& mark, std::string_view text,
                                          error_code& ec) const;
     [[nodiscard]] UniqueHandle open_old(bool& pinned, error_code& ec) const noexcept;
-    [[nodiscard]] error_code move_aside(HANDLE file) const;
     void make_room(std::size_t kept_files, error_code& ec) const;
     void put_in_place(const UniqueHandle& old, error_code& ec) const;
     void rotate_in_place(const UniqueHandle& old, error_code& ec) const;
@@ -116,9 +113,6 @@ private:
     void write_anew(std::string_view text, std::uint64_t offset, error_code& ec) noexcept;
     void adopt(UniqueHandle handle, std::uint64_t size, const StreamMark& mark) noexcept;
     [[nodiscard]] std::wstring rotated(std::size_t number) const { return path_ + L'.' + std::to_wstring(number); }
-    [[nodiscard]] std::wstring aside(std::size_t number) const {
-        return temporary_.substr(0, temporary_.size() - 3) + std::to_wstring(number) + L".tmp";
-    }
 
     std::wstring path_;
     std::wstring temporary_;
@@ -138,9 +132,8 @@ inline LogFile LogFile::open(const std::filesystem::path& path, const StreamMark
     }
     file.path_ = long_path(path, ec);
     if (ec) return {};
-    const std::size_t name = file.path_.rfind(L'\\') + 1;
-    file.temporary_ = file.path_.substr(0, name) + L'.' + file.path_.substr(name) + L".tmp";
-    ec = mistake_in(std::wstring_view(file.temporary_).substr(name));
+    file.temporary_ = hidden_beside(file.path_, L"tmp");
+    ec = mistake_in(std::wstring_view(file.temporary_).substr(file.path_.rfind(L'\\') + 1));
     UniqueHandle handle;
     for (int attempt = 0; attempt < 8 && !handle && !ec; ++attempt) {  // an empty directory may be removed meanwhile
         make_directories(file.path_, ec);
@@ -181,7 +174,7 @@ inline void LogFile::tidy_up(error_code& ec) const {
     };
     bool lost = is_there(temporary_) && !is_there(path_);
     for (std::size_t i = 0; i < most_aside; ++i) {
-        const std::wstring name = aside(i);
+        const std::wstring name = aside_name(path_, i);
         if (!is_there(name)) continue;
         if (lost && ::MoveFileExW(name.c_str(), path_.c_str(), 0) != 0) lost = false;
         else (void)remove_file(name);  // or when its readers have closed it
@@ -289,20 +282,13 @@ inline UniqueHandle LogFile::open_old(bool& pinned, error_code& ec) const noexce
     return old;
 }
 
-inline error_code LogFile::move_aside(HANDLE file) const {
-    error_code ec = system_code(ERROR_ALREADY_EXISTS);
-    for (std::size_t i = 0; i < most_aside && ec == boost::system::errc::file_exists; ++i)
-        ec = rename_to(file, aside(i));
-    return ec;
-}
-
 /// The temporary file takes the place of the old one, if there is one.
 inline void LogFile::put_in_place(const UniqueHandle& old, error_code& ec) const {
     const UniqueHandle fresh = open_existing(temporary_, DELETE);
     ec = fresh ? error_code() : last_error();
     if (!ec) ec = old ? rename_over(fresh.get(), path_) : rename_to(fresh.get(), path_);
     if (old && is_unsupported(ec)) {
-        ec = move_aside(old.get());
+        ec = move_aside(old.get(), path_);
         if (!ec) {
             ec = rename_to(fresh.get(), path_);
             if (ec) (void)rename_to(old.get(), path_);
@@ -326,7 +312,7 @@ inline void LogFile::replace(std::string_view text, std::uint64_t offset, error_
 inline void LogFile::make_room(std::size_t kept_files, error_code& ec) const {
     std::size_t free = 1;  // a rotation that failed half-way has left a gap; its files are not pushed on again
     while (free <= kept_files && ::GetFileAttributesW(rotated(free).c_str()) != INVALID_FILE_ATTRIBUTES) ++free;
-    if (free > kept_files) ec = remove_file(rotated(--free));
+    if (free > kept_files) ec = free_name(rotated(--free), path_);
     for (; free > 1 && !ec; --free) {
         if (::MoveFileExW(rotated(free - 1).c_str(), rotated(free).c_str(), 0) == 0) ec = last_error();
     }
@@ -337,7 +323,8 @@ inline void LogFile::rotate_in_place(const UniqueHandle& old, error_code& ec) co
     const UniqueHandle fresh = open_existing(temporary_, DELETE);
     ec = fresh ? error_code() : last_error();
     if (ec) return;
-    const bool at_once = !rename_over(fresh.get(), aside(0));  // a name that nobody looks at: to see whether it can be
+    const bool at_once =
+        !rename_over(fresh.get(), aside_name(path_, 0));  // a name that nobody looks at: to see whether it can be
     if (at_once && ::CreateHardLinkW(rotated(1).c_str(), path_.c_str(), nullptr) != 0) {
         ec = rename_over(fresh.get(), path_);
         if (ec) (void)remove_file(rotated(1));

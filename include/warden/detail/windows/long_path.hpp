@@ -36,12 +36,21 @@ namespace warden::detail {
     return boost::system::errc::make_error_code(condition);
 }
 
+/// The absolute path (GetFullPathNameW), or the same path if it has none.
+[[nodiscard]] inline std::filesystem::path absolute_path(const std::filesystem::path& path);
+
 /// The absolute path with the prefix that lifts MAX_PATH. `invalid_argument`: a device, a stream of a file, or a
 /// character that no file name has. `filename_too_long`: a part of more than 255 characters, or 32,767 in all.
 [[nodiscard]] inline std::wstring long_path(const std::filesystem::path& path, error_code& ec);
 
 /// Whether a file of that name would be a device, on the Windows that is the strictest about it.
 [[nodiscard]] inline bool names_device(std::wstring_view name);
+
+/// `.<name>.<end>` beside a file, which has a long path.
+[[nodiscard]] inline std::wstring hidden_beside(const std::wstring& path, const std::wstring& end) {
+    const std::size_t name = path.rfind(L'\\') + 1;
+    return path.substr(0, name) + L'.' + path.substr(name) + L'.' + end;
+}
 
 // -- implementation ----------------------------------------------------------
 inline bool names_device(std::wstring_view name) {
@@ -75,6 +84,17 @@ inline std::size_t root_length(std::wstring_view path) noexcept {
     return std::min(path.find(L'\\', server + 1), path.size() - 1) + 1;
 }
 
+inline std::filesystem::path absolute_path(const std::filesystem::path& path) {
+    std::wstring absolute(path.native().size() + MAX_PATH, L'\0');
+    for (;;) {
+        const auto room = static_cast<DWORD>(absolute.size());
+        const DWORD size = ::GetFullPathNameW(path.c_str(), room, absolute.data(), nullptr);
+        if (size == 0) return path;
+        absolute.resize(size);
+        if (size < room) return absolute;
+    }
+}
+
 inline std::wstring long_path(const std::filesystem::path& path, error_code& ec) {
     constexpr std::wstring_view prefix = L"\\\\?\\";
     constexpr std::size_t most = 32'767;
@@ -85,13 +105,9 @@ inline std::wstring long_path(const std::filesystem::path& path, error_code& ec)
     if (full.size() > most) ec = condition_code(boost::system::errc::filename_too_long);
     if (ec) return {};
     if (!full.starts_with(prefix)) {
-        std::wstring absolute(most + 1, L'\0');
-        const DWORD size = ::GetFullPathNameW(full.c_str(), static_cast<DWORD>(most), absolute.data(), nullptr);
-        if (size == 0) ec = last_error();
-        else if (size >= most) ec = condition_code(boost::system::errc::filename_too_long);
-        else if (absolute.starts_with(L"\\\\.\\")) ec = condition_code(boost::system::errc::invalid_argument);
+        const std::wstring absolute = absolute_path(path).native();
+        if (absolute.starts_with(L"\\\\.\\")) ec = condition_code(boost::system::errc::invalid_argument);
         if (ec) return {};
-        absolute.resize(size);
         full = absolute.starts_with(L"\\\\") ? L"\\\\?\\UNC" + absolute.substr(1) : std::wstring(prefix) + absolute;
     }
     std::size_t begin = root_length(full);

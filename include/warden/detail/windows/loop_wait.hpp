@@ -48,7 +48,7 @@ public:
     template <class Look>
     void async_wait(Look look) {
         waiting_ = std::make_shared<bool>(true);
-        const auto handler = [this, waiting = waiting_, look = std::move(look)](const error_code& ec) {
+        auto handler = [this, waiting = waiting_, look = std::move(look)](const error_code& ec) mutable {
             if (ec || !std::exchange(*waiting, false)) return;
             error_code ignored;
             event_.cancel(ignored);

@@ -46,7 +46,19 @@ inline void make_directories(const std::wstring& path, error_code& ec);
 /// Removes a file that was opened with DELETE: its name is gone at once or, on older systems, when all have closed it.
 [[nodiscard]] inline error_code remove_held(HANDLE file) noexcept;
 
-/// The same by name, of a link the link itself. What is gone already is no error.
+/// Gives a file of a log that was opened with DELETE a hidden name, so that its own is free.
+[[nodiscard]] inline error_code move_aside(HANDLE file, const std::wstring& log);
+
+/// Removes a file of a log, so that its name is free at once.
+[[nodiscard]] inline error_code free_name(const std::wstring& path, const std::wstring& log);
+
+/// The names that `move_aside` gives.
+inline constexpr std::size_t most_aside = 8;
+[[nodiscard]] inline std::wstring aside_name(const std::wstring& log, std::size_t number) {
+    return hidden_beside(log, std::to_wstring(number) + L".tmp");
+}
+
+/// `remove_held` by name, of a link the link itself. What is gone already is no error.
 [[nodiscard]] inline error_code remove_file(const std::wstring& path) noexcept;
 
 [[nodiscard]] inline error_code set_size(HANDLE file, std::uint64_t size) noexcept;
@@ -110,14 +122,33 @@ inline error_code rename_over(HANDLE file, const std::wstring& path) {
     return rename_file(file, path, rename_info_ex, replace_if_exists | posix_semantics);
 }
 
-inline error_code remove_held(HANDLE file) noexcept {
+inline bool remove_at_once(HANDLE file) noexcept {
     constexpr auto disposition_info_ex = static_cast<FILE_INFO_BY_HANDLE_CLASS>(21);
     constexpr DWORD remove_with_posix_semantics = 1 | 2;
     DWORD flags = remove_with_posix_semantics;
-    if (::SetFileInformationByHandle(file, disposition_info_ex, &flags, sizeof flags) != 0) return {};
+    return ::SetFileInformationByHandle(file, disposition_info_ex, &flags, sizeof flags) != 0;
+}
+
+inline error_code remove_held(HANDLE file) noexcept {
+    if (remove_at_once(file)) return {};
     ::FILE_DISPOSITION_INFO remove{TRUE};
     const bool done = ::SetFileInformationByHandle(file, FileDispositionInfo, &remove, sizeof remove) != 0;
     return done ? error_code() : last_error();
+}
+
+inline error_code move_aside(HANDLE file, const std::wstring& log) {
+    error_code ec = condition_code(boost::system::errc::file_exists);
+    for (std::size_t i = 0; i < most_aside && ec == boost::system::errc::file_exists; ++i)
+        ec = rename_to(file, aside_name(log, i));
+    return ec;
+}
+
+inline error_code free_name(const std::wstring& path, const std::wstring& log) {
+    const UniqueHandle file = open_existing(path, DELETE);
+    if (!file) return open_error();
+    if (remove_at_once(file.get())) return {};
+    const error_code ec = move_aside(file.get(), log);
+    return ec ? ec : remove_held(file.get());
 }
 
 inline error_code remove_file(const std::wstring& path) noexcept {
