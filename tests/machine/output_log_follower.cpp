@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "output_log_follower.hpp"
+#include <warden/platform.hpp>
 
+#if WARDEN_OS_LINUX || WARDEN_OS_WINDOWS
+#include "output_log_follower.hpp"
 #include <support/catch.hpp>
 #include <warden/detail/log_file.hpp>
 #include <warden/output/log_follower.hpp>
@@ -440,3 +442,4 @@ TEST_CASE("log follower: long lines come in parts, any bytes survive, and text i
     while (const auto read = raw.try_read_some(65'536)) joined += read->text;
     CHECK(joined == text);
 }
+#endif

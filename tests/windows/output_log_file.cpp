@@ -406,6 +406,25 @@ TEST_CASE("log follower: an event loop is told of a line, and of nothing after t
     CHECK(follower.try_next()->text == "two");
 }
 
+TEST_CASE("log follower: a directory that is renamed is an error, not a wait without end") {
+    const Directory directory;
+    const auto folder = directory / "folder";
+    std::filesystem::create_directory(folder);
+    error_code ec;
+    auto follower = warden::LogFollower::open(folder / "a.log", warden::LogFollower::From::end, ec);
+    REQUIRE_FALSE(ec);
+    CHECK_FALSE(follower.next(1ms));
+    std::thread other([&] { std::filesystem::rename(folder, directory / "elsewhere"); });
+    CHECK_FALSE(follower.next(20s, ec));
+    CHECK(ec == conditions::no_such_file_or_directory);
+    other.join();
+    std::filesystem::create_directory(folder);  // made again: it goes on
+    put(folder / "a.log", "one\n");
+    const auto line = follower.next(20s, ec);
+    REQUIRE(line);
+    CHECK(line->text == "one");
+}
+
 TEST_CASE("log follower: a log that a reader pins is written anew in place, and the follower goes on") {
     const Directory directory;
     LogSink sink = open_sink(directory / "a.log", {10, 1'000});

@@ -12,7 +12,6 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
-#include <warden/detail/path_watch.hpp>
 #include <warden/error.hpp>
 
 #include <boost/asio/io_context.hpp>
@@ -29,7 +28,7 @@ public:
     ~LoopWait() { close(); }
 
     /// Waits for this one, which stays with its owner, from now on.
-    void assign(PathWatch::Handle handle, error_code& ec) { descriptor_.assign(handle, ec); }
+    void assign(int handle, error_code& ec) { descriptor_.assign(handle, ec); }
 
     [[nodiscard]] bool is_open() const { return descriptor_.is_open(); }
 
