@@ -58,7 +58,8 @@ struct LogSinkStats {
 ///
 /// Each file says where in the stream of all text it begins (see `detail::StreamMark`), so that `LogFollower` can tell
 /// what it missed; dropped text counts. A sink that continues a file continues its stream. The file is locked
-/// (flock(2), shared) as long as the sink has it, so that `prune_logs` leaves it alone.
+/// as long as the sink has it, so that `prune_logs` leaves it alone. How a file is replaced on this system, and what
+/// its readers may see of that, is said in `detail::LogFile`.
 class LogSink {
 public:
     using Clock = std::chrono::steady_clock;
@@ -69,7 +70,8 @@ public:
     /// Takes what it is given and counts it as dropped.
     LogSink() : LogSink(LogLimits{}, OnLimit{}) {}
 
-    /// Opens or creates the file and its directories; an existing text is continued. Files 0600, directories 0700.
+    /// Opens or creates the file and its directories; an existing text is continued. Files 0600, directories 0700; on
+    /// Windows their access control is handed down.
     /// `errc::invalid_options`: see the `mistakes()` of both. Else why the file is no place for a log: ELOOP (a
     /// symbolic link), EISDIR, EINVAL (a FIFO, device or socket), EMLINK (it has a second name), EPERM (the file or its
     /// directory belongs to another user), or the system's code.
