@@ -58,7 +58,7 @@ private:
 // -- implementation ----------------------------------------------------------
 
 /// Whether `pid` has ended and is listed only because somebody has a handle of it.
-[[nodiscard]] inline bool has_ended(Pid pid) noexcept {
+[[nodiscard]] inline bool member_has_ended(Pid pid) noexcept {
     const UniqueHandle process(::OpenProcess(SYNCHRONIZE, FALSE, static_cast<DWORD>(pid)));
     if (!process) return ::GetLastError() == ERROR_INVALID_PARAMETER;
     return ::WaitForSingleObject(process.get(), 0) == WAIT_OBJECT_0;
@@ -76,7 +76,7 @@ inline std::vector<Pid> job_members(HANDLE job) {
         if (!told || list->NumberOfProcessIdsInList < list->NumberOfAssignedProcesses) continue;
         for (DWORD i = 0; i < list->NumberOfProcessIdsInList; ++i)
             found.push_back(static_cast<Pid>(list->ProcessIdList[i]));
-        std::erase_if(found, has_ended);
+        std::erase_if(found, member_has_ended);
         break;
     }
     return found;
