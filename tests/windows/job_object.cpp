@@ -15,8 +15,11 @@ namespace {
 std::vector<Pid> programs(const JobTree& tree) {
     auto found = tree.members();
     std::erase_if(found, [](Pid pid) {
-        const auto known = member(pid);
-        return !known || known->command.find("windows_victim") == std::string::npos;
+        const UniqueHandle process(::OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, static_cast<DWORD>(pid)));
+        std::array<wchar_t, 1024> path{};
+        DWORD size = path.size();
+        const BOOL told = process && ::QueryFullProcessImageNameW(process.get(), 0, path.data(), &size);
+        return !told || std::wstring_view(path.data(), size).find(L"windows_victim") == std::wstring_view::npos;
     });
     return found;
 }
@@ -175,10 +178,9 @@ TEST_CASE("windows job: a stopped tree can be ended by force", "[windows]") {
 
 TEST_CASE("windows job: a program that listens is asked to end", "[windows]") {
     Loop loop;
-    const bool has_console = ::GetConsoleCP() != 0;
-    if (!has_console) {  // Wine without a terminal has half of one
-        ::FreeConsole();
-        REQUIRE(::AllocConsole());
+    if (::GetConsoleCP() == 0 && ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr) {
+        WARN("skipped: Wine without a terminal delivers no console events");
+        return;
     }
     Child child(loop, CommandLine(victim(), {"end-on-break"}));
     REQUIRE(child.says(1));
