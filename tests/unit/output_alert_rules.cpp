@@ -112,10 +112,10 @@ TEST_CASE("alert rules: the CR of a line end is not in the line, another is") {
 
 TEST_CASE("alert rules: any byte but a newline can be looked for") {
     for (int value = 0; value < 256; ++value) {
-        const char byte = static_cast<char>(value);
-        if (byte == '\n') continue;
-        const std::string line = std::string("1") + byte + "2";
-        REQUIRE(found(literals({std::string(1, byte)}), line + "\n") == Hits{{0, line}});
+        const char c = static_cast<char>(value);
+        if (c == '\n') continue;
+        const std::string line = std::string("1") + c + "2";
+        REQUIRE(found(literals({std::string(1, c)}), line + "\n") == Hits{{0, line}});
         REQUIRE(found(literals({line}), "1" + line + "\n") == Hits{{0, "1" + line}});
     }
     CHECK(found(literals({"größe", "𝄞"}), "die größe\n𝄞\n") == Hits{{0, "die größe"}, {1, "𝄞"}});

@@ -59,9 +59,9 @@ TEST_CASE("text measure: counts what a loop over the bytes counts") {
     for (int round = 0; round < 300; ++round) {
         const std::string text = random_text(random, pick(random, 0, 10'000), round % 2 == 0);
         warden::detail::TextSize expected{0, 0, text.size()};
-        for (const char byte : text) {
-            expected.newlines += byte == '\n';
-            expected.chars += !continues(byte);
+        for (const char c : text) {
+            expected.newlines += c == '\n';
+            expected.chars += !continues(c);
         }
         REQUIRE(warden::detail::measure(text) == expected);
     }

@@ -53,6 +53,7 @@ TEST_CASE("host endings: a host that somebody ends by TerminateProcess leaves no
 }
 
 TEST_CASE("host endings: a host that is asked by CTRL_BREAK cleans up and ends", "[host]") {
+    SKIP_WITHOUT_CONSOLE_EVENTS();
     TestManager manager;
     Host host(manager, "stay");
     const auto report = host.process.stop(warden::StopPlan{}.terminate(30s).kill(10s));

@@ -3,6 +3,7 @@
 
 #include "stage.hpp"
 #include <support/catch.hpp>
+#include <windows/support.hpp>
 
 #include <algorithm>
 #include <set>
@@ -178,10 +179,7 @@ TEST_CASE("windows job: a stopped tree can be ended by force", "[windows]") {
 
 TEST_CASE("windows job: a program that listens is asked to end", "[windows]") {
     Loop loop;
-    if (::GetConsoleCP() == 0 && ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr) {
-        WARN("skipped: Wine without a terminal delivers no console events");
-        return;
-    }
+    SKIP_WITHOUT_CONSOLE_EVENTS();
     Child child(loop, CommandLine(victim(), {"end-on-break"}));
     REQUIRE(child.says(1));
     CHECK(!child.tree.signal_tree(signals::terminate));

@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <io.h>
 #include <windows.h>
-#include <windows/support.hpp>
+#include <support/skip.hpp>
 
 namespace {
 
@@ -24,6 +24,8 @@ void support::note_skip(const std::string& reason) {
     ++skips;
     std::cerr << "SKIPPED: " << reason << std::endl;
 }
+
+std::size_t support::skip_count() { return skips; }
 
 int main(int argc, char* argv[]) {
     ::_setmode(1, _O_BINARY);  // CTest reads the names of the cases from here

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <support/catch.hpp>
+#include <support/skip.hpp>
 #include <warden/managed_process.hpp>
 #include <warden/process_manager.hpp>
 
@@ -22,9 +23,6 @@
 #include <windows.h>
 
 namespace support {
-
-/// Counts a case that could not show anything here, and says why.
-void note_skip(const std::string& reason);
 
 /// Waits until `holds()`, by the clock only if it never does: its patience bounds a failure.
 template <class Predicate>
@@ -85,6 +83,13 @@ template <std::convertible_to<std::string>... Words>
     return warden::CommandLine(WARDEN_TEST_VICTIM,
                                std::vector<std::string>{"--lines", std::string(std::forward<Words>(words))...});
 }
+
+/// Wine has console events only where it has a terminal.
+[[nodiscard]] inline bool has_console_events() {
+    return ::GetConsoleCP() != 0 || ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") == nullptr;
+}
+#define SKIP_WITHOUT_CONSOLE_EVENTS() \
+    SKIP_UNLESS(::support::has_console_events(), "Wine without a terminal delivers no console events")
 
 /// The next line of its captured output; nothing at the end.
 [[nodiscard]] inline std::optional<std::string> next_line(warden::ManagedProcess& process) {
