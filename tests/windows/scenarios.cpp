@@ -21,7 +21,7 @@ TEST_CASE("scenario: a child's output and exit code arrive", "[scenario]") {
     const auto said = manager->run(victim("argv", "a b", "", "\"q\"", "back\\"));
     CHECK(said.status == warden::ExitStatus::from_code(0));
     CHECK(said.cause == ExitCause::normal);
-    CHECK(said.out == "a b\n\n\"q\"\nback\\\n");
+    CHECK(said.out == "argv\na b\n\n\"q\"\nback\\\n");
     CHECK(manager->run(victim("exit", "3")).status.code() == 3);
     CHECK(manager->run(victim("exit", "259")).status.code() == 259);
 }

@@ -77,10 +77,17 @@ private:
     warden::ProcessManager manager_;
 };
 
+/// The full path of a program that lies beside this one.
+[[nodiscard]] inline std::string beside(const char* name) {
+    std::wstring path(32'768, L'\0');
+    path.resize(::GetModuleFileNameW(nullptr, path.data(), static_cast<DWORD>(path.size())));
+    return (std::filesystem::path(path).parent_path() / name).string();
+}
+
 /// A command for the victim: `victim("exit", "3")`.
 template <std::convertible_to<std::string>... Words>
 [[nodiscard]] warden::CommandLine victim(Words&&... words) {
-    return warden::CommandLine(WARDEN_TEST_VICTIM,
+    return warden::CommandLine(beside("windows_victim.exe"),
                                std::vector<std::string>{"--lines", std::string(std::forward<Words>(words))...});
 }
 
