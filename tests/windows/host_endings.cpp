@@ -31,8 +31,7 @@ struct Host {
 }  // namespace
 
 TEST_CASE("host endings: however a host ends, no process of its lives on", "[host]") {
-    const std::string ending =
-        GENERATE("return", "exit", "_exit", "exception", "abort", "crash", "terminate");
+    const std::string ending = GENERATE("return", "exit", "_exit", "exception", "abort", "crash", "terminate");
     CAPTURE(ending);
     TestManager manager;
     Host host(manager, ending);

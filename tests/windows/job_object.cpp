@@ -3,10 +3,11 @@
 
 #include "stage.hpp"
 #include <support/catch.hpp>
-#include <windows/support.hpp>
 
 #include <algorithm>
 #include <set>
+
+#include <windows/support.hpp>
 
 using namespace stage;
 

@@ -2,6 +2,7 @@
 // The runner on Windows: a temporary directory of its own, skips counted and printed.
 #define CATCH_CONFIG_RUNNER
 #include <support/catch.hpp>
+#include <support/skip.hpp>
 
 #include <filesystem>
 #include <iostream>
@@ -11,7 +12,6 @@
 #include <fcntl.h>
 #include <io.h>
 #include <windows.h>
-#include <support/skip.hpp>
 
 namespace {
 
