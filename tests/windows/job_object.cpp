@@ -223,3 +223,11 @@ TEST_CASE("windows job: all that a flood has written arrives before its end", "[
     REQUIRE(child.ends());
     CHECK(child.said.size() == 10'000'000);
 }
+
+TEST_CASE("windows job: the last resort ends what runs, by a program of the system", "[windows]") {
+    Loop loop;
+    Child child(loop, CommandLine(victim(), {"ignore-break"}));
+    REQUIRE(child.says(1));
+    CHECK(!child.tree.last_resort());
+    REQUIRE(child.ends());
+}

@@ -149,9 +149,8 @@ inline std::string ProcessRecord::act(const StopStep& step) {
     note_signal(signals::kill);
     services_->emit(event(EventKind::kill));
     std::string trouble = in_words(signal_tree_here(signals::kill));
-    if (step.action == StopAction::last_resort) {  // by the other way too: one by one
-        static_cast<void>(visit_tree(tree, error_code{}, [](auto& held) { return held.signal_tree(signals::kill); }));
-    }
+    if (step.action == StopAction::last_resort)
+        static_cast<void>(visit_tree(tree, error_code{}, [](auto& held) { return held.last_resort(); }));
     return trouble;
 }
 

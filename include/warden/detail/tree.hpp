@@ -45,6 +45,7 @@ concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, Ch
     { read.signal_leader(signal) } -> std::same_as<error_code>;
     { tree.signal_tree(signal) } -> std::same_as<error_code>;
     { tree.kill_tree() } -> std::same_as<error_code>;
+    { tree.last_resort() } -> std::same_as<error_code>;  ///< When `kill_tree` was not enough: by another way.
     { tree.members() } -> std::same_as<std::vector<Pid>>;
     { read.has_escaped(pid) } -> std::same_as<bool>;  ///< It is held, but not by what holds the others.
 };

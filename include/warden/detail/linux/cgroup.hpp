@@ -97,6 +97,8 @@ public:
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
     [[nodiscard]] error_code signal_tree(int signal);
     [[nodiscard]] error_code kill_tree();
+    /// One by one.
+    [[nodiscard]] error_code last_resort() { return signal_tree(SIGKILL); }
     /// Those in the group, and those that are found to have left it.
     [[nodiscard]] std::vector<Pid> members();
     [[nodiscard]] bool has_escaped(Pid pid) const noexcept { return escapees_.has(pid); }

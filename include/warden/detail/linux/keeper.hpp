@@ -50,6 +50,8 @@ public:
         return tell({KeeperCommand::signal_tree, signal});
     }
     [[nodiscard]] error_code kill_tree() const noexcept { return tell({KeeperCommand::empty, 0}); }
+    /// One by one.
+    [[nodiscard]] error_code last_resort() const noexcept { return signal_tree(SIGKILL); }
     [[nodiscard]] std::vector<Pid> members() const { return procfs::descendants(keeper_.pid); }
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 

@@ -53,6 +53,8 @@ public:
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
     [[nodiscard]] error_code signal_tree(int signal) const;
     [[nodiscard]] error_code kill_tree() const { return signal_tree(SIGKILL); }
+    /// Once more: POSIX has no other way.
+    [[nodiscard]] error_code last_resort() const { return kill_tree(); }
     [[nodiscard]] std::vector<Pid> members() const;
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 

@@ -27,6 +27,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -65,6 +66,8 @@ public:
     [[nodiscard]] error_code signal_tree(int signal);
     /// Ends all members with `killed_exit_code`. No error if none is left.
     [[nodiscard]] error_code kill_tree();
+    /// Starts `taskkill /F /T` on the leader and its descendants, without waiting for it.
+    [[nodiscard]] error_code last_resort();
     [[nodiscard]] std::vector<Pid> members() const;
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 
@@ -278,6 +281,24 @@ inline error_code JobTree::kill_tree() {
     if (!state_) return {};
     state_->killed = true;
     return ::TerminateJobObject(state_->job.get(), killed_exit_code) ? error_code() : last_code();
+}
+
+inline error_code JobTree::last_resort() {
+    if (!state_) return {};
+    std::wstring program(MAX_PATH + 1, L'\0');
+    program.resize(::GetSystemDirectoryW(program.data(), MAX_PATH));
+    program += L"\\taskkill.exe";
+    std::wstring line = L"taskkill /F /T /PID " + std::to_wstring(pid());  // its own as long as our handle is open
+    STARTUPINFOW start{};
+    start.cb = sizeof start;
+    PROCESS_INFORMATION made{};
+    if (!::CreateProcessW(program.c_str(), line.data(), nullptr, nullptr, FALSE, CREATE_NO_WINDOW, nullptr, nullptr,
+                          &start, &made)) {
+        return last_code();
+    }
+    ::CloseHandle(made.hThread);
+    ::CloseHandle(made.hProcess);
+    return {};
 }
 
 inline error_code JobTree::signal_leader(int signal) const {
