@@ -125,16 +125,16 @@ private:
 /// What a program writes to its standard output until it has ended.
 std::string output_of(const Program& program) {
     IoLoop loop;
-    std::array<UniqueFd, 2> ends;
-    REQUIRE(make_pipe_cloexec(ends) == 0);
+    auto [to_read, to_write] = make_closed_pipe();
+    REQUIRE(to_read);
     ChildPlan plan = program.plan;
-    plan.stdio[1] = ends[1].get();
+    plan.stdio[1] = to_write.get();
     Tree tree(loop, plan);
     if (tree.answer.error != 0) return "not started: " + std::to_string(tree.answer.error);
-    ends[1].reset();
+    to_write.reset();
     std::string text;
     char buffer[4096];
-    for (ssize_t size = 0; (size = ::read(ends[0].get(), buffer, sizeof buffer)) > 0;)
+    for (ssize_t size = 0; (size = ::read(to_read.get(), buffer, sizeof buffer)) > 0;)
         text.append(buffer, static_cast<std::size_t>(size));
     return tree.status().success() ? text : text + tree.status().to_string();
 }
@@ -397,15 +397,14 @@ TEST_CASE("portable launch: closed standard descriptors of the program do not co
         Program program = victim("args", "here");
         for (int fd = 0; fd < 3; ++fd) ::close(fd);
         ChildAnswer answer;
-        std::array<UniqueFd, 2> ends;
-        check.that(make_pipe_cloexec(ends) == 0 && move_above_stdio(ends[0]) == 0 && move_above_stdio(ends[1]) == 0,
-                   "a pipe");
-        program.plan.stdio[1] = ends[1].get();
+        auto [to_read, to_write] = make_closed_pipe();
+        check.that(to_read && move_above_stdio(to_read) == 0 && move_above_stdio(to_write) == 0, "a pipe");
+        program.plan.stdio[1] = to_write.get();
         const Pid pid = fork_child(program.plan, answer);
         check.that(pid > 0 && answer.error == 0, "it starts: " + std::to_string(answer.error));
-        ends[1].reset();
+        to_write.reset();
         char text[16] = {};
-        check.that(::read(ends[0].get(), text, sizeof text) == 5 && std::string(text) == "here", "its words arrive");
+        check.that(::read(to_read.get(), text, sizeof text) == 5 && std::string(text) == "here", "its words arrive");
         check.that(::waitpid(pid, nullptr, 0) == pid, "it can be waited for");
     });
     CHECK(failures == "");
@@ -644,7 +643,7 @@ TEST_CASE("portable watch: the host's SIGCHLD handler still runs, and is in plac
     ::sigaction(SIGCHLD, &at_first, nullptr);
 }
 
-TEST_CASE("portable watch: a handler that the host installs later is noticed; with the next action all goes on",
+TEST_CASE("portable watch: a handler that the host installs later is noticed, and with the next action all goes on",
           "[portable]") {
     const struct sigaction at_first = chld_action();
     for (const bool chains : {false, true}) {
@@ -762,29 +761,29 @@ TEST_CASE("portable group: in a fork of the host the tree is left alone", "[port
 TEST_CASE("portable watch: in a fork of the host the handler writes to nothing, until the fork has a loop of its own",
           "[portable]") {
     const std::string failures = in_subprocess([](Checks& check) {
-        std::array<UniqueFd, 2> ends;
-        check.that(make_pipe_cloexec(ends) == 0 && ::fcntl(ends[0].get(), F_SETFL, O_NONBLOCK) == 0, "a pipe");
-        check.that(ChildSignal::instance().add(ends[1].get()), "a place");
+        auto [to_read, to_write] = make_closed_pipe();
+        check.that(to_read && ::fcntl(to_read.get(), F_SETFL, O_NONBLOCK) == 0, "a pipe");
+        check.that(ChildSignal::instance().add(to_write.get()), "a place");
         char bytes[8];
         ::raise(SIGCHLD);
-        check.that(::read(ends[0].get(), bytes, sizeof bytes) == 1, "a byte in the host");
+        check.that(::read(to_read.get(), bytes, sizeof bytes) == 1, "a byte in the host");
         const pid_t fork = ::fork();
         if (fork == 0) {
             ::raise(SIGCHLD);
-            bool well = ::read(ends[0].get(), bytes, sizeof bytes) < 0 && errno == EAGAIN;
-            ChildSignal::instance().remove(ends[1].get());
+            bool well = ::read(to_read.get(), bytes, sizeof bytes) < 0 && errno == EAGAIN;
+            ChildSignal::instance().remove(to_write.get());
             {
                 IoLoop loop;
                 Tree tree(loop, victim("exit", "6"));
                 well = well && tree.status().code() == 6;
             }
-            well = well && ::read(ends[0].get(), bytes, sizeof bytes) < 0 && errno == EAGAIN;
+            well = well && ::read(to_read.get(), bytes, sizeof bytes) < 0 && errno == EAGAIN;
             ::_exit(well ? 0 : 1);
         }
         int status = -1;
         check.that(::waitpid(fork, &status, 0) == fork && status == 0, "the fork is well");
-        check.that(::read(ends[0].get(), bytes, sizeof bytes) > 0, "its end is told in the host");
-        ChildSignal::instance().remove(ends[1].get());
+        check.that(::read(to_read.get(), bytes, sizeof bytes) > 0, "its end is told in the host");
+        ChildSignal::instance().remove(to_write.get());
         check.that(chld_action().sa_handler == SIG_DFL, "the former handler is back");
     });
     CHECK(failures == "");

@@ -59,7 +59,8 @@ TEST_CASE("process group: who stays in the group is ended, also when its leader 
         CHECK(process.tree_alive());
         CHECK(is_alive(member));
         const auto tree = process.tree();
-        CHECK(std::any_of(tree.begin(), tree.end(), [&](const auto& m) { return m.pid == member; }));
+        const auto is_member = [&](const auto& m) { return m.pid == member; };
+        CHECK(std::any_of(tree.begin(), tree.end(), is_member) == lists_members);
         CHECK(process.stop(StopPlan::within(100ms)).clean());
         CHECK_FALSE(process.tree_alive());
         CHECK_FALSE(is_alive(member));
@@ -92,6 +93,7 @@ TEST_CASE("process group: who leaves the group escapes, as was said", "[containm
 
 TEST_CASE("process group: a leader that somebody else has reaped does not hide its group, nor lend it its number",
           "[containment][T3][J03]") {
+    SKIP_UNLESS(lists_members, "where ended members do not tell, the leader has been reaped");
     TestManager manager{Mechanism::process_group};
     Handshake handshake(manager.directory / "fifo");
     auto process = manager->spawn(parent_of_sleeper(handshake, "trap \"\" TERM HUP; ", "exit 0"));

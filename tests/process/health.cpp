@@ -44,6 +44,7 @@ TEMPLATE_TEST_CASE("health: a manager at rest and one at work are well", "[healt
 TEMPLATE_TEST_CASE("health: zombies that a child makes are counted, stall nothing, and are gone with it",
                    "[health][O01]", OnCgroup, OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
+    SKIP_UNLESS(lists_members, "without /proc nobody can list zombies");
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
     auto process = manager->spawn(victim(handshake, "zombies", "100"));

@@ -31,6 +31,9 @@ namespace support {
 /// Then the largest tests are smaller, for everything is slower.
 inline constexpr bool is_sanitized = WARDEN_HAS_ASAN || WARDEN_HAS_TSAN;
 
+/// Whether the system tells who is in a group, what it runs and which pipes it holds; POSIX alone does not.
+inline constexpr bool lists_members = WARDEN_OS_LINUX;
+
 /// The mechanisms, as types for TEMPLATE_TEST_CASE.
 struct OnCgroup {
     static constexpr warden::Mechanism mechanism = warden::Mechanism::cgroup;
