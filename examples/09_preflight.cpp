@@ -26,7 +26,7 @@ int main(int argc, char** argv) try {
                        {
                            preflight::executable(words.front()),
                            preflight::environment_set("EXAMPLE_TOKEN"),
-                           preflight::disk_space("/tmp", 1 << 20),
+                           preflight::disk_space(std::filesystem::temp_directory_path(), 1 << 20),
                            preflight::predicate(
                                "not started from the root directory", [here] { return here != here.root_path(); },
                                "cd into a directory of your own"),

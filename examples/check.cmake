@@ -1,4 +1,5 @@
-# Runs what follows `--`; red unless its exit code is EXIT and its output matches every regex of the list OUTPUT.
+# Runs what follows `--`; red unless its exit code is EXIT and its output matches every regex of the list OUTPUT. The
+# output goes to the file LOG: Wine may leave services behind, which would keep a pipe open.
 cmake_minimum_required(VERSION 3.25)
 set(command "")
 set(found FALSE)
@@ -13,7 +14,9 @@ foreach(index RANGE ${last})
     endif()
 endforeach()
 
-execute_process(COMMAND ${command} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+execute_process(COMMAND ${command} RESULT_VARIABLE code OUTPUT_FILE ${LOG} ERROR_FILE ${LOG})
+file(READ ${LOG} output)
+string(REPLACE "\r\n" "\n" output "${output}")
 message("${output}")
 if(NOT code STREQUAL EXIT)
     message(FATAL_ERROR "exit code ${code}, wanted ${EXIT}")

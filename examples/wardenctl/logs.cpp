@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // wardenctl logs: the newest lines of a log, found by the name or uuid of its process, and what comes after them.
 
+#include "system.hpp"
 #include "verb.hpp"
 #include <warden/output/line_format.hpp>
 #include <warden/output/log_follower.hpp>
@@ -11,8 +12,6 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
-#include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <deque>
 #include <filesystem>
@@ -23,10 +22,6 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <vector>
-
-#include <poll.h>
-#include <unistd.h>
 
 namespace wardenctl {
 namespace {
@@ -37,9 +32,11 @@ struct Request {
     bool json = false;
 };
 
-/// What has a slash is a path; a file of the working directory is one too, unless a process is called so.
+/// What has a slash, or is of a drive, is a path; a file of the working directory is one too, unless a process is
+/// called so.
 std::filesystem::path find(const std::string& word) try {
-    return word.find('/') == word.npos ? warden::find_log(word) : std::filesystem::path(word);
+    const std::filesystem::path path(word);
+    return path.has_parent_path() ? path : warden::find_log(word);
 } catch (const warden::system_error& error) {
     if (error.code() == warden::errc::invalid_configuration || error.code() == warden::errc::ambiguous) throw;
     if (std::filesystem::is_regular_file(word)) return word;
@@ -47,28 +44,48 @@ std::filesystem::path find(const std::string& word) try {
                              " (WARDEN_DATA_DIRECTORY says where the logs are; a path to any log has a slash in it)");
 }
 
-void print(const warden::FollowedLine& line, bool json) {
+/// Our stdout, of which nothing is lost.
+class Printer {
+public:
+    explicit Printer(bool json) : json_(json) {}
+
+    void print(const warden::FollowedLine& line);
+    /// Ends the program when nobody reads it.
+    void flush();
+
+private:
+    static constexpr std::size_t most_bytes = std::size_t{64} << 10;  // that wait to be written
+
+    bool json_;
+    std::string text_;
+};
+
+void Printer::print(const warden::FollowedLine& line) {
     if (line.gap) {
-        std::cout << std::flush;
+        flush();
         std::cerr << "wardenctl: "
                   << (line.gap_bytes > 0 ? std::to_string(line.gap_bytes) + " bytes were"
                                          : std::string("some text was"))
                   << " gone before it could be read\n";
     }
-    if (!json) {
-        std::cout << line.text;
-        if (!line.partial) std::cout << '\n';
-        return;
+    if (json_) {
+        text_ += "{\"text\":";
+        warden::detail::append_json_text(text_, line.text);
+        if (line.partial) text_ += ",\"partial\":true";
+        if (line.gap) text_ += ",\"gap_bytes\":" + std::to_string(line.gap_bytes);
+        text_ += "}\n";
+    } else {
+        text_ += line.text;
+        if (!line.partial) text_ += '\n';
     }
-    std::string object = "{\"text\":";
-    warden::detail::append_json_text(object, line.text);
-    if (line.partial) object += ",\"partial\":true";
-    if (line.gap) object += ",\"gap_bytes\":" + std::to_string(line.gap_bytes);
-    std::cout << object << "}\n";
+    if (text_.size() > most_bytes) flush();
 }
 
-void flush() {
-    if (!std::cout.flush()) throw std::runtime_error("the output cannot be written");
+void Printer::flush() {
+    const std::error_code error = copy_to(warden::Stream::stdout_, text_);
+    if (error == std::errc::broken_pipe) end_without_reader();
+    if (error) throw std::system_error(error, "the output cannot be written");
+    text_.clear();
 }
 
 std::uintmax_t bytes_of(const std::filesystem::path& path) {
@@ -80,15 +97,6 @@ std::uintmax_t bytes_of(const std::filesystem::path& path) {
         size = std::filesystem::file_size(path.string() + '.' + std::to_string(i), missing);
     }
     return sum;
-}
-
-/// Until there may be more to read. Ends the program, as SIGPIPE does, when nobody reads what it writes.
-void wait_for_more(const warden::LogFollower& follower) {
-    std::vector<pollfd> events{{warden::detail::FollowerDoor::wait_handle(follower), POLLIN, 0}, {STDOUT_FILENO, 0, 0}};
-    while (::poll(events.data(), events.size(), -1) < 0) {
-        if (errno != EINTR) throw std::system_error(errno, std::generic_category(), "poll");
-    }
-    if ((events[1].revents & POLLERR) != 0) ::raise(SIGPIPE);
 }
 
 [[noreturn]] void follow(const std::filesystem::path& path, const Request& request) {
@@ -103,21 +111,22 @@ void wait_for_more(const warden::LogFollower& follower) {
         if (last.size() > request.lines) last.pop_front();
     }
     if (!last.empty()) last.front().gap = false;  // what is before these lines was not asked for
-    for (const auto& line : last) print(line, request.json);
+    Printer printer(request.json);
+    for (const auto& line : last) printer.print(line);
     for (;;) {
-        while (const auto line = follower.try_next()) print(*line, request.json);
-        flush();
-        wait_for_more(follower);
+        while (const auto line = follower.try_next()) printer.print(*line);
+        printer.flush();
+        if (!wait_for_more(follower)) end_without_reader();  // a filter like others: it ends with its reader
     }
 }
 
 int logs(const Request& request, const Words& words) {
     if (words.size() != 1) throw CLI::RequiredError("one name or uuid of a process, or path of a log");
-    std::signal(SIGPIPE, SIG_DFL);  // a filter like others: it ends with its reader
     const std::filesystem::path path = find(words.front());
     if (request.follow) follow(path, request);
-    for (std::string& line : warden::tail_file(path, request.lines)) print({std::move(line)}, request.json);
-    flush();
+    Printer printer(request.json);
+    for (std::string& line : warden::tail_file(path, request.lines)) printer.print({std::move(line)});
+    printer.flush();
     return 0;
 }
 

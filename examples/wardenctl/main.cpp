@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // wardenctl: processes that leave nothing behind, from a shell.
 
+#include "system.hpp"
 #include "verb.hpp"
 #include <warden/version.hpp>
 
@@ -9,7 +10,6 @@
 #include <CLI/Formatter.hpp>
 
 #include <algorithm>
-#include <csignal>
 #include <exception>
 #include <iostream>
 #include <iterator>
@@ -45,9 +45,8 @@ wardenctl::Words words_of(const CLI::App& command, const std::vector<std::string
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    std::signal(SIGPIPE, SIG_IGN);  // a reader that is gone shows when we write
-    std::vector<std::string> before(argv + std::min(argc, 1), argv + argc);
+int main(int argc, char** argv) try {
+    std::vector<std::string> before = wardenctl::begin(argc, argv);
     const auto separator = std::find(before.begin(), before.end(), "--");
     const bool separated = separator != before.end();
     const std::vector<std::string> after(separated ? std::next(separator) : separator, before.end());
@@ -76,8 +75,9 @@ int main(int argc, char** argv) {
         return app.exit(asked);
     } catch (const CLI::ParseError& error) {
         std::cerr << "wardenctl: " << error.what() << " (wardenctl --help)\n";
-    } catch (const std::exception& error) {
-        std::cerr << "wardenctl: " << error.what() << '\n';
     }
+    return wardenctl::own_failure;
+} catch (const std::exception& error) {
+    std::cerr << "wardenctl: " << error.what() << '\n';
     return wardenctl::own_failure;
 }

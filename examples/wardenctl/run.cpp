@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // wardenctl run: one command, contained, its output copied and logged; ends with its exit code.
 
+#include "system.hpp"
 #include "verb.hpp"
 #include <warden/process_manager.hpp>
 
@@ -17,9 +18,7 @@
 #include <boost/uuid/uuid_io.hpp>
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -29,9 +28,6 @@
 #include <system_error>
 #include <utility>
 #include <vector>
-
-#include <poll.h>
-#include <unistd.h>
 
 namespace wardenctl {
 namespace {
@@ -46,22 +42,6 @@ struct Request {
     bool json = false;
     bool verbose = false;
 };
-
-/// All of `text` to a descriptor of ours, however slow its reader is. An errno, or 0.
-int copy_to(int descriptor, std::string_view text) {
-    while (!text.empty()) {
-        const ssize_t size = ::write(descriptor, text.data(), text.size());
-        if (size >= 0) {
-            text.remove_prefix(static_cast<std::size_t>(size));
-        } else if (errno == EAGAIN) {  // somebody else made it non-blocking
-            pollfd room{descriptor, POLLOUT, 0};
-            ::poll(&room, 1, -1);
-        } else if (errno != EINTR) {
-            return errno;
-        }
-    }
-    return 0;
-}
 
 warden::ManagerConfig config_for(const Request& request) {
     warden::ManagerConfig config = warden::ManagerConfig::from_environment();
@@ -121,7 +101,8 @@ std::string to_json(const warden::ProcessInfo& info, int code) {
 /// What the copying of output shares with the rest; it may go on for as long as a slow reader takes.
 struct Copying {
     asio::io_context loop;
-    std::atomic<int> error{0};  // what kept output from our own
+    std::atomic<bool> failed = false;  // output could not be copied; set after `error`
+    std::error_code error;
 };
 
 /// Runs the command to its end.
@@ -129,16 +110,14 @@ warden::ProcessInfo supervise(warden::ProcessManager& manager, const Request& re
                               const std::shared_ptr<Copying>& copying) {
     const auto work = asio::make_work_guard(copying->loop);
     warden::ManagedProcess process;
-    const auto stop_for_lack_of_a_reader = [&process] {  // as in a pipeline without us, it gets SIGPIPE
-        const auto plan = warden::StopPlan{}.signal(SIGPIPE, 500ms).terminate(3s).kill(2s).last_resort(1s);
-        process.async_stop(plan, asio::detached);
-    };
+    const auto stop_for_lack_of_a_reader = [&process] { process.async_stop(plan_without_reader(), asio::detached); };
     warden::SpawnOptions options = request.options;
     if (!request.quiet) {
         options.on_chunk = [copying, stop_for_lack_of_a_reader](warden::Stream stream, std::string_view text) {
-            if (copying->error != 0) return;
-            copying->error = copy_to(stream == warden::Stream::stdout_ ? STDOUT_FILENO : STDERR_FILENO, text);
-            if (copying->error == EPIPE) asio::post(copying->loop, stop_for_lack_of_a_reader);
+            if (copying->failed) return;
+            copying->error = copy_to(stream, text);
+            copying->failed = static_cast<bool>(copying->error);
+            if (copying->error == std::errc::broken_pipe) asio::post(copying->loop, stop_for_lack_of_a_reader);
         };
     }
     process = manager.spawn(words, std::move(options));
@@ -147,8 +126,7 @@ warden::ProcessInfo supervise(warden::ProcessManager& manager, const Request& re
         copying->loop, [copying](const warden::error_code&, warden::ExitStatus) { copying->loop.stop(); }));
     copying->loop.run();
 
-    // The signal that ended it is raised again for this program when everything is gone.
-    while (process.cause() == warden::ExitCause::host_shutdown) ::pause();
+    if (process.cause() == warden::ExitCause::host_shutdown) wait_for_own_end();
     for (const warden::Survivor& survivor : process.stop().survivors) {  // of what it left running
         std::cerr << "wardenctl: pid " << survivor.pid << " is left: " << survivor.reason << '\n';
     }
@@ -166,9 +144,8 @@ int run(const Request& request, const Words& words) try {
     const int code = exit_code_of(*info.exit_status, info.cause);
     if (request.verbose) tell_end(info);
     if (request.json) (request.quiet ? std::cout : std::cerr) << to_json(info, code) << std::flush;
-    if (copying->error == 0 || copying->error == EPIPE) return code;
-    std::cerr << "wardenctl: the output could not be copied: " << std::generic_category().message(copying->error)
-              << '\n';
+    if (!copying->failed || copying->error == std::errc::broken_pipe) return code;
+    std::cerr << "wardenctl: the output could not be copied: " << copying->error.message() << '\n';
     return code == 0 ? own_failure : code;
 } catch (const warden::SpawnError& error) {
     std::cerr << "wardenctl: " << error.what() << '\n';
@@ -215,16 +192,16 @@ Verb add_run(CLI::App& app) {
     add_duration(
         *command, "--grace", "How long it may take to end when asked to, before it is killed",
         [request](warden::Nanoseconds length) { request->options.stop_plan = warden::StopPlan::within(length); });
-    const auto set_mechanism = [request](const std::string& name) {
+    const std::string mechanism_words = "auto, cgroup, keeper, process_group or job_object";
+    const auto set_mechanism = [request, mechanism_words](const std::string& name) {
         for (int i = 0; i <= static_cast<int>(warden::Mechanism::job_object); ++i) {
             if (name == to_string(static_cast<warden::Mechanism>(i)))
                 request->mechanism = static_cast<warden::Mechanism>(i);
         }
         if (!request->mechanism)
-            throw CLI::ValidationError("--mechanism", "'" + name + "' is none; write auto, cgroup or keeper");
+            throw CLI::ValidationError("--mechanism", "'" + name + "' is none; write " + mechanism_words);
     };
-    command
-        ->add_option_function<std::string>("--mechanism", set_mechanism, "What holds its tree: auto, cgroup or keeper")
+    command->add_option_function<std::string>("--mechanism", set_mechanism, "What holds its tree: " + mechanism_words)
         ->type_name("NAME");
     const auto set_directory = [request](const std::string& path) { request->options.working_directory = path; };
     command->add_option_function<std::string>("--cwd", set_directory, "Its working directory")->type_name("DIRECTORY");
