@@ -32,7 +32,8 @@ int main(int argc, char** argv) try {
                });
     const warden::ExitStatus status = process.wait();
     std::cout << status.to_string() << ", cause " << to_string(process.cause()) << '\n';
-    return process.cause() == warden::ExitCause::stopped ? 1 : 0;
+    const bool broke = process.cause() == warden::ExitCause::stopped || process.cause() == warden::ExitCause::forced;
+    return broke ? 1 : 0;
 } catch (const warden::SpawnError& error) {
     std::cerr << error.what() << '\n';
     return 127;

@@ -12,12 +12,13 @@ check_example("async" RUN 06_async cmd /c "exit 3" EXIT 3
     OUTPUT "process 2 exited with code 3" "all three have ended")
 check_example("events" RUN 07_events cmd /c "exit 4" EXIT 4
     OUTPUT "warden.process.spawn" "warden.process.exit" "experiment" "warden_spawned_total.*host=.example.*1")
-check_example("communicate" RUN 08_communicate findstr lazy OUTPUT "lazy dog" "([0-9]+) bytes went in, ([0-9]+) came out")
 check_example("preflight, missing" RUN 09_preflight cmd /c "exit 0" EXIT 2 OUTPUT "EXAMPLE_TOKEN is not set")
 check_example("preflight, there" RUN 09_preflight cmd /c "echo all checks passed" ENV EXAMPLE_TOKEN=x
     OUTPUT "all checks passed")
 check_example("alerts" RUN 11_alerts cmd /c "echo listening& echo error: disk is slow& echo panic& ping -n 1000 127.0.0.1"
     EXIT 1 OUTPUT "stdout: error: disk is slow" "cause stopped|cause forced")
+
+check_example("the demo" RUN orchestrator OUTPUT "All of it is so")
 
 # -- the tool -------------------------------------------------------------------------
 if(NOT TARGET wardenctl)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fleet.hpp"
 
+#include "system.hpp"
+
 #include <charconv>
 #include <chrono>
 #include <string_view>
@@ -26,13 +28,6 @@ bool read_after(std::string_view words, std::string_view line, auto& to) {
     return true;
 }
 
-/// Writes log lines as fast as the system takes them, until there are so many bytes.
-CommandLine writer_of(std::uint64_t bytes) {
-    return CommandLine::shell(
-        "yes '2026-01-31 12:00:00 INFO worker-7 epoch 3 step 1200 loss 0.4731 lr 0.0003' | head -c " +
-        std::to_string(bytes));
-}
-
 }  // namespace
 
 Fleet::Fleet(warden::ProcessManager& manager, const std::string& marker, std::function<void()> news)
@@ -54,18 +49,13 @@ Fleet::Fleet(warden::ProcessManager& manager, const std::string& marker, std::fu
     chatter = start("chatter", writer_of(chatter_bytes),
                     {.log = {.limits = chatter_limits, .on_limit = warden::OnLimit::rotate(chatter_files)}});
     trainer =
-        start("trainer", CommandLine::shell("for i in $(seq 1 20); do echo step $i of 20; sleep 0.15; done"),
+        start("trainer", demo::trainer(),
               {.on_line = [heard = heard](std::string_view line) { read_after("step ", line, heard->steps_done); }});
-    stubborn =
-        start("stubborn", CommandLine::shell("trap '' TERM INT HUP; echo 'SIGTERM? no.'; while :; do sleep 1000; done"),
-              {.on_line = [tell](std::string_view) { (*tell)(); }});
-    // Its grandchild has a session of its own and an empty environment, and its parent does not wait for it.
-    escape = start("escape",
-                   {"sh", "-c", "env -i setsid -f sh -c 'echo pid $$; while :; do sleep 1000; done' \"$0\"", marker},
-                   {.on_line = [heard = heard, tell](std::string_view line) {
+    stubborn = start("stubborn", demo::stubborn(), {.on_line = [tell](std::string_view) { (*tell)(); }});
+    escape = start("escape", demo::escape(marker), {.on_line = [heard = heard, tell](std::string_view line) {
                        if (read_after("pid ", line, heard->escaped_pid)) (*tell)();
                    }});
-    overrun = start("overrun", CommandLine::shell("echo 'this will take a while'; sleep 600"), {.timeout = 2s});
+    overrun = start("overrun", sleeper(), {.timeout = 2s});
 
     flood_log = LogWatch(flood.log_path(), flood_limits);
     chatter_log = LogWatch(chatter.log_path(), chatter_limits, chatter_files);
@@ -82,7 +72,7 @@ std::string Fleet::note_of(const ManagedProcess& process) const {
         return "port " + std::to_string(heard->port) + ", " + std::to_string(heard->answers) + " answers";
     }
     if (&process == &escape && heard->escaped_pid != 0) {
-        return "grandchild " + std::to_string(heard->escaped_pid) + " in a session of its own";
+        return "grandchild " + std::to_string(heard->escaped_pid) + " on its own";
     }
     const auto tail = process.tail(2);  // the newest line may not be complete yet
     return tail.empty() ? "" : tail.front();

@@ -28,9 +28,6 @@ struct Heard {
 
 class Fleet {
 public:
-    static constexpr std::uint64_t flood_bytes = 1u << 30;
-    static constexpr std::uint64_t chatter_bytes = 1u << 27;
-
     /// Starts all of them. Each carries `marker` in its environment, or in its command where it clears that.
     /// `news` is called, on any thread, whenever something of `heard` changes.
     Fleet(warden::ProcessManager& manager, const std::string& marker, std::function<void()> news);

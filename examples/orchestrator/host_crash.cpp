@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "host_crash.hpp"
 
+#include "system.hpp"
+
 #include <boost/uuid/uuid_io.hpp>
 
-#include <csignal>
-#include <cstdlib>
 #include <future>
 #include <iostream>
 #include <string_view>
-
-#include <unistd.h>
+#include <utility>
 
 namespace demo {
 
@@ -18,15 +17,14 @@ using namespace std::chrono_literals;
 [[noreturn]] void be_the_second_host(const std::string& marker) {
     warden::ProcessManager& manager = warden::ProcessManager::instance();
     std::promise<void> escaped;
-    const auto plain = manager.spawn({"sleep", "1000"});
-    const auto stubborn =
-        manager.spawn(warden::CommandLine::shell("trap '' TERM INT HUP; while :; do sleep 1000; done"));
-    const auto escape =
-        manager.spawn({"sh", "-c", "env -i setsid -f sh -c 'echo $$; while :; do sleep 1000; done' \"$0\"", marker},
-                      {.on_line = [&escaped](std::string_view) { escaped.set_value(); }});
+    const auto plain = manager.spawn(sleeper());
+    const auto hard = manager.spawn(stubborn());
+    const auto gone = manager.spawn(escape(marker), {.on_line = [&escaped, first = true](std::string_view) mutable {
+                                        if (std::exchange(first, false)) escaped.set_value();
+                                    }});
     escaped.get_future().wait();
     std::cout << "instance " << manager.instance_id() << "\nready" << std::endl;
-    for (;;) ::pause();
+    wait_for_ever();
 }
 
 CrashReport crash_a_host(warden::ProcessManager& manager, const std::string& marker,
@@ -42,8 +40,7 @@ CrashReport crash_a_host(warden::ProcessManager& manager, const std::string& mar
     options.type = "demo";
     options.environment.set("WARDEN_DEMO", marker).set("WARDEN_DATA_DIRECTORY", data_directory.string());
     options.on_line = listen;
-    warden::ManagedProcess host =
-        manager.spawn({std::filesystem::read_symlink("/proc/self/exe").string(), second_host_flag, marker}, options);
+    warden::ManagedProcess host = manager.spawn(second_host(marker), options);
     if (ready.get_future().wait_for(10s) != std::future_status::ready) return report;
 
     for (const warden::TreeMember& member : host.tree()) {
@@ -53,7 +50,7 @@ CrashReport crash_a_host(warden::ProcessManager& manager, const std::string& mar
     }
     proof::Watch watch(report.managed);
     const auto killed_at = std::chrono::steady_clock::now();
-    host.signal(SIGKILL);  // only the host itself, not its tree
+    kill_host(host);
     report.all_ended = watch.wait_for_end(5s);
     report.took = std::chrono::steady_clock::now() - killed_at;
     report.host = host.wait();

@@ -24,13 +24,11 @@ struct CrashReport {
     std::chrono::nanoseconds took{};  ///< From the kill to the end of the last one that it managed.
 };
 
-/// Starts the second host, waits until it has its processes, kills it with SIGKILL, and watches.
+/// Starts the second host, waits until it has its processes, kills it by force, and watches.
 [[nodiscard]] CrashReport crash_a_host(warden::ProcessManager& manager, const std::string& marker,
                                        const std::filesystem::path& data_directory);
 
 /// What the second host does, in its own process. Does not return.
 [[noreturn]] void be_the_second_host(const std::string& marker);
-
-inline constexpr const char* second_host_flag = "--second-host";
 
 }  // namespace demo

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "log_watch.hpp"
 
+#include "system.hpp"
+
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <utility>
 
@@ -19,8 +19,7 @@ void LogWatch::look() {
     ++looks_;
     bytes_now_ = 0;
     for (const auto& file : files_) {
-        std::ifstream stream(file, std::ios::binary);
-        const std::string text(std::istreambuf_iterator<char>(stream), {});
+        const std::string text = content_of(file);
         // Counted here in the plainest way, not by what wrote it.
         const auto lines = std::count(text.begin(), text.end(), '\n') + (!text.empty() && text.back() != '\n');
         const auto chars = std::count_if(text.begin(), text.end(),

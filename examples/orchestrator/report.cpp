@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "report.hpp"
 
+#include "system.hpp"
+
 #include <algorithm>
 #include <variant>
 
@@ -71,8 +73,8 @@ void show_stops(Screen& screen, const Fleet& fleet, const StopsInWords& stops) {
         ended(fleet.model_server, State::stopped, ExitCause::stopped) && fleet.model_server.exit_status()->success(),
         "the model server was asked, and closed by itself");
     screen.check(ended(fleet.stubborn, State::force_killed, ExitCause::forced),
-                 "the one that ignores SIGTERM was killed, after it had been asked");
-    screen.check(ended(fleet.overrun, State::stopped, ExitCause::timed_out),
+                 "the one that ignores " + std::string(request_name) + " was killed, after it had been asked");
+    screen.check(ended(fleet.overrun, requests_arrive() ? State::stopped : State::force_killed, ExitCause::timed_out),
                  "the one that overran its timeout was stopped");
     screen.check(ended(fleet.escape, State::completed, ExitCause::normal),
                  "the grandchild that had left its session is gone, though its parent ended long before");
@@ -86,8 +88,7 @@ void show_logs(Screen& screen, const Fleet& fleet) {
                  {9, -9, -6, -10, -18, -23, -7}, true);
     show_log(screen, "flood", fleet.flood_log, fleet.flood.info().output_bytes);
     show_log(screen, "chatter", fleet.chatter_log, fleet.chatter.info().output_bytes);
-    screen.check(fleet.flood.info().output_bytes == Fleet::flood_bytes &&
-                     fleet.chatter.info().output_bytes == Fleet::chatter_bytes,
+    screen.check(fleet.flood.info().output_bytes == flood_bytes && fleet.chatter.info().output_bytes == chatter_bytes,
                  "every byte of both was read, in " + in_time(fleet.flood.runtime()));
     screen.check(fleet.flood_log.always_within() && fleet.chatter_log.always_within(),
                  "no file was over its bound whenever it was looked at");

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "screen.hpp"
 
+#include "system.hpp"
+
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include <optional>
 
 namespace demo {
 namespace {
@@ -73,10 +73,10 @@ std::string in_time(warden::Nanoseconds time) {
 }
 
 Screen::Screen() {
-    live_ = ::isatty(STDOUT_FILENO) == 1;
+    const std::optional<std::size_t> terminal = terminal_width();
+    live_ = terminal.has_value();
     colors_ = live_ && !std::getenv("NO_COLOR");
-    winsize size{};
-    if (live_ && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) width_ = size.ws_col;
+    if (terminal.value_or(0) > 0) width_ = *terminal;
 }
 
 void Screen::write(std::string_view text) const { std::cout << text << std::flush; }

@@ -20,7 +20,8 @@ namespace {
 constexpr UINT no_reader = 141;
 
 std::error_code code_of(DWORD error) {
-    if (error == ERROR_BROKEN_PIPE || error == ERROR_NO_DATA) return std::make_error_code(std::errc::broken_pipe);
+    const bool nobody_reads = error == ERROR_BROKEN_PIPE || error == ERROR_NO_DATA || error == ERROR_PIPE_NOT_CONNECTED;
+    if (nobody_reads) return std::make_error_code(std::errc::broken_pipe);
     return {static_cast<int>(error), std::system_category()};
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A stand-in for a model server: answers GET /health and /v1/completions?prompt=... with JSON, on 127.0.0.1.
+// A stand-in for a model server: answers GET /health and /v1/completions?prompt=... with JSON, on 127.0.0.1,
+// and closes after POST /shutdown.
 //
 //   model_server [PORT]    0 or nothing: any free port. Says "listening on PORT" when it is ready.
 
@@ -44,7 +45,8 @@ Response answer(const Request& request) {
     const std::string target(request.target());
     Response response(http::status::ok, request.version());
     json::object body;
-    if (target == "/health") body = {{"status", "ok"}, {"requests", served}};
+    if (target == "/shutdown" && request.method() == http::verb::post) body = {{"status", "closing"}};
+    else if (target == "/health") body = {{"status", "ok"}, {"requests", served}};
     else if (target.starts_with("/v1/completions")) body = complete(target);
     else {
         response.result(http::status::not_found);
@@ -58,7 +60,12 @@ Response answer(const Request& request) {
     return response;
 }
 
-asio::awaitable<void> serve(tcp::socket socket) {
+void close(asio::io_context& loop) {
+    std::cout << "served " << served << " requests, closing" << std::endl;
+    loop.stop();
+}
+
+asio::awaitable<void> serve(tcp::socket socket, asio::io_context& loop) {
     boost::beast::flat_buffer buffer;
     for (bool keep_alive = true; keep_alive;) {
         Request request;
@@ -66,14 +73,15 @@ asio::awaitable<void> serve(tcp::socket socket) {
         const Response response = answer(request);
         co_await http::async_write(socket, response, asio::use_awaitable);
         keep_alive = response.keep_alive();
+        if (request.method() == http::verb::post && request.target() == "/shutdown") close(loop);
     }
 }
 
-asio::awaitable<void> listen(tcp::acceptor acceptor) {
+asio::awaitable<void> listen(tcp::acceptor acceptor, asio::io_context& loop) {
     for (;;) {
         tcp::socket socket = co_await acceptor.async_accept(asio::use_awaitable);
         // A connection that breaks ends its own coroutine only.
-        asio::co_spawn(acceptor.get_executor(), serve(std::move(socket)), [](const std::exception_ptr&) {});
+        asio::co_spawn(acceptor.get_executor(), serve(std::move(socket), loop), [](const std::exception_ptr&) {});
     }
 }
 
@@ -81,13 +89,10 @@ int main(int argc, char** argv) try {
     const auto port = static_cast<std::uint16_t>(argc > 1 ? std::stoul(argv[1]) : 0);
     asio::io_context loop(1);
     asio::signal_set signals(loop, SIGTERM, SIGINT);
-    signals.async_wait([&](const boost::system::error_code&, int) {
-        std::cout << "served " << served << " requests, closing" << std::endl;
-        loop.stop();
-    });
+    signals.async_wait([&](const boost::system::error_code&, int) { close(loop); });
     tcp::acceptor acceptor(loop, {asio::ip::address_v4::loopback(), port});
     std::cout << "listening on " << acceptor.local_endpoint().port() << std::endl;
-    asio::co_spawn(loop, listen(std::move(acceptor)), asio::detached);
+    asio::co_spawn(loop, listen(std::move(acceptor), loop), asio::detached);
     loop.run();
 } catch (const std::exception& error) {
     std::cerr << "model_server: " << error.what() << '\n';

@@ -50,6 +50,8 @@ bool is_below(const std::vector<Process>& processes, const Process& process, int
 
 }  // namespace
 
+constexpr std::string_view scan_name = "a scan of /proc", marked_name = "processes with our mark";
+
 Process look_at(int pid) {
     const std::string directory = "/proc/" + std::to_string(pid) + '/';
     const std::string stat = content(directory + "stat");
@@ -97,29 +99,37 @@ std::vector<Process> left_of(const std::vector<Process>& processes) {
     return left;
 }
 
+bool has_left(const Process& grandchild, int leader) {
+    return grandchild.pid != 0 && grandchild.session != leader && grandchild.parent != leader;
+}
+
+std::string place_of(const Process& grandchild) {
+    return "session " + std::to_string(grandchild.session) + ", parent " + std::to_string(grandchild.parent);
+}
+
 Watch::Watch(const std::vector<Process>& processes) {
     for (const Process& process : processes) {
-        pidfds_.push_back(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+        held_.push_back(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
     }
 }
 
 Watch::~Watch() {
-    for (const int pidfd : pidfds_) {
-        if (pidfd >= 0) ::close(pidfd);
+    for (const std::intptr_t pidfd : held_) {
+        if (pidfd >= 0) ::close(static_cast<int>(pidfd));
     }
 }
 
 bool Watch::wait_for_end(std::chrono::milliseconds patience) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
-    for (const int pidfd : pidfds_) {
+    for (const std::intptr_t pidfd : held_) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-        pollfd ended{pidfd, POLLIN, 0};  // a pidfd is readable when its process has ended
+        pollfd ended{static_cast<int>(pidfd), POLLIN, 0};  // a pidfd is readable when its process has ended
         if (pidfd >= 0 && ::poll(&ended, 1, std::max(0, static_cast<int>(left.count()))) != 1) return false;
     }
     return true;
 }
 
-std::vector<std::string> control_groups(const std::string& text) {
+std::optional<std::vector<std::string>> control_groups(const std::string& text) {
     std::vector<std::string> found;
     std::ifstream mounts("/proc/self/mountinfo");
     for (std::string line; std::getline(mounts, line);) {
