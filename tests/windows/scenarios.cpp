@@ -210,7 +210,7 @@ TEST_CASE("scenario: a pipeline passes text on from one program to the next", "[
     for (const auto& stage : done.stages) CHECK(stage.status.success());
 }
 
-TEST_CASE("scenario: the report names the Job Object and what it promises; others are refused", "[scenario]") {
+TEST_CASE("scenario: the report names the Job Object and what it promises, and others are refused", "[scenario]") {
     TestManager manager;
     const auto report = manager->containment();
     CHECK(report.mechanism == warden::Mechanism::job_object);

@@ -22,8 +22,10 @@
 
 #include <boost/uuid/random_generator.hpp>
 
+#include <condition_variable>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -97,7 +99,9 @@ private:
     Mechanisms mechanisms_;
     HostSignals host_signals_;
     std::optional<SetUpError> set_up_error_;
-    std::atomic<bool> cleaning_up_{false};
+    std::mutex cleaning_mutex_;
+    std::condition_variable cleaned_up_;
+    std::atomic<bool> cleaning_up_{false};  // to false: under the mutex
     std::atomic<bool> over_alert_threshold_{false};
     std::once_flag shut_down_once_;
 };

@@ -12,7 +12,8 @@
 
 #include <boost/uuid/uuid_io.hpp>
 
-#include <latch>
+#include <condition_variable>
+#include <mutex>
 
 namespace warden::detail {
 
@@ -81,8 +82,9 @@ inline void Engine::on_signal(int signal) {
     const auto one_less = [this, left, signal](const StopReport&) {
         if (left->fetch_sub(1) != 1) return;
         HostSignals::finished(signal);
+        const std::lock_guard lock(cleaning_mutex_);
         cleaning_up_ = false;
-        cleaning_up_.notify_all();
+        cleaned_up_.notify_all();
     };
     for (const auto& record : records) {
         record->stop(hurry ? StopPlan::now() : cleanup_plan(*record), StopReason::host_shutdown, one_less);
@@ -98,14 +100,18 @@ inline std::vector<StopReport> Engine::stop(const Records& records,
                                             const std::function<StopPlan(const ProcessRecord&)>& plan,
                                             StopReason reason) {
     std::vector<StopReport> reports(records.size());
-    std::latch left(static_cast<std::ptrdiff_t>(records.size()));
+    std::mutex mutex;
+    std::condition_variable none_left;
+    std::size_t left = records.size();
     for (std::size_t i = 0; i < records.size(); ++i) {
         records[i]->stop(plan(*records[i]), reason, [&, i](const StopReport& report) {
+            const std::lock_guard lock(mutex);  // until the one who waits has been told: then all of this is gone
             reports[i] = report;
-            left.count_down();
+            if (--left == 0) none_left.notify_one();
         });
     }
-    left.wait();
+    std::unique_lock lock(mutex);
+    none_left.wait(lock, [&] { return left == 0; });
     return reports;
 }
 
@@ -128,8 +134,10 @@ inline std::map<Uuid, StopReport> Engine::clean_up() {
 inline void Engine::shut_down() {
     if (!services->is_owner()) return;
     std::call_once(shut_down_once_, [this] {
-        cleaning_up_.wait(
-            true);  // a signal is being obeyed: its usual effect, if it has one, ends the program meanwhile
+        {  // a signal is being obeyed: its usual effect, if it has one, ends the program meanwhile
+            std::unique_lock lock(cleaning_mutex_);
+            cleaned_up_.wait(lock, [this] { return !cleaning_up_; });
+        }
         table.close();
         clean_up();
         prune_logs();

@@ -11,6 +11,7 @@
 /// Errors:        the launcher's codes.
 
 #include <warden/detail/windows/launch_extension.hpp>
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -30,8 +31,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -8,6 +8,7 @@
 /// Thread-safety: a plan belongs to one launch.
 
 #include <warden/detail/windows/launch_extension.hpp>
+#include <warden/detail/windows/windows.hpp>
 #include <warden/error.hpp>
 #include <warden/platform.hpp>
 #include <warden/timeout.hpp>
@@ -16,8 +17,6 @@
 #include <array>
 #include <cstdint>
 #include <optional>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -14,6 +14,7 @@
 #include <warden/detail/io_loop.hpp>
 #include <warden/detail/signal_numbers.hpp>
 #include <warden/detail/start_words.hpp>
+#include <warden/detail/windows/windows.hpp>
 
 #if WARDEN_OS_WINDOWS
 #include <condition_variable>
@@ -23,8 +24,6 @@
 #include <optional>
 #include <utility>
 #include <vector>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -6,6 +6,7 @@
 ///
 /// Thread-safety: safe.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/fwd.hpp>
 #include <warden/platform.hpp>
 
@@ -18,7 +19,6 @@
 #include <system_error>
 
 #include <shlobj.h>
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -12,6 +12,7 @@
 
 #include <warden/detail/windows/text.hpp>
 #include <warden/detail/windows/unique_handle.hpp>
+#include <warden/detail/windows/windows.hpp>
 #include <warden/error.hpp>
 #include <warden/fwd.hpp>
 #include <warden/platform.hpp>
@@ -23,8 +24,6 @@
 #include <mutex>
 #include <utility>
 #include <vector>
-
-#include <windows.h>
 
 namespace warden::detail {
 

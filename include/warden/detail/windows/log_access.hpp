@@ -11,6 +11,7 @@
 /// Errors:        conditions of POSIX for what is no log; else the system's code.
 /// Allocates:     paths.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -28,7 +29,6 @@
 #include <string>
 #include <thread>
 
-#include <windows.h>
 #include <winternl.h>
 
 extern "C" NTSTATUS NTAPI RtlGetLastNtStatus(void);  // of ntdll; no header of the SDK declares it

@@ -10,6 +10,7 @@
 /// Errors:        the system's code.
 /// Allocates:     names.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -31,8 +32,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -10,6 +10,7 @@
 /// Errors:        conditions of POSIX for what is no place for a log; else the system's code.
 /// Allocates:     path names.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -28,8 +29,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <windows.h>
 
 namespace warden::detail {
 

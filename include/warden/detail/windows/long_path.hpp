@@ -10,6 +10,7 @@
 /// Errors:        conditions of POSIX: `invalid_argument`, `filename_too_long`; else the system's code.
 /// Allocates:     the path.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -23,8 +24,6 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
-
-#include <windows.h>
 
 namespace warden::detail {
 

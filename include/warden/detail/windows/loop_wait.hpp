@@ -9,6 +9,7 @@
 /// Thread-safety: on the loop, after `assign`.
 /// Allocates:     as Asio does; a handler a wait.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -22,8 +23,6 @@
 
 #include <memory>
 #include <utility>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -11,6 +11,7 @@
 /// Errors:        the system's code.
 /// Allocates:     the argument of a rename.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -25,8 +26,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -11,6 +11,7 @@
 /// Errors:        the system's code.
 /// Allocates:     the name of the directory, a buffer of 4 KiB.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -31,8 +32,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -11,6 +11,7 @@
 
 #include <warden/detail/windows/text.hpp>
 #include <warden/detail/windows/unique_handle.hpp>
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -21,7 +22,6 @@
 #include <string>
 #include <utility>
 
-#include <windows.h>
 // after windows.h
 #include <bcrypt.h>
 

@@ -12,6 +12,7 @@
 #include <warden/detail/windows/program_search.hpp>
 #include <warden/detail/windows/text.hpp>
 #include <warden/detail/windows/unique_handle.hpp>
+#include <warden/detail/windows/windows.hpp>
 #include <warden/error.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -19,8 +20,6 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -10,6 +10,7 @@
 
 #include <warden/detail/windows/text.hpp>
 #include <warden/detail/windows/unique_handle.hpp>
+#include <warden/detail/windows/windows.hpp>
 #include <warden/fwd.hpp>
 #include <warden/platform.hpp>
 #include <warden/process_info.hpp>
@@ -20,7 +21,6 @@
 #include <string>
 #include <vector>
 
-#include <windows.h>
 // after windows.h
 #include <psapi.h>
 #include <tlhelp32.h>

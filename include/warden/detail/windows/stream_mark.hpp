@@ -10,6 +10,7 @@
 /// Errors:        none: what cannot be marked has no mark.
 /// Allocates:     never.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -19,7 +20,6 @@
 #include <cstdint>
 #include <random>
 
-#include <windows.h>
 #include <winternl.h>
 
 namespace warden::detail {

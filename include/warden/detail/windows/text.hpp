@@ -7,6 +7,7 @@
 /// Thread-safety: functions without state.
 /// Errors:        ERROR_NO_UNICODE_TRANSLATION for what is not UTF-8 or not UTF-16; nothing is replaced silently.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/error.hpp>
 #include <warden/platform.hpp>
 
@@ -14,8 +15,6 @@
 #include <climits>
 #include <string>
 #include <string_view>
-
-#include <windows.h>
 
 namespace warden::detail {
 

@@ -7,12 +7,12 @@
 /// Thread-safety: distinct objects: safe.
 /// Allocates:     never.
 
+#include <warden/detail/windows/windows.hpp>
 #include <warden/platform.hpp>
 
 #include <utility>
 
 #if WARDEN_OS_WINDOWS
-#include <windows.h>
 
 namespace warden::detail {
 
