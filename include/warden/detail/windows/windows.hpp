@@ -12,8 +12,8 @@
 #define NOMINMAX
 #endif
 
-// clang-format off: in this order
-#include <windows.h>
+// clang-format off
 #include <winsock2.h>
+#include <windows.h>
 // clang-format on
 #endif
