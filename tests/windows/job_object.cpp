@@ -225,6 +225,7 @@ TEST_CASE("windows job: all that a flood has written arrives before its end", "[
 }
 
 TEST_CASE("windows job: the last resort ends what runs, by a program of the system", "[windows]") {
+    SKIP_UNLESS(!support::is_wine(), "the taskkill of Wine 8 does not know /T");
     Loop loop;
     Child child(loop, CommandLine(victim(), {"ignore-break"}));
     REQUIRE(child.says(1));

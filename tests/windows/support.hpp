@@ -91,10 +91,13 @@ template <std::convertible_to<std::string>... Words>
                                std::vector<std::string>{"--lines", std::string(std::forward<Words>(words))...});
 }
 
-/// Wine has console events only where it has a terminal.
-[[nodiscard]] inline bool has_console_events() {
-    return ::GetConsoleCP() != 0 || ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") == nullptr;
+/// Whether this is Wine rather than Windows.
+[[nodiscard]] inline bool is_wine() {
+    return ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr;
 }
+
+/// Wine has console events only where it has a terminal.
+[[nodiscard]] inline bool has_console_events() { return ::GetConsoleCP() != 0 || !is_wine(); }
 #define SKIP_WITHOUT_CONSOLE_EVENTS() \
     SKIP_UNLESS(::support::has_console_events(), "Wine without a terminal delivers no console events")
 
