@@ -96,10 +96,8 @@ template <std::convertible_to<std::string>... Words>
     return ::GetProcAddress(::GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != nullptr;
 }
 
-/// Wine has console events only where it has a terminal.
-[[nodiscard]] inline bool has_console_events() { return ::GetConsoleCP() != 0 || !is_wine(); }
 #define SKIP_WITHOUT_CONSOLE_EVENTS() \
-    SKIP_UNLESS(::support::has_console_events(), "Wine without a terminal delivers no console events")
+    SKIP_UNLESS(!::support::is_wine(), "Wine 8 delivers no console events to a group of processes")
 
 /// The next line of its captured output; nothing at the end.
 [[nodiscard]] inline std::optional<std::string> next_line(warden::ManagedProcess& process) {
