@@ -42,3 +42,6 @@ class Warden(ConanFile):
             self.cpp_info.requires.append("boost::process")
         if self.settings.os in ("Linux", "FreeBSD"):
             self.cpp_info.system_libs = ["pthread"]
+        if self.settings.os == "Windows":
+            self.cpp_info.system_libs = ["ws2_32", "mswsock", "bcrypt", "ntdll", "shell32", "advapi32", "ole32",
+                                         "uuid", "user32", "psapi"]
