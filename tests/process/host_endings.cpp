@@ -390,6 +390,7 @@ TEMPLATE_TEST_CASE("fork: a copy that exits, or returns, leaves the processes of
 TEMPLATE_TEST_CASE("fork: in a copy everything answers that it is one, also when threads were starting processes",
                    "[host][I02]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
+    SKIP_UNLESS(!WARDEN_HAS_ASAN, "the sanitizer's allocator can be held by a thread that the copy does not have");
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
         auto process = manager->spawn(victim("stay"));
