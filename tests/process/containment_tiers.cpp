@@ -7,6 +7,8 @@
 #include <csignal>
 #include <fstream>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -148,19 +150,26 @@ TEST_CASE("containment: a manager that was told to use control groups does not t
 TEST_CASE("containment: the group of a manager that was killed before it had a guardian goes with the next one",
           "[containment][L09]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
-    const auto make_stale = [](const std::string& name) {
-        const auto group = std::filesystem::path(own_control_group()) / name;
-        std::filesystem::create_directories(group / "0");
-        return group;
-    };
-    const auto stale = make_stale("warden-test-stale");
+    const std::filesystem::path own(own_control_group());
     const pid_t member = ::fork();
     if (member == 0) {
         ::alarm(60);
         for (;;) ::pause();
     }
+    // Locked until its member is in it, as its manager would: the managers of other tests sweep meanwhile.
+    const auto stale = own / "warden-test-stale";
+    int lock = -1;
+    REQUIRE(eventually([&] {
+        if (lock >= 0) ::close(lock);
+        std::error_code swept;
+        std::filesystem::create_directories(stale / "0", swept);
+        lock = ::open(stale.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return lock >= 0 && ::flock(lock, LOCK_SH | LOCK_NB) == 0 && std::filesystem::exists(stale / "0", swept);
+    }));
     REQUIRE(std::ofstream(stale / "0" / "cgroup.procs") << member << std::flush);
-    const auto foreign = make_stale("other-test-stale");
+    ::close(lock);
+    const auto foreign = own / "other-test-stale";
+    std::filesystem::create_directories(foreign / "0");
     {
         TestManager living{Mechanism::cgroup};
         const auto process = living->spawn(victim("stay"));
