@@ -13,6 +13,7 @@
 
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace warden::detail {
 
@@ -38,6 +39,13 @@ struct SetUpError {
 /// Whether warden reads a stream that goes there.
 [[nodiscard]] inline bool is_read(const Output& output) noexcept {
     return output.has(Output::capture) || output.has(Output::log);
+}
+
+/// Whether stderr goes to where stdout goes: it is merged, or both name the same file.
+[[nodiscard]] inline bool is_joined(const Output& out, const Output& err) {
+    std::error_code unlike;
+    return err.is_only(Output::merge) || (out.is_only(Output::file) && err.is_only(Output::file) &&
+                                          std::filesystem::equivalent(out.path(), err.path(), unlike));
 }
 
 }  // namespace warden::detail

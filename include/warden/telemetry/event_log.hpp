@@ -12,6 +12,7 @@
 
 #include <warden/error.hpp>
 #include <warden/manager_config.hpp>
+#include <warden/output/log_owner.hpp>
 #include <warden/output/log_sink.hpp>
 #include <warden/telemetry/event_json.hpp>
 
@@ -67,15 +68,11 @@ namespace detail {
 /// The instance id that a file is named after which belongs to an event log: `<id>.jsonl`, `<id>.jsonl.7`, or
 /// `.<id>.jsonl.tmp`, which a crash can leave. Empty for any other name: data sets are called *.jsonl too.
 inline std::string_view event_log_id(std::string_view name) noexcept {
-    constexpr std::string_view shape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
     constexpr std::string_view extension = ".jsonl";
     const bool temporary = name.starts_with('.');
     if (temporary) name.remove_prefix(1);
-    const std::string_view id = name.substr(0, shape.size());
-    const auto has_shape = [](char c, char s) {
-        return s == 'x' ? (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') : c == s;
-    };
-    if (!std::equal(id.begin(), id.end(), shape.begin(), shape.end(), has_shape)) return {};
+    const std::string_view id = name.substr(0, uuid_chars);
+    if (id.size() != uuid_chars || !begins_uuid(id)) return {};
     std::string_view rest = name.substr(id.size());
     if (!rest.starts_with(extension)) return {};
     rest.remove_prefix(extension.size());

@@ -137,10 +137,7 @@ inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOpt
     }
     open_input(options.stdin_);
     open_output(1, out);
-    std::error_code unlike;
-    const bool one_file = out.is_only(Output::file) && err.is_only(Output::file) &&
-                          std::filesystem::equivalent(out.path(), err.path(), unlike);
-    if (err.is_only(Output::merge) || one_file) plan.stdio[2] = plan.stdio[1];
+    if (is_joined(out, err)) plan.stdio[2] = plan.stdio[1];
     else open_output(2, err);
 }
 

@@ -36,13 +36,6 @@
 
 namespace warden::detail {
 
-/// Which limits of its job a tree has run into.
-struct JobLimitsHit {
-    bool cpu_time = false;
-    bool memory = false;
-    bool processes = false;
-};
-
 class JobTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::job_object;
@@ -70,9 +63,6 @@ public:
     [[nodiscard]] error_code last_resort();
     [[nodiscard]] std::vector<Pid> members() const;
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
-
-    /// As far as it was told by now; a process that the CPU limit ended is certain once its end was told.
-    [[nodiscard]] JobLimitsHit limits_hit() const noexcept;
 
 private:
     struct State;
@@ -128,7 +118,7 @@ struct JobTree::State final : JobListener, std::enable_shared_from_this<State> {
     LaunchedChild leader;
     std::optional<Nanoseconds> cpu_limit;
     StoppedProcesses stopped;
-    JobLimitsHit hit;
+    bool hit_memory_limit = false;
     bool killed = false;
     bool leader_ended = false;
     bool waits_member = false;
@@ -229,9 +219,8 @@ inline void JobTree::State::wait_member() {
 }
 
 inline void JobTree::State::on_job_message(DWORD message) {
-    if (message == JOB_OBJECT_MSG_END_OF_PROCESS_TIME || message == JOB_OBJECT_MSG_END_OF_JOB_TIME) hit.cpu_time = true;
-    if (message == JOB_OBJECT_MSG_PROCESS_MEMORY_LIMIT || message == JOB_OBJECT_MSG_JOB_MEMORY_LIMIT) hit.memory = true;
-    if (message == JOB_OBJECT_MSG_ACTIVE_PROCESS_LIMIT) hit.processes = true;
+    if (message == JOB_OBJECT_MSG_PROCESS_MEMORY_LIMIT || message == JOB_OBJECT_MSG_JOB_MEMORY_LIMIT)
+        hit_memory_limit = true;
     if (message == JOB_OBJECT_MSG_ACTIVE_PROCESS_ZERO) look();
 }
 
@@ -263,15 +252,12 @@ inline LeaderEnd JobTree::State::leader_end() {
         end.usage.max_resident_bytes = memory.PeakWorkingSetSize;
     if (!::GetExitCodeProcess(process, &code)) return end;
     const bool over_cpu = cpu_limit && code == ERROR_NOT_ENOUGH_QUOTA && duration_of(in_user) >= *cpu_limit;
-    hit.cpu_time = hit.cpu_time || over_cpu;
     end.status = killed && code == killed_exit_code ? ExitStatus::from_signal(signals::kill, false)
                  : over_cpu                         ? ExitStatus::from_signal(signals::cpu_limit, false)
                                                     : ExitStatus::from_code(code);
-    if (hit.memory && !end.status.success()) end.limit = ExitCause::memory_limit;
+    if (hit_memory_limit && !end.status.success()) end.limit = ExitCause::memory_limit;
     return end;
 }
-
-inline JobLimitsHit JobTree::limits_hit() const noexcept { return state_ ? state_->hit : JobLimitsHit(); }
 
 inline std::vector<Pid> JobTree::members() const {
     return state_ ? job_members(state_->job.get()) : std::vector<Pid>();
