@@ -44,6 +44,17 @@ TEST_CASE("scenario: what goes in comes out, more than any pipe holds", "[scenar
     CHECK_FALSE(done.truncated);
 }
 
+TEST_CASE("scenario: what was read is written however soon its reader ends", "[scenario]") {
+    TestManager manager;
+    for (int i = 0; i < 40; ++i) {
+        auto process = manager->spawn(victim("read-once"), {.stdin_ = Input::pipe});
+        warden::error_code ec;
+        process.write("all of it", ec);
+        CHECK(!ec);
+        CHECK(process.wait().success());
+    }
+}
+
 TEST_CASE("scenario: lines are called back in order, and all before the exit is told", "[scenario]") {
     TestManager manager;
     std::atomic<int> lines = 0;

@@ -143,6 +143,13 @@ int look_at_handles(const Words& words) {
     return 0;
 }
 
+/// Ends as soon as there is some input, or none.
+int read_once(const Words&) {
+    char buffer[64];
+    DWORD size = 0;
+    return ReadFile(GetStdHandle(STD_INPUT_HANDLE), buffer, sizeof buffer, &size, nullptr) ? 0 : 1;
+}
+
 int copy_input(const Words&) {
     char buffer[4096];
     DWORD size = 0;
@@ -200,6 +207,7 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
     {L"breakaway", &break_away},
     {L"ignore-break", &ignore_break},
     {L"end-on-break", &end_on_break},
+    {L"read-once", &read_once},
     {L"stdin-to-stdout", &copy_input},
     {L"flood", &flood},
     {L"count-lines", &count_lines},

@@ -4,9 +4,10 @@
 /// @file
 /// Moves bytes between the pipes of one process and their ends in the program, on the I/O loop, by overlapped I/O.
 ///
-/// Knows:         that there is always one read under way, with a buffer of its own; how to end it to look what is
-/// there. Does not know: where output goes (the router does) or when the process ends. Thread-safety: on the loop,
-/// after `start`.
+/// Knows:         that there is always one operation under way, with a buffer of its own; how to take it back, to learn
+///                what it has done by then.
+/// Does not know: where output goes (the router does) or when the process ends.
+/// Thread-safety: on the loop, after `start`.
 
 #include <warden/detail/io_loop.hpp>
 #include <warden/detail/output_router.hpp>
@@ -14,10 +15,8 @@
 #include <warden/error.hpp>
 
 #if WARDEN_OS_WINDOWS
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/windows/overlapped_ptr.hpp>
 #include <boost/asio/windows/stream_handle.hpp>
-#include <boost/asio/write.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -25,12 +24,40 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace warden::detail {
+
+/// A read or a write of a pipe that is under way, if there is one.
+class PipeOperation {
+public:
+    struct Outcome {
+        DWORD error;
+        std::size_t size;
+    };
+
+    /// `begin(OVERLAPPED*)` calls ReadFile or WriteFile; what that uses, `done` keeps alive. `done(Outcome)` is called
+    /// on the loop, unless the operation is taken back or forgotten before.
+    template <class Begin, class Done>
+    void start(boost::asio::io_context& context, Begin begin, Done done);
+
+    /// Ends what is under way, and says what it has come to.
+    [[nodiscard]] std::optional<Outcome> take_back(HANDLE pipe);
+
+    /// For when the pipe was closed.
+    void forget() noexcept {
+        ++number_;
+        under_way_ = nullptr;
+    }
+
+private:
+    OVERLAPPED* under_way_ = nullptr;  // owned by Asio until its handler has been called
+    std::uint64_t number_ = 0;         // of the operation whose handler may still act
+};
 
 /// Reads one output pipe into the router until its end.
 class OutputPump : public std::enable_shared_from_this<OutputPump> {
@@ -70,8 +97,7 @@ private:
     static constexpr std::size_t buffer_bytes = std::size_t{64} * 1024;
 
     void read();
-    void take_back_read();
-    bool take(DWORD error, std::size_t size);
+    bool take(PipeOperation::Outcome outcome);
     bool read_now();
     void end();
 
@@ -81,8 +107,7 @@ private:
     const std::shared_ptr<OutputRouter> router_;
     std::function<void()> closed_;
     std::vector<char> buffer_;
-    OVERLAPPED* under_way_ = nullptr;  // owned by Asio until its handler has been called
-    std::uint64_t reads_ = 0;          // the number of the read whose handler may still act
+    PipeOperation read_;
     bool paused_ = false;
 };
 
@@ -91,7 +116,7 @@ class InputPump : public std::enable_shared_from_this<InputPump> {
 public:
     using Done = std::function<void(const error_code&)>;
 
-    InputPump(IoLoop& loop, UniqueHandle pipe, bool) : pipe_(loop.context(), pipe.release()) {}
+    InputPump(IoLoop& loop, UniqueHandle pipe, bool) : loop_(loop), pipe_(loop.context(), pipe.release()) {}
 
     /// Queues `text`; `done` comes once all of it is in the pipe, or cannot be.
     void write(std::string text, Done done);
@@ -102,7 +127,7 @@ public:
         if (queue_.empty()) close(errc::input_closed);
     }
 
-    /// Closes the pipe now; what is queued fails with `reason`.
+    /// Closes the pipe now; what is not in it yet fails with `reason`.
     void close(const error_code& reason);
 
     [[nodiscard]] bool is_open() const noexcept { return pipe_.is_open() && !closing_; }
@@ -111,53 +136,66 @@ private:
     struct Item {
         std::string text;
         Done done;
+        std::size_t written = 0;
     };
     void write_next();
+    bool take(PipeOperation::Outcome outcome);
 
+    IoLoop& loop_;
     boost::asio::windows::stream_handle pipe_;
-    std::deque<std::shared_ptr<Item>> queue_;  // the first is being written
+    std::deque<Item> queue_;  // the first is being written
+    PipeOperation write_;
     bool closing_ = false;
 };
 
 // -- implementation ----------------------------------------------------------
 
-/// Begins a read. Its handler does nothing if the read has been taken back by then.
-inline void OutputPump::read() {
+template <class Begin, class Done>
+void PipeOperation::start(boost::asio::io_context& context, Begin begin, Done done) {
     boost::asio::windows::overlapped_ptr operation(
-        loop_.context(), [self = shared_from_this(), number = ++reads_](const error_code& ec, std::size_t size) {
-            if (number != self->reads_ || !self->pipe_.is_open()) return;
-            self->under_way_ = nullptr;
-            if (!self->take(static_cast<DWORD>(ec.value()), size)) return;
-            if (self->router_->should_pause()) self->paused_ = true;
-            else self->read();
+        context, [this, number = ++number_, done = std::move(done)](const error_code& ec, std::size_t size) {
+            if (number != number_) return;
+            under_way_ = nullptr;
+            done(Outcome{static_cast<DWORD>(ec.value()), size});
         });
     under_way_ = operation.get();
-    const BOOL done =
-        ::ReadFile(pipe_.native_handle(), buffer_.data(), static_cast<DWORD>(buffer_.size()), nullptr, operation.get());
-    const DWORD error = done ? ERROR_SUCCESS : ::GetLastError();
+    const DWORD error = begin(operation.get()) ? ERROR_SUCCESS : ::GetLastError();
     if (error == ERROR_SUCCESS || error == ERROR_IO_PENDING) return static_cast<void>(operation.release());
     under_way_ = nullptr;
     operation.complete(system_code(static_cast<int>(error)), 0);
 }
 
-/// What a read has brought; false at the end of the stream.
-inline bool OutputPump::take(DWORD error, std::size_t size) {
-    if (size > 0) router_->write(stream_, {buffer_.data(), size});
-    if (error == ERROR_SUCCESS || error == ERROR_MORE_DATA) return true;
-    end();
-    return false;
+inline std::optional<PipeOperation::Outcome> PipeOperation::take_back(HANDLE pipe) {
+    OVERLAPPED* const operation = std::exchange(under_way_, nullptr);
+    if (!operation) return std::nullopt;
+    ++number_;
+    ::CancelIoEx(pipe, operation);
+    DWORD size = 0;
+    const BOOL done = ::GetOverlappedResult(pipe, operation, &size, TRUE);
+    return Outcome{done ? ERROR_SUCCESS : ::GetLastError(), size};
 }
 
-/// Ends the read that is under way; it has brought something, or nothing.
-inline void OutputPump::take_back_read() {
-    OVERLAPPED* const operation = std::exchange(under_way_, nullptr);
-    if (!operation) return;
-    ++reads_;
-    ::CancelIoEx(pipe_.native_handle(), operation);
-    DWORD size = 0;
-    const BOOL done = ::GetOverlappedResult(pipe_.native_handle(), operation, &size, TRUE);
-    const DWORD error = done ? ERROR_SUCCESS : ::GetLastError();
-    static_cast<void>(take(error == ERROR_OPERATION_ABORTED ? ERROR_SUCCESS : error, size));
+inline void OutputPump::read() {
+    read_.start(
+        loop_.context(),
+        [this](OVERLAPPED* operation) {
+            const auto size = static_cast<DWORD>(buffer_.size());
+            return ::ReadFile(pipe_.native_handle(), buffer_.data(), size, nullptr, operation);
+        },
+        [self = shared_from_this()](PipeOperation::Outcome outcome) {
+            if (!self->take(outcome)) return;
+            if (self->router_->should_pause()) self->paused_ = true;
+            else self->read();
+        });
+}
+
+/// What a read has brought; false at the end of the stream.
+inline bool OutputPump::take(PipeOperation::Outcome outcome) {
+    if (outcome.size > 0) router_->write(stream_, {buffer_.data(), outcome.size});
+    const bool goes_on =
+        outcome.error == ERROR_SUCCESS || outcome.error == ERROR_MORE_DATA || outcome.error == ERROR_OPERATION_ABORTED;
+    if (!goes_on) end();
+    return goes_on;
 }
 
 /// Reads once, of a pipe that has something, or is at its end. False at the end.
@@ -171,12 +209,12 @@ inline bool OutputPump::read_now() {
         ::ReadFile(pipe_.native_handle(), buffer_.data(), static_cast<DWORD>(buffer_.size()), nullptr, &operation);
     if (done || ::GetLastError() == ERROR_IO_PENDING)
         done = ::GetOverlappedResult(pipe_.native_handle(), &operation, &size, TRUE);
-    return take(done ? ERROR_SUCCESS : ::GetLastError(), size);
+    return take({done ? ERROR_SUCCESS : ::GetLastError(), size});
 }
 
 inline void OutputPump::drain_now() {
     if (!pipe_.is_open()) return;
-    take_back_read();
+    if (const auto outcome = read_.take_back(pipe_.native_handle()); outcome && !take(*outcome)) return;
     DWORD there = 0;
     bool is_first = true;
     for (std::size_t left = 0; pipe_.is_open();) {
@@ -191,8 +229,7 @@ inline void OutputPump::drain_now() {
 
 inline void OutputPump::end() {
     if (!pipe_.is_open()) return;
-    ++reads_;
-    under_way_ = nullptr;
+    read_.forget();
     error_code ignored;
     pipe_.close(ignored);
     router_->finish(stream_);
@@ -201,28 +238,51 @@ inline void OutputPump::end() {
 
 inline void InputPump::write(std::string text, Done done) {
     if (!is_open()) return done(errc::input_closed);
-    queue_.push_back(std::make_shared<Item>(Item{std::move(text), std::move(done)}));
+    queue_.push_back({std::move(text), std::move(done)});
     if (queue_.size() == 1) write_next();
 }
 
+/// What a program has read may be all of the text, though it has ended before that was told here.
 inline void InputPump::close(const error_code& reason) {
+    if (!pipe_.is_open()) return;
+    if (const auto outcome = write_.take_back(pipe_.native_handle())) static_cast<void>(take(*outcome));
+    write_.forget();
     error_code ignored;
-    if (pipe_.is_open()) pipe_.close(ignored);
-    for (auto queue = std::exchange(queue_, {}); auto& item : queue) item->done(reason);
+    pipe_.close(ignored);
+    for (auto queue = std::exchange(queue_, {}); auto& item : queue) item.done(reason);
 }
 
+/// An empty text is never written: it would look like the end of the stream to the program.
 inline void InputPump::write_next() {
-    const auto item = queue_.front();
-    boost::asio::async_write(pipe_, boost::asio::buffer(item->text),
-                             [self = shared_from_this(), item](const error_code& ec, std::size_t) {
-                                 if (!self->pipe_.is_open() || self->queue_.empty()) return;
-                                 if (ec) return self->close(ec);
-                                 self->queue_.pop_front();
-                                 item->done({});
-                                 if (!self->pipe_.is_open()) return;
-                                 if (!self->queue_.empty()) self->write_next();
-                                 else if (self->closing_) self->close(errc::input_closed);
-                             });
+    while (!queue_.empty() && queue_.front().text.empty()) static_cast<void>(take({ERROR_SUCCESS, 0}));
+    if (queue_.empty()) {
+        if (closing_) close(errc::input_closed);
+        return;
+    }
+    write_.start(
+        loop_.context(),
+        [this](OVERLAPPED* operation) {
+            constexpr std::size_t most = std::size_t{1} << 30;  // the size is a DWORD
+            const Item& item = queue_.front();
+            const std::string_view rest = std::string_view(item.text).substr(item.written, most);
+            return ::WriteFile(pipe_.native_handle(), rest.data(), static_cast<DWORD>(rest.size()), nullptr, operation);
+        },
+        [self = shared_from_this()](PipeOperation::Outcome outcome) {
+            if (!self->take(outcome)) return self->close(system_code(static_cast<int>(outcome.error)));
+            if (self->pipe_.is_open()) self->write_next();
+        });
+}
+
+/// What a write has come to; false if it failed.
+inline bool InputPump::take(PipeOperation::Outcome outcome) {
+    Item& item = queue_.front();
+    item.written += outcome.size;
+    if (item.written == item.text.size()) {
+        const Done done = std::move(item.done);
+        queue_.pop_front();
+        done({});
+    }
+    return outcome.error == ERROR_SUCCESS;
 }
 
 }  // namespace warden::detail
