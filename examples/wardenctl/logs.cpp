@@ -12,8 +12,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
-#include <cstdint>
-#include <deque>
+#include <cstddef>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -88,31 +87,9 @@ void Printer::flush() {
     text_.clear();
 }
 
-std::uintmax_t bytes_of(const std::filesystem::path& path) {
-    std::error_code missing;
-    std::uintmax_t sum = 0;
-    std::uintmax_t size = std::filesystem::file_size(path, missing);
-    for (int i = 1; !missing; ++i) {
-        sum += size;
-        size = std::filesystem::file_size(path.string() + '.' + std::to_string(i), missing);
-    }
-    return sum;
-}
-
 [[noreturn]] void follow(const std::filesystem::path& path, const Request& request) {
-    const std::uintmax_t there = bytes_of(path);
-    auto follower = warden::LogFollower::open(path, warden::LogFollower::From::beginning);
-    std::deque<warden::FollowedLine> last;
-    for (std::uintmax_t read = 0; read < there;) {  // and no more: a writer that goes on would keep this going
-        auto line = follower.try_next();
-        if (!line) break;
-        read += line->text.size() + 1;
-        last.push_back(std::move(*line));
-        if (last.size() > request.lines) last.pop_front();
-    }
-    if (!last.empty()) last.front().gap = false;  // what is before these lines was not asked for
+    auto follower = warden::LogFollower::open_last(path, request.lines);
     Printer printer(request.json);
-    for (const auto& line : last) printer.print(line);
     for (;;) {
         while (const auto line = follower.try_next()) printer.print(*line);
         printer.flush();

@@ -45,6 +45,31 @@ TEST_CASE("log follower: lines come when they are whole, from the beginning or f
     CHECK_FALSE(all.finish());
 }
 
+TEST_CASE("log follower: begins with as many of the newest lines as are wanted, and goes on") {
+    const Directory directory;
+    LogSink sink = open_sink(directory / "a.log", {30'000, 1'000'000});
+    for (int i = 1; i <= 20'000; ++i) sink.write("line " + std::to_string(i) + '\n');
+    sink.write("unfin");
+    LogFollower three = LogFollower::open_last(sink.path(), 3);
+    LogFollower none = LogFollower::open_last(sink.path(), 0);
+    LogFollower all = LogFollower::open_last(sink.path(), 30'000);
+    CHECK(texts_now(three) == Texts{"line 19998", "line 19999", "line 20000"});
+    CHECK(texts_now(none).empty());
+    const auto seen = texts_now(all);
+    REQUIRE(seen.size() == 20'000);
+    CHECK(seen.front() == "line 1");
+    sink.write("ished\n");
+    CHECK(texts_now(three) == Texts{"unfinished"});
+    CHECK(texts_now(none) == Texts{"unfinished"});
+    CHECK(texts_now(all) == Texts{"unfinished"});
+    warden::error_code ec;
+    LogFollower absent = LogFollower::open_last(directory / "none.log", 5, ec);
+    CHECK(!ec);
+    CHECK(texts_now(absent).empty());
+    (void)LogFollower::open_last(directory / "none" / "a.log", 5, ec);
+    CHECK(ec == boost::system::errc::no_such_file_or_directory);
+}
+
 TEST_CASE("log follower: waits for a line and for no longer than it may") {
     const Directory directory;
     LogSink sink = open_sink(directory / "a.log");

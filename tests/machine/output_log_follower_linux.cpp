@@ -79,6 +79,32 @@ TEST_CASE("log follower: its descriptor is readable when there is something to l
     CHECK(::poll(&readable, 1, 0) == 0);
 }
 
+TEST_CASE("log follower: the newest lines are found in rotated files, and what was before them is no gap") {
+    const Directory directory;
+    SKIP_WITHOUT_MARKS(directory);
+    LogSink sink = open_sink(directory / "a.log", {10, 1'000}, OnLimit::rotate(3));
+    Texts expected;
+    for (std::size_t i = 0; i < 95; ++i) {
+        const std::string line = numbered_line(i);
+        sink.write(line);
+        if (i >= 70) expected.push_back(line.substr(0, line.size() - 1));
+    }
+    LogFollower follower = LogFollower::open_last(sink.path(), 25);
+    CHECK(texts_now(follower) == expected);
+}
+
+TEST_CASE("log follower: what the newest lines cost does not depend on the size of the log") {
+    const Directory directory;
+    const auto path = directory / "huge.log";
+    add(path, "\n");
+    std::filesystem::resize_file(path, std::uintmax_t{1} << 40);  // a hole, which would be read for hours
+    add(path, "\none\ntwo\nthree\n");
+    LogFollower follower = LogFollower::open_last(path, 2);
+    CHECK(texts_now(follower) == Texts{"two", "three"});
+    add(path, "four\n");
+    CHECK(texts_now(follower) == Texts{"four"});
+}
+
 TEST_CASE("log follower: another log in the directory wakes nobody") {
     const Directory directory;
     LogSink sink = open_sink(directory / "a.log");

@@ -62,6 +62,12 @@ public:
     [[nodiscard]] static LogFollower open(const std::filesystem::path& path, From from, error_code& ec);
     [[nodiscard]] static LogFollower open(const std::filesystem::path& path, From from);
 
+    /// Begins with the newest `lines` finished lines that are there, oldest first; those of rotated files too, if
+    /// `LogSink` made them. What it costs does not depend on the size of the files: of lines that are longer than
+    /// `most_tail_bytes` together, the end is returned. With 0, as from the end. Errors as in `open`.
+    [[nodiscard]] static LogFollower open_last(const std::filesystem::path& path, std::size_t lines, error_code& ec);
+    [[nodiscard]] static LogFollower open_last(const std::filesystem::path& path, std::size_t lines);
+
     /// The next line; nothing if none comes within `timeout`, which is no error; one that is not positive does not
     /// wait. A line that is longer than `LineSplitter::default_max_line_bytes` comes in parts. An unterminated last
     /// line is kept until its end comes, or a gap or a new stream. Errors are as in `open`, after all that could be
@@ -95,6 +101,7 @@ private:
     auto wait_for(Timeout timeout, error_code& ec, Try try_once);
     [[nodiscard]] std::optional<FollowedLine> pop();
     void split(const FollowedText& text);
+    void keep_last(std::size_t lines, std::uintmax_t there, error_code& ec);
     void add(const LineView& line, bool cut);
 
     detail::LogTrail trail_;
@@ -119,8 +126,36 @@ struct FollowerDoor {
 
 inline LogFollower LogFollower::open(const std::filesystem::path& path, From from, error_code& ec) {
     LogFollower follower;
-    follower.trail_ = detail::LogTrail::open(path, from == From::end, ec);
+    const auto last = from == From::end ? std::optional<std::size_t>(0) : std::nullopt;
+    follower.trail_ = detail::LogTrail::open(path, last, ec);
     return follower;
+}
+
+inline LogFollower LogFollower::open_last(const std::filesystem::path& path, std::size_t lines, error_code& ec) {
+    LogFollower follower;
+    std::uintmax_t there = 0;  // in all files; of a rotation that is under way, one can be missing
+    for (std::size_t i = 0, missing = 0; missing < 2 && i <= OnLimit::most_files; ++i) {
+        there += detail::log_status(i == 0 ? path : detail::rotated_path(path, i), ec).size;
+        missing = ec ? missing + 1 : 0;
+    }
+    follower.trail_ = detail::LogTrail::open(path, lines, ec);
+    if (!ec && lines > 0) follower.keep_last(lines, there, ec);
+    return ec ? LogFollower() : std::move(follower);
+}
+
+/// Of what was there, and no more: a writer that goes on would keep this going.
+inline void LogFollower::keep_last(std::size_t lines, std::uintmax_t there, error_code& ec) {
+    for (std::uintmax_t read = 0; read < there;) {
+        const auto text = trail_.try_read(block_bytes, ec);
+        if (!text) break;
+        read += text->text.size();
+        split(*text);
+        while (lines_.size() > lines) lines_.pop_front();
+    }
+    gap_ = false;  // what is before these lines was not asked for
+    gap_bytes_ = 0;
+    if (!lines_.empty()) lines_.front().gap = false;
+    if (!lines_.empty()) lines_.front().gap_bytes = 0;
 }
 
 inline void LogFollower::add(const LineView& line, bool cut) {
@@ -181,6 +216,10 @@ inline std::optional<FollowedText> LogFollower::read_some(std::size_t max_bytes,
 
 inline LogFollower LogFollower::open(const std::filesystem::path& path, From from) {
     return detail::or_throw("cannot follow the log", [&](error_code& ec) { return open(path, from, ec); });
+}
+
+inline LogFollower LogFollower::open_last(const std::filesystem::path& path, std::size_t lines) {
+    return detail::or_throw("cannot follow the log", [&](error_code& ec) { return open_last(path, lines, ec); });
 }
 
 inline std::optional<FollowedLine> LogFollower::next(Timeout timeout) {

@@ -43,7 +43,10 @@ public:
 
     LogTrail() = default;
 
-    [[nodiscard]] static LogTrail open(const std::filesystem::path& path, bool at_end, error_code& ec);
+    /// Begins with the `last` lines of the file, and what is not finished after them; with as much as there is, if that
+    /// is nothing or the file has fewer.
+    [[nodiscard]] static LogTrail open(const std::filesystem::path& path, std::optional<std::size_t> last,
+                                       error_code& ec);
 
     /// From one to `max_bytes` bytes, or nothing if there are none at the moment; never waits.
     [[nodiscard]] std::optional<FollowedText> try_read(std::size_t max_bytes, error_code& ec);
@@ -60,7 +63,7 @@ private:
     };
 
     [[nodiscard]] Found open_file(std::size_t number, error_code& ec) const;
-    void begin_at_end(Found file);
+    [[nodiscard]] bool begin_at_last(Found file, std::size_t lines);
     [[nodiscard]] std::string read_held(std::size_t max_bytes, error_code& ec);
     [[nodiscard]] bool look_again(error_code& ec);
     [[nodiscard]] bool open_next(error_code& ec);
@@ -87,7 +90,7 @@ private:
 };
 
 // -- implementation ----------------------------------------------------------
-inline LogTrail LogTrail::open(const std::filesystem::path& path, bool at_end, error_code& ec) {
+inline LogTrail LogTrail::open(const std::filesystem::path& path, std::optional<std::size_t> last, error_code& ec) {
     LogTrail trail;
     ec.clear();
     trail.path_ = path.empty() ? path : absolute_path(path);
@@ -98,8 +101,8 @@ inline LogTrail LogTrail::open(const std::filesystem::path& path, bool at_end, e
     Found file = trail.open_file(0, ec);
     const bool exists = !ec;
     if (ec == boost::system::errc::no_such_file_or_directory) ec.clear();
-    if (exists && at_end) trail.begin_at_end(std::move(file));
-    else if (exists) (void)trail.open_next(ec);
+    const bool begun = exists && last && trail.begin_at_last(std::move(file), *last);
+    if (exists && !begun) (void)trail.open_next(ec);
     trail.begun_ = true;
     return ec ? LogTrail() : std::move(trail);
 }
@@ -111,16 +114,20 @@ inline LogTrail::Found LogTrail::open_file(std::size_t number, error_code& ec) c
     return file;
 }
 
-/// Behind the last newline, if it is not too far from the end.
-inline void LogTrail::begin_at_end(Found file) {
+/// Behind the last newline but `lines`, if it is not too far from the end. False if there are not so many.
+inline bool LogTrail::begin_at_last(Found file, std::size_t lines) {
     const std::uint64_t size = file.log.status.size;
-    std::string end(std::min<std::uint64_t>(size, most_bytes), '\0');
-    const std::uint64_t start = size - end.size();
     error_code ignored;
-    end.resize(read_at(file.log.handle, start, end.data(), end.size(), ignored));
-    const std::size_t newline = end.rfind('\n');
-    const std::uint64_t line = newline != end.npos ? start + newline + 1 : start == 0 ? 0 : size;
-    if (size > 0 || file.mark) adopt(std::move(file), line);  // an empty file may not be marked yet
+    const std::string end = end_of_log(file.log, lines, lines > 0 ? most_tail_bytes : most_bytes, ignored);
+    const std::uint64_t start = size - end.size();
+    std::size_t newline = end.size();
+    for (std::size_t i = 0; i <= lines && newline != end.npos; ++i)
+        newline = newline > 0 ? end.rfind('\n', newline - 1) : end.npos;
+    if (newline == end.npos && start == 0 && lines > 0) return false;
+    const std::uint64_t too_far = lines > 0 || start == 0 ? start : size;
+    // An empty file may not be marked yet.
+    if (size > 0 || file.mark) adopt(std::move(file), newline != end.npos ? start + newline + 1 : too_far);
+    return true;
 }
 
 inline std::optional<FollowedText> LogTrail::try_read(std::size_t max_bytes, error_code& ec) {
