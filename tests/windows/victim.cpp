@@ -109,6 +109,122 @@ int start_many(const Words& words) {
 
 int break_away(const Words&) { return start(L"sleep-forever", CREATE_BREAKAWAY_FROM_JOB) != 0 ? 0 : 1; }
 
+/// Starts this program again to do something else, with our output; no handle if that was refused.
+HANDLE start_with_output(const std::wstring& what, DWORD flags, wchar_t* environment = nullptr) {
+    std::wstring line = L"victim --lines " + what;
+    STARTUPINFOW settings{};
+    settings.cb = sizeof settings;
+    settings.dwFlags = STARTF_USESTDHANDLES;
+    settings.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
+    PROCESS_INFORMATION made{};
+    if (!CreateProcessW(own_path().c_str(), line.data(), nullptr, nullptr, TRUE, flags, environment, nullptr, &settings,
+                        &made)) {
+        say(L"refused " + std::to_wstring(GetLastError()));
+        return nullptr;
+    }
+    CloseHandle(made.hThread);
+    const bool is_mute = (flags & (CREATE_SUSPENDED | CREATE_BREAKAWAY_FROM_JOB)) != 0;  // or speaks too late
+    if (is_mute) say(std::to_wstring(made.dwProcessId));
+    return made.hProcess;
+}
+
+/// Says its pid, lets go of the output and stays.
+int announce(const Words&) {
+    say(std::to_wstring(GetCurrentProcessId()));
+    CloseHandle(GetStdHandle(STD_OUTPUT_HANDLE));
+    sleep_forever();
+}
+
+/// Starts one that announces itself, apart from this program in the way that is named first; then stays, if that is
+/// said, or ends.
+int escape(const Words& words) {
+    static const std::map<std::wstring_view, DWORD> ways{
+        {L"plain", 0},
+        {L"twice", 0},
+        {L"cleared", 0},
+        {L"job", 0},
+        {L"group", CREATE_NEW_PROCESS_GROUP},
+        {L"console", CREATE_NEW_CONSOLE},
+        {L"no-window", CREATE_NO_WINDOW},
+        {L"detached", DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP},
+        {L"suspended", CREATE_SUSPENDED},
+        {L"breakaway", CREATE_BREAKAWAY_FROM_JOB | DETACHED_PROCESS},
+    };
+    const std::wstring& way = words[1];
+    wchar_t nothing[2] = {};
+    const HANDLE child = start_with_output(way == L"twice" ? L"escape plain leave" : L"announce", ways.at(way),
+                                           way == L"cleared" ? nothing : nullptr);
+    if (child == nullptr) return 1;
+    if (way == L"job" && !AssignProcessToJobObject(CreateJobObjectW(nullptr, nullptr), child)) return 2;
+    if (words[2] == L"stay") sleep_forever();
+    return 0;
+}
+
+/// Starts one that does what is said, with our output, and stays, heeding no requests to end, or ends if that is said.
+int beside(const Words& words) {
+    SetConsoleCtrlHandler(&ignore, TRUE);
+    if (start_with_output(words[1], 0) == nullptr) return 1;
+    if (words[2] == L"stay") sleep_forever();
+    return 0;
+}
+
+BOOL WINAPI obey(DWORD) {
+    say(L"obeyed");
+    ExitProcess(77);
+}
+
+/// Says so when it is asked to end, and ends.
+int answer_break(const Words&) {
+    SetConsoleCtrlHandler(&obey, TRUE);
+    say(L"ready");
+    sleep_forever();
+}
+
+/// So many processes one after another, of which each starts the next and ends; a mutex of that name lives while any
+/// of them does.
+int chain(const Words& words) {
+    CreateMutexW(nullptr, FALSE, words[1].c_str());
+    const int left = std::stoi(words[2]);
+    return left == 0 || start(L"chain " + words[1] + L' ' + std::to_wstring(left - 1), 0) != 0 ? 0 : 1;
+}
+
+/// Starts two of its own kind, which do the same so many times over, and stays; the mutex as above.
+int bomb(const Words& words) {
+    CreateMutexW(nullptr, FALSE, words[1].c_str());
+    const int left = std::stoi(words[2]);
+    for (int i = 0; left > 0 && i < 2; ++i) start(L"bomb " + words[1] + L' ' + std::to_wstring(left - 1), 0);
+    sleep_forever();
+}
+
+/// Ends another process with that code.
+int end_process(const Words& words) {
+    const HANDLE other = OpenProcess(PROCESS_TERMINATE, FALSE, static_cast<DWORD>(std::stoul(words[1])));
+    return TerminateProcess(other, static_cast<DWORD>(std::stoul(words[2]))) ? 0 : 1;
+}
+
+/// Says the first line of its input, and ends with that code.
+int read_one_line(const Words& words) {
+    std::wstring line;
+    char byte = 0;
+    DWORD size = 0;
+    while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), &byte, 1, &size, nullptr) && size == 1 && byte != '\n')
+        line += static_cast<wchar_t>(byte);
+    say(line);
+    return std::stoi(words[1]);
+}
+
+/// Ends when its input does, but needs so many milliseconds for that; heeds nothing else.
+int end_with_input(const Words& words) {
+    SetConsoleCtrlHandler(&ignore, TRUE);
+    say(L"ready");
+    char buffer[256];
+    DWORD size = 0;
+    while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), buffer, sizeof buffer, &size, nullptr) && size > 0) {}
+    Sleep(static_cast<DWORD>(std::stoul(words[1])));
+    say(L"last words");
+    return 0;
+}
+
 int ignore_break(const Words&) {
     SetConsoleCtrlHandler(&ignore, TRUE);
     say(L"ready");
@@ -205,6 +321,15 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
     {L"handles", &print_handles},
     {L"look-at", &look_at_handles},
     {L"breakaway", &break_away},
+    {L"announce", &announce},
+    {L"escape", &escape},
+    {L"beside", &beside},
+    {L"answer-break", &answer_break},
+    {L"chain", &chain},
+    {L"bomb", &bomb},
+    {L"end-process", &end_process},
+    {L"read-line", &read_one_line},
+    {L"end-with-input", &end_with_input},
     {L"ignore-break", &ignore_break},
     {L"end-on-break", &end_on_break},
     {L"read-once", &read_once},

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// Stop plans that ask by HTTP, on Windows.
+#include <warden/supervision/http_stop.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/streambuf.hpp>
+#include <boost/asio/write.hpp>
+
+#include <atomic>
+#include <future>
+#include <iterator>
+#include <string>
+#include <thread>
+
+#include <windows/support.hpp>
+
+using namespace support;
+using namespace std::chrono_literals;
+using warden::StopAction;
+using warden::StopPlan;
+
+namespace {
+
+/// A server that answers one request, after which it does something.
+class Server {
+public:
+    explicit Server(
+        std::string status, std::function<void()> then = [] {})
+        : acceptor_(loop_, {boost::asio::ip::address_v4::loopback(), 0}),
+          thread_([this, status = std::move(status), then = std::move(then)] {
+              serve(status);
+              then();
+          }) {}
+    Server(const Server&) = delete;
+    ~Server() { thread_.join(); }
+    [[nodiscard]] warden::StopCall stop() const {
+        return warden::http_stop({.port = acceptor_.local_endpoint().port()});
+    }
+    /// What was asked; once.
+    [[nodiscard]] std::string asked() { return asked_.get_future().get(); }
+
+private:
+    void serve(const std::string& status) {
+        boost::system::error_code ec;
+        boost::asio::ip::tcp::socket socket(loop_);
+        boost::asio::streambuf request;
+        acceptor_.accept(socket, ec);
+        if (!ec) boost::asio::read_until(socket, request, "\r\n\r\n", ec);
+        if (!ec)
+            boost::asio::write(socket, boost::asio::buffer("HTTP/1.1 " + status + "\r\nContent-Length: 0\r\n\r\n"), ec);
+        asked_.set_value(ec ? ec.message() : std::string(std::istreambuf_iterator<char>(&request), {}));
+    }
+
+    boost::asio::io_context loop_;
+    boost::asio::ip::tcp::acceptor acceptor_;
+    std::promise<std::string> asked_;
+    std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("scenario: a server is asked by an HTTP request before it is asked in other ways", "[scenario][stop]") {
+    TestManager manager;
+    auto process = manager->spawn(victim("end-with-input", "0"),
+                                  {.stdin_ = warden::Input::pipe, .stdout_ = warden::Output::capture});
+    REQUIRE(next_line(process) == "ready");
+    Server server("202 Accepted", [&] { process.close_stdin(); });
+    const auto report = process.stop(StopPlan{}.call(server.stop(), 30s).terminate(10s).kill(30s));
+    CHECK(server.asked().rfind("POST /shutdown HTTP/1.1\r\n", 0) == 0);
+    REQUIRE(report.steps.size() == 1);
+    CHECK(report.steps[0].action == StopAction::call);
+    CHECK(report.steps[0].ended_it);
+    CHECK(report.clean());
+    CHECK(process.exit_status()->success());
+    CHECK(process.cause() == warden::ExitCause::stopped);
+}
+
+TEST_CASE("scenario: an HTTP request that is refused is reported, and the next step comes all the same",
+          "[scenario][stop]") {
+    TestManager manager;
+    std::promise<std::string> told;
+    std::atomic<bool> once{false};
+    const auto subscription = manager->subscribe([&](const warden::Event& event) {
+        if (event.kind == warden::EventKind::stop_step && !event.message.empty() && !once.exchange(true))
+            told.set_value(event.message);
+    });
+    auto process = manager->spawn(victim("sleep-forever"));
+    Server server("503 Service Unavailable");
+    const auto report = process.stop(StopPlan{}.call(server.stop(), 2s).kill(30s));
+    CHECK(report.clean());
+    CHECK(report.steps.size() == 2);
+    CHECK(told.get_future().get().find("503") != std::string::npos);
+}
