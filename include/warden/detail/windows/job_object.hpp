@@ -66,6 +66,8 @@ public:
 
 private:
     struct State;
+    [[nodiscard]] error_code signal_living_leader(int signal) const;
+    [[nodiscard]] error_code signal_members(int signal);
     [[nodiscard]] error_code stop_all() const;
 
     std::shared_ptr<ManagerJob> manager_;
@@ -287,8 +289,20 @@ inline error_code JobTree::last_resort() {
     return {};
 }
 
+/// What the system answers for one that has ended has many codes; this is the one that the engine knows.
+[[nodiscard]] inline error_code nobody_there() noexcept {
+    return make_error_code(boost::system::errc::no_such_process);
+}
+
 inline error_code JobTree::signal_leader(int signal) const {
-    if (!state_ || state_->leader_ended) return system_code(ERROR_INVALID_PARAMETER);
+    if (!state_ || state_->leader_ended) return nobody_there();
+    const error_code ec = signal_living_leader(signal);
+    if (!ec || ec == errc::invalid_signal) return ec;
+    const bool has_ended = ::WaitForSingleObject(state_->leader.process.get(), 0) == WAIT_OBJECT_0;
+    return has_ended ? nobody_there() : ec;  // the news of its end is on its way
+}
+
+inline error_code JobTree::signal_living_leader(int signal) const {
     const HANDLE process = state_->leader.process.get();
     if (signal == signals::terminate) return ask_to_end(pid(), {pid()});
     if (signal == signals::stop) return state_->stopped.stop(state_->job.get(), pid());
@@ -299,7 +313,13 @@ inline error_code JobTree::signal_leader(int signal) const {
 }
 
 inline error_code JobTree::signal_tree(int signal) {
-    if (!state_) return system_code(ERROR_INVALID_PARAMETER);
+    if (!state_) return nobody_there();
+    const error_code ec = signal_members(signal);
+    if (!ec || ec == errc::invalid_signal) return ec;
+    return living_members(state_->job.get()) == 0 ? nobody_there() : ec;
+}
+
+inline error_code JobTree::signal_members(int signal) {
     if (signal == signals::terminate) return ask_to_end(pid(), members());
     if (signal == signals::kill) return kill_tree();
     if (signal == signals::stop) return stop_all();
