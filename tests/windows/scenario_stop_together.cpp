@@ -217,7 +217,7 @@ TEST_CASE("scenario: a timeout holds though a grandchild holds the pipe", "[scen
 
 TEST_CASE("scenario: those that ignore the request take one grace together", "[scenario][stop]") {
     constexpr int count = 6;
-    const auto grace = 500ms;
+    const auto grace = 800ms;
     TestManager manager([&](warden::ManagerConfig& config) {
         config.graceful_timeout = grace;
         config.stop_plan = StopPlan::within(60s);
