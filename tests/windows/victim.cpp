@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -287,6 +288,157 @@ int flood(const Words& words) {
     return 0;
 }
 
+// -- play: orders, done one after the other, with their parameters in the words behind them --
+
+/// The words of `play`, from the order that is being done on.
+struct Orders {
+    const Words& words;
+    std::size_t at;
+
+    const std::wstring& take() { return words.at(at++); }
+    int number() { return std::stoi(take()); }
+};
+
+std::string in_utf8(std::wstring_view text) {
+    std::string bytes(text.size() * 3, '\0');
+    bytes.resize(static_cast<std::size_t>(
+        text.empty() ? 0
+                     : WideCharToMultiByte(CP_UTF8, 0, text.data(), static_cast<int>(text.size()), bytes.data(),
+                                           static_cast<int>(bytes.size()), nullptr, nullptr)));
+    return bytes;
+}
+
+/// Ends this program if nobody reads any more, as SIGPIPE would.
+void put(DWORD stream, std::string_view text) {
+    while (!text.empty()) {
+        DWORD written = 0;
+        if (!WriteFile(GetStdHandle(stream), text.data(), static_cast<DWORD>(text.size()), &written, nullptr))
+            ExitProcess(1);
+        text.remove_prefix(written);
+    }
+}
+
+/// `make(i)` for 1 to `count`, in large writes.
+template <class Make>
+void put_many(int count, Make make) {
+    std::string text;
+    for (int i = 1; i <= count; ++i) {
+        text += make(i);
+        if (text.size() >= 1 << 15 || i == count) put(STD_OUTPUT_HANDLE, std::exchange(text, {}));
+    }
+}
+
+/// Gives what comes in to `take`, a block at a time, until its end or until that has enough.
+template <class Take>
+void read_input(DWORD block, Take take) {
+    std::string buffer(block, '\0');
+    DWORD size = 0;
+    while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), buffer.data(), block, &size, nullptr) && size > 0)
+        if (!take(std::string_view(buffer.data(), size))) return;
+}
+
+/// What is in a file, `block` bytes at a time.
+void put_file(const std::wstring& path, DWORD block) {
+    const HANDLE file = CreateFileW(path.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, 0, nullptr);
+    std::string buffer(block, '\0');
+    DWORD size = 0;
+    while (ReadFile(file, buffer.data(), block, &size, nullptr) && size > 0)
+        put(STD_OUTPUT_HANDLE, {buffer.data(), size});
+    CloseHandle(file);
+}
+
+void append(const std::wstring& path, std::string_view text) {
+    const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    const HANDLE file = CreateFileW(path.c_str(), FILE_APPEND_DATA, share, nullptr, OPEN_ALWAYS, 0, nullptr);
+    DWORD written = 0;
+    if (!WriteFile(file, text.data(), static_cast<DWORD>(text.size()), &written, nullptr)) ExitProcess(1);
+    CloseHandle(file);
+}
+
+/// Lets a child that has our streams do the rest, says its pid, and ends.
+void leave(Orders& orders) {
+    std::wstring line = L"victim play";
+    while (orders.at < orders.words.size()) line += L" \"" + orders.take() + L'"';
+    STARTUPINFOW settings{};
+    settings.cb = sizeof settings;
+    settings.dwFlags = STARTF_USESTDHANDLES;
+    settings.hStdInput = GetStdHandle(STD_INPUT_HANDLE);
+    settings.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
+    settings.hStdError = GetStdHandle(STD_ERROR_HANDLE);
+    PROCESS_INFORMATION made{};
+    if (!CreateProcessW(own_path().c_str(), line.data(), nullptr, nullptr, TRUE, CREATE_SUSPENDED, nullptr, nullptr,
+                        &settings, &made))
+        ExitProcess(1);
+    put(STD_OUTPUT_HANDLE, std::to_string(made.dwProcessId) + '\n');
+    ResumeThread(made.hThread);
+    ExitProcess(0);
+}
+
+void await(const std::wstring& event) {
+    const HANDLE handle = OpenEventW(SYNCHRONIZE, FALSE, event.c_str());
+    if (WaitForSingleObject(handle, INFINITE) != WAIT_OBJECT_0) ExitProcess(1);
+}
+
+const std::map<std::wstring_view, void (*)(Orders&)> orders_known{
+    {L"out", [](Orders& o) { put(STD_OUTPUT_HANDLE, in_utf8(o.take())); }},
+    {L"pid", [](Orders&) { put(STD_OUTPUT_HANDLE, std::to_string(GetCurrentProcessId()) + '\n'); }},
+    {L"err", [](Orders& o) { put(STD_ERROR_HANDLE, in_utf8(o.take())); }},
+    {L"read", [](Orders&) { read_input(1, [](std::string_view text) { return text != "\n"; }); }},
+    {L"echo", [](Orders&) { read_input(1 << 16, [](auto text) { return put(STD_OUTPUT_HANDLE, text), true; }); }},
+    {L"tee",
+     [](Orders&) {
+         read_input(1 << 16, [](auto text) {
+             put(STD_OUTPUT_HANDLE, text);
+             put(STD_ERROR_HANDLE, text);
+             return true;
+         });
+     }},
+    {L"count", [](Orders& o) { put_many(o.number(), [](int i) { return std::to_string(i) + '\n'; }); }},
+    {L"again",  // the same text, so many times
+     [](Orders& o) {
+         const int times = o.number();
+         put_many(times, [text = in_utf8(o.take())](int) { return text; });
+     }},
+    {L"bytes",  // so many, each written for itself
+     [](Orders& o) {
+         for (int left = o.number(); left > 0; --left) put(STD_OUTPUT_HANDLE, "x");
+     }},
+    {L"both",  // lines to both streams in turn
+     [](Orders& o) {
+         for (int i = 1, last = o.number(); i <= last; ++i) {
+             put(STD_OUTPUT_HANDLE, "out " + std::to_string(i) + '\n');
+             put(STD_ERROR_HANDLE, "err " + std::to_string(i) + '\n');
+         }
+     }},
+    {L"file", [](Orders& o) { put_file(o.take(), 1 << 16); }},
+    {L"file-by-byte", [](Orders& o) { put_file(o.take(), 1); }},
+    {L"append",
+     [](Orders& o) {
+         const auto& path = o.take();
+         append(path, in_utf8(o.take()));
+     }},
+    {L"rename",
+     [](Orders& o) {
+         const auto& from = o.take();
+         if (!MoveFileW(from.c_str(), o.take().c_str())) ExitProcess(1);
+     }},
+    {L"close",  // its output
+     [](Orders&) {
+         CloseHandle(GetStdHandle(STD_OUTPUT_HANDLE));
+         CloseHandle(GetStdHandle(STD_ERROR_HANDLE));
+     }},
+    {L"close-input", [](Orders&) { CloseHandle(GetStdHandle(STD_INPUT_HANDLE)); }},
+    {L"await", [](Orders& o) { await(o.take()); }},  // a named event
+    {L"leave", &leave},
+    {L"stay", [](Orders&) { sleep_forever(); }},
+    {L"exit", [](Orders& o) { ExitProcess(static_cast<DWORD>(o.number())); }},
+};
+
+int play(const Words& words) {
+    for (Orders orders{words, 1}; orders.at < words.size();) orders_known.at(orders.take())(orders);
+    return 0;
+}
+
 int count_lines(const Words& words) {
     std::string text;
     for (int i = 1; i <= std::stoi(words[1]); ++i) text += "line " + std::to_string(i) + '\n';
@@ -337,6 +489,7 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
     {L"flood", &flood},
     {L"count-lines", &count_lines},
     {L"both", &write_both},
+    {L"play", &play},
     {L"burn", &burn},
 };
 

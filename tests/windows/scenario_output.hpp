@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// What the scenarios about output have in common.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <iterator>
+#include <mutex>
+
+#include <windows/support.hpp>
+
+namespace support {
+
+/// The victim does one order after the other: see `orders_known` there.
+template <class... Words>
+[[nodiscard]] warden::CommandLine play(Words&&... words) {
+    return victim("play", std::forward<Words>(words)...);
+}
+
+/// Talks by its standard streams; is killed when nobody wants it any more.
+[[nodiscard]] inline warden::SpawnOptions talking() {
+    warden::SpawnOptions options;
+    options.stdin_ = warden::Input::pipe;
+    options.stdout_ = warden::Output::capture;
+    options.stop_plan = warden::StopPlan::now();
+    return options;
+}
+
+/// The bytes of a file; opened as streams do.
+[[nodiscard]] inline std::string read_file(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+inline std::filesystem::path write_file(const std::filesystem::path& path, std::string_view text) {
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+}
+
+/// The parts between the separators; none after the last one if that ends the text.
+[[nodiscard]] inline std::vector<std::string> split(std::string_view text, char separator) {
+    std::vector<std::string> parts;
+    while (!text.empty()) {
+        const auto end = std::min(text.find(separator), text.size());
+        parts.emplace_back(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return parts;
+}
+
+/// The same bytes every time, all 256 values, no period that divides a buffer.
+[[nodiscard]] inline std::string pattern(std::size_t size) {
+    std::string text(size, '\0');
+    std::uint32_t state = 1;
+    for (char& c : text) {
+        state = state * 1664525u + 1013904223u;
+        c = static_cast<char>(state >> 24);
+    }
+    return text;
+}
+
+/// The error of a start that must fail.
+[[nodiscard]] inline warden::SpawnError failed_start(warden::ProcessManager& manager,
+                                                     const warden::CommandLine& command,
+                                                     const warden::SpawnOptions& options = {}) {
+    std::optional<warden::SpawnError> failed;
+    try {
+        static_cast<void>(manager.spawn(command, options));
+    } catch (const warden::SpawnError& error) {
+        failed = error;
+    }
+    REQUIRE(failed);
+    return *failed;
+}
+
+/// The events of one kind, as they come.
+class Events {
+public:
+    Events(warden::ProcessManager& manager, warden::EventKind kind)
+        : subscription_(manager.subscribe([this, kind](const warden::Event& event) {
+              if (event.kind != kind) return;
+              const std::lock_guard lock(mutex_);
+              events_.push_back(event);
+          })) {}
+
+    [[nodiscard]] std::vector<warden::Event> all() const {
+        const std::lock_guard lock(mutex_);
+        return events_;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::vector<warden::Event> events_;
+    warden::Subscription subscription_;
+};
+
+}  // namespace support

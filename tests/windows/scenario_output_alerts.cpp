@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// Lines that somebody should know of, in the output of real processes.
+#include <warden/telemetry/event.hpp>
+
+#include <atomic>
+#include <variant>
+
+#include <windows/scenario_output.hpp>
+
+using namespace support;
+using namespace std::chrono_literals;
+using warden::Alert;
+using warden::AlertAction;
+using warden::AlertRule;
+using warden::Event;
+using warden::EventKind;
+using warden::SpawnOptions;
+using warden::State;
+
+namespace {
+
+std::string attribute(const Event& event, std::string_view key) {
+    for (const auto& [name, value] : event.attributes) {
+        if (name != key) continue;
+        if (const auto* text = std::get_if<std::string>(&value)) return *text;
+        if (const auto* number = std::get_if<std::int64_t>(&value)) return std::to_string(*number);
+    }
+    return "none";
+}
+
+SpawnOptions with(std::vector<AlertRule> rules) {
+    SpawnOptions options;
+    options.alerts = std::move(rules);
+    return options;
+}
+
+}  // namespace
+
+TEST_CASE("scenario: a line that matches an alert rule becomes an event, a count and a call", "[scenario]") {
+    TestManager manager;
+    const Events events(*manager, EventKind::alert);
+    std::vector<Alert> called;
+    AlertRule error = AlertRule::literal("ERROR");
+    error.name = "an error";
+    error.callback = [&](const Alert& alert) { called.push_back(alert); };
+    AlertRule cuda = AlertRule::regex("CUDA .* memory$");
+    cuda.from_stdout = false;
+    auto process =
+        manager->spawn(play("out", "fine\nan ERROR here\r\nCUDA out of memory\n", "err", "CUDA out of memory\r\n"),
+                       with({error, cuda}));
+    CHECK(process.wait().success());
+    REQUIRE(called.size() == 1);  // before the exit is told
+    CHECK(called[0].rule == "an error");
+    CHECK(called[0].line == "an ERROR here");
+    CHECK(called[0].stream == "stdout");
+    REQUIRE(eventually([&] { return events.all().size() == 2; }));
+    auto told = events.all();
+    std::sort(told.begin(), told.end(),
+              [](const auto& a, const auto& b) { return attribute(a, "log.iostream") > attribute(b, "log.iostream"); });
+    CHECK(attribute(told[0], "warden.alert.line") == "an ERROR here");
+    CHECK(attribute(told[0], "warden.alert.rule") == "an error");
+    CHECK(attribute(told[1], "warden.alert.rule") == "CUDA .* memory$");
+    CHECK(attribute(told[1], "log.iostream") == "stderr");
+    CHECK(told[1].uuid == process.uuid());
+    CHECK(manager->metrics().alerts_total == 2);
+}
+
+TEST_CASE("scenario: a flood of matches is told at the rate that was set, and what was not is counted", "[scenario]") {
+    TestManager manager;
+    const Events events(*manager, EventKind::alert);
+    AlertRule rule = AlertRule::literal("bad");
+    rule.most = 3;
+    rule.per = 1h;
+    AlertRule same = AlertRule::literal("bad");
+    same.name = "the same line";
+    same.dedupe = 1h;
+    SpawnOptions options = with({rule, same});
+    options.slow_consumer = warden::SlowConsumer::pause;
+    auto process = manager->spawn(play("again", "20000", "bad\n", "out", "another bad one\n"), options);
+    CHECK(process.wait().success());
+    REQUIRE(eventually([&] { return events.all().size() == 5; }));
+    std::size_t of_first = 0;
+    for (const Event& event : events.all()) {
+        if (attribute(event, "warden.alert.rule") == "bad") ++of_first;
+        else if (attribute(event, "warden.alert.line") == "another bad one")
+            CHECK(attribute(event, "warden.alert.suppressed") == "19999");
+    }
+    CHECK(of_first == 3);
+}
+
+TEST_CASE("scenario: an alert rule stops the process, by its plan", "[scenario]") {
+    TestManager manager;
+    SpawnOptions options = with({AlertRule::literal("Traceback", AlertAction::fail)});
+    options.stop_plan = warden::StopPlan::now();
+    auto process = manager->spawn(play("out", "loading\n", "err", "Traceback\n", "stay"), options);
+    static_cast<void>(process.wait());
+    CHECK(process.cause() == warden::ExitCause::forced);
+    CHECK(process.state() == State::force_killed);
+    REQUIRE(eventually([&] { return !process.tree_alive(); }));
+}
+
+TEST_CASE("scenario: an alert rule says that the process is ready", "[scenario]") {
+    TestManager manager;
+    const Events events(*manager, EventKind::ready);
+    auto process = manager->spawn(play("out", "loading\nlistening on 8080\r\n", "out", "listening again\n", "stay"),
+                                  with({AlertRule::regex("^listening on [0-9]+$", AlertAction::ready)}));
+    CHECK(eventually([&] { return process.state() == State::ready; }));
+    CHECK(eventually([&] { return events.all().size() == 1; }));
+    CHECK(process.stop(warden::StopPlan::now()).clean());
+}
+
+TEST_CASE("scenario: alert rules of the manager see every process, and a last line without an end", "[scenario]") {
+    TestManager manager([](warden::ManagerConfig& config) { config.alerts.rules = {AlertRule::literal("PANIC")}; });
+    const Events events(*manager, EventKind::alert);
+    CHECK(manager->run(play("out", "kernel PANIC")).out == "kernel PANIC");
+    CHECK(manager->run(play("err", "PANIC\n"), with({AlertRule::literal("PANIC")})).success());
+    REQUIRE(eventually([&] { return events.all().size() == 3; }));
+}
+
+TEST_CASE("scenario: the callback of an alert may be slow, throw, and end its own process", "[scenario]") {
+    TestManager manager;
+    AlertRule rule = AlertRule::literal("y");
+    rule.most = 1000;
+    rule.per = 1s;
+    std::atomic<int> calls{0};
+    rule.callback = [&](const Alert&) {
+        if (++calls == 100) static_cast<void>(manager->stop("endless", warden::StopPlan::now()));
+        throw 1;
+    };
+    SpawnOptions options = with({rule});
+    options.name = "endless";
+    options.stdout_ = warden::Output::capture;
+    options.capture_bytes = 1000;
+    auto process = manager->spawn(play("again", "1000000000", "y\n"), options);
+    static_cast<void>(process.wait());
+    CHECK(process.state() == State::force_killed);
+    CHECK(calls >= 100);
+    CHECK(manager->metrics().callback_exceptions_total >= 99);  // the last one may still be on its way
+}
+
+TEST_CASE("scenario: bad alert rules are refused with what to write instead", "[scenario]") {
+    TestManager manager;
+    const auto message = [&](AlertRule rule) {
+        return std::string(failed_start(*manager, play(), with({std::move(rule)})).what());
+    };
+    CHECK(message(AlertRule::literal("")).find("write what to look for") != std::string::npos);
+    CHECK(message(AlertRule::regex("a(b")).find("a(b") != std::string::npos);
+    CHECK(message(AlertRule::regex("(a+)+$")).find("explodes") != std::string::npos);
+    warden::ManagerConfig config;
+    config.alerts.rules = {AlertRule::regex("[")};
+    CHECK_THROWS_AS(warden::ProcessManager(config), warden::system_error);
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// Operations that run beside the caller: each is cancelled for itself, and each completes.
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <windows/scenario_output_async.hpp>
+
+using namespace support;
+using namespace std::chrono_literals;
+using boost::asio::use_awaitable;
+using warden::CompletedProcess;
+using warden::error_code;
+using warden::ExitCause;
+using warden::SpawnOptions;
+using warden::StopPlan;
+
+TEST_CASE("scenario: run by callback, future and coroutine", "[scenario]") {
+    Futures futures;
+    boost::asio::io_context context;
+    TestManager manager;
+    std::promise<CompletedProcess> called;
+    manager->async_run(play("echo"), {}, "by callback",
+                       [&](const error_code&, CompletedProcess result) { called.set_value(std::move(result)); });
+    CHECK(called.get_future().get().out == "by callback");
+    CHECK(manager->async_run(victim("exit", "7"), {}, {}, futures()).get().status.code() == 7);
+    const warden::CommandLine command = play("echo", "err", "err\n");
+    run(context, [&]() -> boost::asio::awaitable<void> {
+        const CompletedProcess result = co_await manager->async_run(command, SpawnOptions(), "in", use_awaitable);
+        CHECK(result.out == "in");
+        CHECK(result.err == "err\n");
+    });
+    CHECK(code_of<CompletedProcess>([&](auto done) {
+              manager->async_run({"C:\\no\\such\\program.exe"}, {}, {}, std::move(done));
+          }) == boost::system::errc::no_such_file_or_directory);
+    CHECK(manager->list().empty());
+}
+
+TEST_CASE("scenario: many runs at once, each with its input, output and exit code", "[scenario]") {
+    constexpr std::size_t count = 16;
+    Futures futures;
+    TestManager manager;
+    std::vector<std::future<CompletedProcess>> runs;
+    for (std::size_t i = 0; i < count; ++i) {
+        runs.push_back(manager->async_run(play("echo", "exit", std::to_string(i)), {},
+                                          std::string(100'000, static_cast<char>('a' + i)), futures()));
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+        const CompletedProcess result = runs[i].get();
+        CHECK(result.status.code() == static_cast<int>(i));
+        CHECK((result.out == std::string(100'000, static_cast<char>('a' + i))));
+    }
+}
+
+TEST_CASE("scenario: what a run leaves running is gone when it completes", "[scenario]") {
+    Futures futures;
+    TestManager manager([](warden::ManagerConfig& config) { config.drain_budget = 100ms; });
+    SpawnOptions options;
+    options.stop_plan = StopPlan::now();
+    const auto result = manager->async_run(play("leave", "stay"), options, {}, futures()).get();
+    CHECK(result.incomplete);
+    CHECK(result.status.success());
+    REQUIRE_FALSE(result.out.empty());
+    const HeldProcess left(std::stoi(result.out));
+    CHECK((!left.is_held() || left.has_ended()));
+    CHECK(manager->list().empty());
+}
+
+TEST_CASE("scenario: a cancelled run stops its process, and completes when that is gone", "[scenario]") {
+    TestManager manager;
+    SpawnOptions options;
+    options.stop_plan = StopPlan::now();
+    std::promise<warden::Pid> announced;
+    options.on_line = [&](std::string_view line) { announced.set_value(std::stoi(std::string(line))); };
+    boost::asio::cancellation_signal signal;
+    std::promise<error_code> code;
+    manager->async_run(play("pid", "stay"), options, {},
+                       boost::asio::bind_cancellation_slot(
+                           signal.slot(), [&](const error_code& ec, const CompletedProcess&) { code.set_value(ec); }));
+    const HeldProcess held(announced.get_future().get());
+    REQUIRE(held.is_held());
+    signal.emit(boost::asio::cancellation_type::total);
+    CHECK(code.get_future().get() == aborted);
+    CHECK(held.has_ended());
+    CHECK(manager->list().empty());
+}
+
+TEST_CASE("scenario: each operation is cancelled for itself, and the process goes on", "[scenario]") {
+    Futures futures;
+    TestManager manager;
+    auto process = manager->spawn(play("out", "ready\n", "stay"), talking());
+    REQUIRE(next_line(process) == "ready");
+    auto other = process.async_wait(futures());
+    CHECK(cancelled<warden::ExitStatus>([&](auto token) { process.async_wait(std::move(token)); }) == aborted);
+    CHECK(cancelled<std::string>([&](auto token) { process.async_read_line(std::move(token)); }) == aborted);
+    CHECK(cancelled<>([&](auto token) { process.async_write(std::string(10 << 20, 'x'), std::move(token)); }) ==
+          aborted);
+    CHECK(cancelled<CompletedProcess>(
+              [&](auto token) { process.async_communicate("", warden::no_timeout, std::move(token)); }) == aborted);
+    CHECK(process.running());
+    CHECK(other.wait_for(0s) == std::future_status::timeout);
+    process.kill();
+    CHECK_FALSE(other.get().success());
+    CHECK(process.cause() == ExitCause::forced);
+}
+
+TEST_CASE("scenario: to give up waiting for a stop does not call it off", "[scenario]") {
+    TestManager manager;
+    auto process = manager->spawn(victim("ignore-break"), {.stdout_ = warden::Output::capture});
+    REQUIRE(next_line(process) == "ready");
+    CHECK(cancelled<warden::StopReport>(
+              [&](auto token) { process.async_stop(StopPlan::within(200ms), std::move(token)); }) == aborted);
+    CHECK_FALSE(process.wait().success());
+    CHECK(process.cause() == ExitCause::forced);
+}
+
+TEST_CASE("scenario: communicate says when its time is over, and another one goes on", "[scenario]") {
+    TestManager manager;
+    const auto name = "warden-gate-" + std::to_string(::GetCurrentProcessId());
+    const HANDLE gate = ::CreateEventA(nullptr, TRUE, FALSE, name.c_str());
+    REQUIRE(gate != nullptr);
+    auto process = manager->spawn(play("out", "before\n", "await", name, "out", "after\n"), talking());
+    CHECK(std::get<0>(communication(process, "", 50ms).get()) == warden::errc::timed_out);
+    CHECK(process.running());
+    auto rest = communication(process, "", 60s);
+    ::SetEvent(gate);
+    CHECK(std::get<1>(rest.get()).out == "before\nafter\n");
+    ::CloseHandle(gate);
+}
+
+TEST_CASE("scenario: operations of a handle that goes away complete", "[scenario]") {
+    TestManager manager;
+    std::future<std::tuple<error_code, CompletedProcess>> communicated;
+    std::future<std::tuple<error_code, std::string>> line;
+    std::future<std::tuple<error_code>> written;
+    {
+        auto process = manager->spawn(play("stay"), talking());
+        line = line_of(process);
+        written = outcome<>([&](auto done) { process.async_write(std::string(10 << 20, 'x'), std::move(done)); });
+        communicated = communication(process, "", warden::no_timeout);
+    }
+    CHECK(std::get<1>(communicated.get()).cause == ExitCause::forced);
+    CHECK(std::get<0>(line.get()) == end_of_output);
+    CHECK(std::get<0>(written.get()));
+}
+
+TEST_CASE("scenario: an empty handle refuses by the handler", "[scenario]") {
+    boost::asio::thread_pool pool{1};  // an empty handle has no manager whose threads could call
+    TestManager manager;
+    const auto there = [&](auto done) { return boost::asio::bind_executor(pool.get_executor(), std::move(done)); };
+    warden::ManagedProcess none;
+    CHECK(code_of<std::string>([&](auto done) { none.async_read_line(there(std::move(done))); }) ==
+          warden::errc::no_process);
+    CHECK(code_of<CompletedProcess>([&](auto done) {
+              none.async_communicate("", warden::no_timeout, there(std::move(done)));
+          }) == warden::errc::no_process);
+    auto quiet = manager->spawn(victim("exit", "0"));
+    CHECK(std::get<0>(line_of(quiet).get()) == warden::errc::invalid_options);
+    CHECK(code_of<CompletedProcess>([&](auto done) {
+              quiet.async_communicate("", warden::Timeout(-1s), there(std::move(done)));
+          }) == warden::errc::invalid_timeout);
+    CHECK(code_of<>([&](auto done) { quiet.async_write("x", std::move(done)); }) == warden::errc::input_closed);
+}

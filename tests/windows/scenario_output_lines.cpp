@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+// Lines that are read as they come: by coroutines, handlers, futures, from many threads.
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/experimental/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <atomic>
+
+#include <windows/scenario_output_async.hpp>
+
+using namespace support;
+using namespace std::chrono_literals;
+using boost::asio::use_awaitable;
+using warden::error_code;
+using warden::SpawnOptions;
+
+TEST_CASE("scenario: a conversation by lines, in a coroutine", "[scenario]") {
+    boost::asio::io_context context;
+    TestManager manager;
+    auto process = manager->spawn(play("echo", "out", "no end"), talking());
+    const std::vector<std::string> words{"one", "two", "three"};
+    run(context, [&]() -> boost::asio::awaitable<void> {
+        for (const std::string& word : words) {
+            co_await process.async_write(word + '\n', use_awaitable);
+            const std::string answer = co_await process.async_read_line(use_awaitable);
+            CHECK(answer == word);
+        }
+        process.close_stdin();
+        const std::string last = co_await process.async_read_line(use_awaitable);
+        CHECK(last == "no end");
+        auto [ec, line] = co_await process.async_read_line(boost::asio::experimental::as_tuple(use_awaitable));
+        CHECK(ec == end_of_output);
+        const warden::ExitStatus status = co_await process.async_wait(use_awaitable);
+        CHECK(status.success());
+    });
+}
+
+TEST_CASE("scenario: reads that wait get one line each, in order, and what was not read stays for communicate",
+          "[scenario]") {
+    Futures futures;
+    TestManager manager;
+    auto process = manager->spawn(play("echo"), talking());
+    std::vector<std::future<std::string>> lines;
+    for (int i = 0; i < 10; ++i) lines.push_back(process.async_read_line(futures()));
+    std::string text;
+    for (int i = 0; i < 20; ++i) text += "line " + std::to_string(i) + (i % 2 == 0 ? "\n" : "\r\n");
+    process.async_write(text, futures()).get();
+    for (int i = 0; i < 10; ++i) CHECK(lines[static_cast<std::size_t>(i)].get() == "line " + std::to_string(i));
+    const warden::CompletedProcess rest = std::get<1>(communication(process, "the end", 60s).get());
+    CHECK(rest.out == text.substr(text.find("line 10")) + "the end");
+    CHECK(rest.success());
+    CHECK(std::get<0>(line_of(process).get()) == end_of_output);
+}
+
+TEST_CASE("scenario: who reads by line slows the process down and loses nothing", "[scenario]") {
+    TestManager manager;
+    constexpr int count = 5'000;
+    SpawnOptions options = talking();
+    options.capture_bytes = 4096;
+    auto process = manager->spawn(play("read", "count", std::to_string(count)), options);
+    auto next = line_of(process);
+    process.write("go\n");
+    for (int i = 1; i <= count; ++i) {
+        if (std::get<1>(next.get()) != std::to_string(i)) FAIL("line " << i << " is missing");
+        next = line_of(process);
+    }
+    CHECK(std::get<0>(next.get()) == end_of_output);
+    CHECK(process.info().dropped_bytes == 0);
+}
+
+TEST_CASE("scenario: a chain of reads is a chain of handlers, none within another", "[scenario]") {
+    boost::asio::io_context context;
+    TestManager manager;
+    constexpr int count = 10'000;
+    SpawnOptions options = talking();
+    options.capture_bytes = 100'000;
+    auto process = manager->spawn(play("read", "count", std::to_string(count)), options);
+    int lines = 0;
+    int wrong = 0;
+    bool is_inside = false;
+    error_code end;
+    std::function<void()> read = [&] {
+        process.async_read_line(boost::asio::bind_executor(context, [&](const error_code& ec, const std::string& line) {
+            wrong += is_inside;
+            is_inside = true;
+            end = ec;
+            if (!ec) wrong += line != std::to_string(++lines);
+            if (!ec) read();
+            is_inside = false;
+        }));
+    };
+    read();
+    process.write("go\n");
+    context.run();
+    CHECK(lines == count);
+    CHECK(wrong == 0);
+    CHECK(end == end_of_output);
+}
+
+TEST_CASE("scenario: many reads at once from many threads: each line comes to one of them", "[scenario]") {
+    constexpr int count = 8'000;
+    constexpr int readers = 8;
+    boost::asio::thread_pool pool{3};
+    TestManager manager;
+    SpawnOptions options = talking();
+    options.capture_bytes = 10'000;
+    auto process = manager->spawn(play("read", "count", std::to_string(count)), options);
+    std::atomic<std::int64_t> sum{0};
+    std::atomic<int> lines{0};
+    std::atomic<int> reading{readers};
+    std::promise<void> over;
+    std::function<void()> read = [&] {
+        process.async_read_line(boost::asio::bind_executor(pool, [&](const error_code& ec, const std::string& line) {
+            if (ec) {
+                if (--reading == 0) over.set_value();
+                return;
+            }
+            sum += std::stoi(line);
+            ++lines;
+            read();
+        }));
+    };
+    for (int i = 0; i < readers; ++i) read();
+    process.write("go\n");
+    over.get_future().wait();
+    pool.join();  // its handlers hold on to what ends here
+    CHECK(lines == count);
+    CHECK(sum == std::int64_t{count} * (count + 1) / 2);
+    CHECK(process.info().dropped_bytes == 0);
+}
+
+TEST_CASE("scenario: a read that was cancelled takes no line with it", "[scenario]") {
+    TestManager manager;
+    auto process = manager->spawn(play("echo"), talking());
+    for (int i = 0; i < 200; ++i) {  // the line and the cancellation come at the same time
+        boost::asio::cancellation_signal signal;
+        std::promise<std::tuple<error_code, std::string>> told;
+        process.async_read_line(
+            boost::asio::bind_cancellation_slot(signal.slot(), [&](const error_code& ec, std::string line) {
+                told.set_value({ec, std::move(line)});
+            }));
+        process.write(std::to_string(i) + '\n');
+        signal.emit(boost::asio::cancellation_type::total);
+        auto [ec, line] = told.get_future().get();
+        if (ec) std::tie(ec, line) = line_of(process).get();
+        REQUIRE(!ec);
+        CHECK(line == std::to_string(i));
+    }
+    process.close_stdin();
+    CHECK(process.wait().success());
+}
+
+TEST_CASE("scenario: a line longer than the buffer comes in parts", "[scenario]") {
+    TestManager manager;
+    SpawnOptions options = talking();
+    options.capture_bytes = 1000;
+    auto process = manager->spawn(play("read", "again", "100000", "x"), options);
+    auto next = line_of(process);
+    process.write("go\n");
+    std::size_t sum = 0;
+    error_code ec;
+    for (;; next = line_of(process)) {
+        const auto [failed, line] = next.get();
+        ec = failed;
+        if (ec) break;
+        sum += line.size();
+    }
+    CHECK(ec == end_of_output);
+    CHECK(sum == 100'000);
+}
+
+TEST_CASE("scenario: callbacks for output run on the executor that was given", "[scenario]") {
+    boost::asio::io_context context;
+    TestManager manager;
+    const auto me = std::this_thread::get_id();
+    int lines = 0;
+    std::size_t bytes = 0;
+    bool elsewhere = false;
+    SpawnOptions options;
+    options.executor = context.get_executor();
+    options.slow_consumer = warden::SlowConsumer::pause;
+    options.on_line = [&](std::string_view) {
+        ++lines;
+        elsewhere = elsewhere || std::this_thread::get_id() != me;
+    };
+    options.on_chunk = [&](warden::Stream, std::string_view text) {
+        bytes += text.size();
+        elsewhere = elsewhere || std::this_thread::get_id() != me;
+    };
+    auto process = manager->spawn(play("count", "10000"), options);
+    auto busy = boost::asio::make_work_guard(context);
+    process.async_wait(
+        boost::asio::bind_executor(context, [&](const error_code&, const warden::ExitStatus&) { busy.reset(); }));
+    context.run();
+    CHECK(lines == 10'000);
+    CHECK(bytes == 48'894);
+    CHECK(!elsewhere);
+}

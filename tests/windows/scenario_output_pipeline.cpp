@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// Processes whose output is the input of others.
+#include <windows/scenario_output.hpp>
+
+using namespace support;
+using warden::CompletedPipeline;
+using warden::Conduit;
+using warden::Output;
+using warden::SpawnOptions;
+
+TEST_CASE("scenario: in a pipeline the output of each is the input of the next, and each has its status",
+          "[scenario]") {
+    TestManager manager;
+    const CompletedPipeline counted = manager->pipeline({play("count", "100000"), play("echo"), play("echo")});
+    REQUIRE(counted.stages.size() == 3);
+    CHECK(counted.out().size() == 588'895);
+    CHECK(counted.success());
+    const CompletedPipeline failed =
+        manager->pipeline({play("out", "a\n", "exit", "3"), play("echo", "err", "b\n", "exit", "4"), play("echo")});
+    CHECK(failed.stages[0].status.code() == 3);
+    CHECK(failed.stages[1].status.code() == 4);
+    CHECK(failed.stages[1].err == "b\n");
+    CHECK(failed.out() == "a\n");
+    CHECK(!failed.success());
+    CHECK(manager->list().empty());
+}
+
+TEST_CASE("scenario: input of any size goes into a pipeline at one end and comes out at the other", "[scenario]") {
+    TestManager manager;
+    const std::string text = pattern(4u << 20);
+    const CompletedPipeline echoed =
+        manager->pipeline({play("echo"), play("echo"), play("echo"), play("echo")}, {}, text);
+    CHECK((echoed.out() == text));
+    CHECK(echoed.success());
+}
+
+TEST_CASE("scenario: in a pipeline who writes to one that has ended is told so, and the program is not harmed",
+          "[scenario]") {
+    TestManager manager;
+    const CompletedPipeline cut =
+        manager->pipeline({play("again", "1000000000", "y\n"), play("read", "out", "enough\n")});
+    CHECK(cut.out() == "enough\n");
+    CHECK(cut.stages[0].status.code() == 1);  // its write failed
+    CHECK(cut.stages[1].success());
+}
+
+TEST_CASE("scenario: a command of a pipeline that cannot be started leaves none of the others", "[scenario]") {
+    TestManager manager;
+    SpawnOptions options;
+    options.stop_plan = warden::StopPlan::now();
+    CHECK_THROWS_AS(manager->pipeline({play("stay"), play("stay"), {"C:\\no\\such\\program.exe"}}, options),
+                    warden::SpawnError);
+    CHECK(manager->list().empty());
+    CHECK_THROWS_AS(manager->pipeline({}), warden::system_error);
+}
+
+TEST_CASE("scenario: each end of a conduit goes to one process", "[scenario]") {
+    TestManager manager;
+    const Conduit conduit;
+    SpawnOptions from;
+    from.stdout_ = conduit;
+    from.stderr_ = Output::merge;
+    SpawnOptions to;
+    to.stdin_ = conduit;
+    to.stdout_ = Output::capture;
+    auto reader = manager->spawn(play("echo"), to);  // in whichever order
+    auto writer = manager->spawn(play("out", "out\n", "err", "err\n"), from);
+    CHECK(reader.communicate().out == "out\nerr\n");
+    CHECK(writer.wait().success());
+    CHECK(failed_start(*manager, play(), to).code() == warden::errc::invalid_options);
+    SpawnOptions both;
+    both.stdout_ = both.stderr_ = Conduit();
+    CHECK(failed_start(*manager, play(), both).code() == warden::errc::invalid_options);
+    SpawnOptions combined;
+    combined.stdout_ = Output(Conduit()) | Output::capture;
+    CHECK(failed_start(*manager, play(), combined).code() == warden::errc::invalid_options);
+}
