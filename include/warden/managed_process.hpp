@@ -152,7 +152,8 @@ public:
     void resume(error_code& ec);
 
     /// Stops the tree by its own stop plan, or by `plan`; returns when it is gone or the plan is over. A stop that is
-    /// under way is joined; a plan that would be over earlier replaces it.
+    /// under way is joined; a plan that would be over earlier replaces it. If its timeout, an alert rule or cleanup has
+    /// stopped it before, the report says what that did; so does `ProcessInfo::last_stop`.
     StopReport stop();
     StopReport stop(StopPlan plan);
     /// Completes with `void(error_code, StopReport)`. A cancellation ends the waiting, not the stop.

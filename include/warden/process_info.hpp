@@ -11,6 +11,7 @@
 #include <warden/exit_status.hpp>
 #include <warden/fwd.hpp>
 #include <warden/lifecycle.hpp>
+#include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>
 
 #include <boost/uuid/uuid.hpp>
@@ -71,6 +72,8 @@ struct ProcessInfo {
     bool output_incomplete = false;  ///< It ended while somebody else still held one of its output pipes.
     std::uint64_t output_bytes = 0;
     std::uint64_t dropped_bytes = 0;  ///< By slow consumers, a full capture buffer or a log that could not be written.
+    /// What the last stop of it did, once that is over, whoever began it: `stop`, its timeout, an alert rule, cleanup.
+    std::optional<StopReport> last_stop;
 };
 
 /// The result of `run`.

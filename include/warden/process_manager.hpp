@@ -115,6 +115,7 @@ public:
     [[nodiscard]] std::vector<Pid> active_pids() const;
 
     /// Stops all processes of that name, or the one with that uuid, at the same time; by their own plans or by `plan`.
+    /// If all of them have ended, the report says what the stops that ended them did, as `ManagedProcess::stop` does.
     /// @throws system_error errc::not_found
     StopReport stop(std::string_view name_or_uuid, std::optional<StopPlan> plan = {});
     StopReport stop(const Uuid& uuid, std::optional<StopPlan> plan = {}) {

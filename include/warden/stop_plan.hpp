@@ -144,7 +144,8 @@ struct Survivor {
     std::string reason;  ///< "runs as user 0, which this program may not signal", "uninterruptible (D) in ...", ...
 };
 
-/// What a stop did. A stop of a process that had ended before has no steps and is clean.
+/// What a stop did. A stop of a process that had ended by itself has no steps and is clean; of one that a former stop
+/// had ended, whoever began that, it reports what that one did.
 struct StopReport {
     std::vector<StopRecord> steps;
     std::vector<Survivor> survivors;

@@ -264,7 +264,8 @@ TEMPLATE_TEST_CASE("stop: several threads that stop one process get one stop, an
     for (auto& future : reports) {
         const auto report = future.get();
         CHECK(report.clean());
-        if (!report.steps.empty()) CHECK(report.steps.back().action == StopAction::kill);
+        REQUIRE_FALSE(report.steps.empty());
+        CHECK(report.steps.back().action == StopAction::kill);
         CHECK(report.duration < 3s);
     }
     CHECK(manager->metrics().stop_latency.count() == 1);
@@ -394,10 +395,13 @@ TEMPLATE_TEST_CASE("stop: what cannot be killed is reported by the deadline, and
     // Meanwhile everything else goes on.
     CHECK(manager->run(victim("exit", "3")).status.code() == 3);
     freezer.thaw();
+    CHECK(process.info().last_stop.value().survivors.size() == 1);
     const auto status = process.wait_for(5s);
     REQUIRE(status);
     CHECK(status->signaled());
     CHECK(eventually([&] { return !process.tree_alive(); }));
+    CHECK(process.info().last_stop.value().survivors.size() == 1);  // what the stop did
+    CHECK(process.stop().clean());                                  // and what is now
 }
 
 TEMPLATE_TEST_CASE("stop: a process that a debugger holds is killed and its end is told once", "[stop][G17]", OnCgroup,
@@ -656,4 +660,75 @@ TEMPLATE_TEST_CASE("stop: every kind of step does what it says, in its order", "
         CHECK(taken == std::vector<StopAction>{StopAction::close_stdin, StopAction::write_line, StopAction::signal,
                                                StopAction::terminate, StopAction::freeze, StopAction::kill});
     }
+}
+
+TEMPLATE_TEST_CASE("stop: one that nobody asked for is reported as fully as one that was", "[stop][G11]", OnCgroup,
+                   OnKeeper, OnProcessGroup) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism, [](auto& config) { config.graceful_timeout = 50ms; }};
+    Handshake handshake(manager.directory / "fifo");
+    const auto start = [&](SpawnOptions options) {
+        auto process = manager->spawn(victim(handshake, "ignore-term"), std::move(options));
+        REQUIRE(handshake.pid() > 0);
+        CHECK_FALSE(process.info().last_stop);
+        return process;
+    };
+    const auto check = [&](ManagedProcess& process) {
+        static_cast<void>(process.wait());
+        REQUIRE(eventually([&] { return !process.tree_alive(); }));
+        const auto told = process.info().last_stop;
+        REQUIRE(told);
+        for (const auto& report :
+             {*told, process.stop(), manager->stop(process.uuid()), manager->find(process.uuid())->last_stop.value()}) {
+            CHECK(report.clean());
+            CHECK(report.duration == told->duration);
+            REQUIRE(report.steps.size() == 2);
+            CHECK(report.steps[0].action == StopAction::terminate);
+            CHECK(report.steps[0].duration >= 50ms);
+            CHECK_FALSE(report.steps[0].ended_it);
+            CHECK(report.steps[1].action == StopAction::kill);
+            CHECK(report.steps[1].ended_it);
+            CHECK(report.duration >= report.steps[1].began);
+        }
+        CHECK(manager->metrics().stop_latency.count() == 1);
+    };
+    SECTION("by its timeout") {
+        SpawnOptions options = with_plan(StopPlan::within(50ms));
+        options.timeout = 1s;
+        auto process = start(options);
+        check(process);
+        CHECK(process.cause() == ExitCause::timed_out);
+    }
+    SECTION("by an alert rule") {
+        SpawnOptions options = with_plan(StopPlan::within(50ms));
+        options.alerts = {warden::AlertRule::literal("typed", warden::AlertAction::fail)};
+        options.terminal = warden::Terminal{};
+        options.stdin_ = warden::Input::pipe;
+        auto process = start(options);
+        process.write("typed\n");  // the terminal echoes it
+        check(process);
+        CHECK(process.cause() == ExitCause::forced);
+    }
+    SECTION("by cleanup") {
+        auto process = start({});
+        CHECK(manager->cleanup_all().size() == 1);
+        check(process);
+        CHECK(process.cause() == ExitCause::host_shutdown);
+    }
+}
+
+TEMPLATE_TEST_CASE("stop: by name, the report of one that has ended is not mixed with that of one that lives",
+                   "[stop][G11]", OnCgroup, OnKeeper, OnProcessGroup) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.name = "twin";
+    Handshake handshake(manager.directory / "fifo");
+    auto first = manager->spawn(victim(handshake, "ignore-term"), options);
+    REQUIRE(handshake.pid() > 0);
+    CHECK(first.stop(StopPlan::within(20ms)).steps.size() == 2);
+    auto second = manager->spawn(victim(handshake, "trap-exit0"), options);
+    REQUIRE(handshake.pid() > 0);
+    CHECK(manager->stop("twin").steps.size() == 1);
+    CHECK(manager->stop("twin").steps.size() == 3);
 }

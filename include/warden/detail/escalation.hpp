@@ -56,6 +56,9 @@ public:
     /// The tree is extinct, and everybody may know.
     void tree_gone();
 
+    /// What was done so far.
+    [[nodiscard]] const StopReport& report() const noexcept { return report_; }
+
     /// When the plan will be over at the latest.
     [[nodiscard]] SteadyTime deadline() const noexcept { return deadline_; }
 
@@ -134,6 +137,7 @@ inline void Escalation::end_step(bool ended_it) {
     StopRecord& record = report_.steps.back();
     record.duration = SteadyTime::clock::now() - began_ - record.began;
     record.ended_it = ended_it;
+    report_.duration = record.began + record.duration;
     step_done_(plan_.steps()[next_], record);
     ++next_;
 }
@@ -146,7 +150,6 @@ inline void Escalation::tree_gone() {
 
 inline void Escalation::finish() {
     timer_.cancel();
-    report_.duration = SteadyTime::clock::now() - began_;
     if (auto finished = std::exchange(finished_, nullptr)) finished(std::move(report_));
 }
 

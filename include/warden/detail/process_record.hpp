@@ -123,6 +123,7 @@ private:
     void note(EventKind kind, std::string message);
     [[nodiscard]] ExitCause cause_of(const LeaderEnd& end) const;
     void report_survivors(StopReport& report);
+    [[nodiscard]] std::shared_ptr<const StopReport> last_stop() const;
     [[nodiscard]] error_code signal_tree_here(int signal);
     void note_signal(int signal);
     void resume_reading();
@@ -311,7 +312,9 @@ inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
         timeout_timer_.cancel();
         leave_table();
     }
+    const auto stopped = gone ? last_stop() : state.facts().last_stop;
     state.change([&](ProcessFacts& facts) {
+        facts.last_stop = stopped;
         facts.state = next_state(facts.state, happened).value_or(State::failed);
         facts.status = end.status;
         facts.cause = cause;
@@ -336,7 +339,9 @@ inline void ProcessRecord::extinct() {
     if (escalation_) escalation_->end_current_step();
     services_->emit(event(EventKind::tree_gone));
     leave_table();
-    state.change([](ProcessFacts& facts) {
+    const auto stopped = last_stop();
+    state.change([&](ProcessFacts& facts) {
+        facts.last_stop = stopped;
         facts.tree_alive = false;
         facts.output_open = false;
     });

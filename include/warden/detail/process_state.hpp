@@ -11,12 +11,14 @@
 #include <warden/exit_status.hpp>
 #include <warden/lifecycle.hpp>
 #include <warden/process_info.hpp>
+#include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>
 
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -35,6 +37,7 @@ struct ProcessFacts {
     bool output_incomplete = false;
     SteadyTime started{};
     SteadyTime ended{};
+    std::shared_ptr<const StopReport> last_stop;  ///< Of the last stop that is over; null if there was none.
 };
 
 class ProcessState {

@@ -59,7 +59,10 @@ inline error_code ProcessRecord::signal_tree(int signal) {
 inline void ProcessRecord::stop(StopPlan plan, StopReason reason, StopDone done) {
     services_->loop.post([self = shared_from_this(), plan = std::move(plan), reason, done = std::move(done)]() mutable {
         if (std::holds_alternative<std::monostate>(self->tree)) {
-            if (done) done({});
+            const auto former = self->last_stop();
+            StopReport report = former ? *former : StopReport();
+            report.survivors.clear();  // it is all over
+            if (done) done(report);
             return;
         }
         if (done) self->stop_waiters_.push_back(std::move(done));
@@ -93,10 +96,17 @@ inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
             self->escalation_.reset();
             self->report_survivors(report);
             self->services_->metrics.stopped(report.duration);
-            for (auto waiters = std::exchange(self->stop_waiters_, {}); auto& done : waiters) done(report);
+            const auto over = std::make_shared<const StopReport>(std::move(report));
+            self->state.change([&](ProcessFacts& facts) { facts.last_stop = over; });
+            for (auto waiters = std::exchange(self->stop_waiters_, {}); auto& done : waiters) done(*over);
         });
     const auto escalation = escalation_;  // it may be over before `start` returns
     escalation->start();
+}
+
+/// What the stop that is under way has done, if its tree is gone, or else the one before.
+inline std::shared_ptr<const StopReport> ProcessRecord::last_stop() const {
+    return escalation_ ? std::make_shared<const StopReport>(escalation_->report()) : state.facts().last_stop;
 }
 
 /// `{pid}` in the arguments becomes `pid`.
@@ -284,6 +294,7 @@ inline ProcessInfo ProcessRecord::info() const {
     info.output_incomplete = facts.output_incomplete;
     info.output_bytes = output->bytes();
     info.dropped_bytes = output->dropped();
+    if (facts.last_stop) info.last_stop = *facts.last_stop;
     return info;
 }
 

@@ -211,7 +211,9 @@ WARDEN_INLINE std::vector<Pid> ProcessManager::active_pids() const {
 }
 
 WARDEN_INLINE StopReport ProcessManager::stop(std::string_view name_or_uuid, std::optional<StopPlan> plan) {
-    const auto records = named(name_or_uuid);
+    auto records = named(name_or_uuid);
+    const auto is_over = [](const auto& record) { return detail::is_all_over(record->state.facts()); };
+    if (!std::all_of(records.begin(), records.end(), is_over)) std::erase_if(records, is_over);
     const auto reports = engine().stop(
         records, [&](const detail::ProcessRecord& record) { return plan.value_or(record.stop_plan); },
         detail::StopReason::asked);

@@ -41,7 +41,7 @@ enum class EventKind : std::uint8_t {
     exit,               ///< It ended, and how.
     tree_gone,          ///< The last of its descendants is gone too.
     timeout,            ///< Its time is over; it will be stopped.
-    stop,               ///< A stop began or ended.
+    stop,               ///< A stop began, and why; its steps follow.
     stop_step,          ///< A step of a stop plan was taken.
     kill,               ///< The tree was ended by force.
     cleanup,            ///< Something was cleaned up, or was gone already.
