@@ -4,13 +4,14 @@
 /// @file
 /// The bounded way from the I/O loop to one consumer of output that may be slow.
 ///
-/// Knows:         bytes waiting, how many may wait, what was dropped.
+/// Knows:         bytes waiting, how many may wait, what was dropped, who waits for it and is waited for by it.
 /// Does not know: what the consumer does.
 /// Thread-safety: `offer` on the loop; the consumer is called by one thread at a time, in order.
 
 #include <warden/detail/dispatcher.hpp>
 #include <warden/spawn_options.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -20,9 +21,15 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace warden::detail {
+
+class ConsumerQueue;
+/// Of one process; null where there is none.
+using OutputQueues = std::array<ConsumerQueue*, 5>;
 
 class ConsumerQueue : public std::enable_shared_from_this<ConsumerQueue> {
 public:
@@ -50,8 +57,36 @@ public:
         enqueue({stream, std::move(bytes), nullptr});
     }
 
-    /// Runs `f` after everything that was offered.
-    void after_all(std::function<void()> f) { enqueue({Stream::stdout_, {}, std::move(f)}); }
+    /// Runs `f` after everything that was offered; at once while the queue is held up.
+    void after_all(std::function<void()> f) {
+        enqueue({Stream::stdout_, {}, std::move(f)});
+        excuse_if_held_up();
+    }
+
+    /// Whether the caller is the consumer.
+    [[nodiscard]] bool is_consuming_here() const {
+        const std::lock_guard lock(mutex_);
+        return consumer_ == std::this_thread::get_id();
+    }
+
+    /// Whether this one cannot go on while the consumer of `other` does not return. Two on an executor of the user:
+    /// it may have one thread.
+    [[nodiscard]] bool needs(const ConsumerQueue& other) const noexcept {
+        return this == &other || (executor_ && other.executor_);
+    }
+
+    /// Until `go_on`, nobody waits for what was offered: it cannot be consumed before that.
+    void hold_up() {
+        {
+            const std::lock_guard lock(mutex_);
+            ++held_up_;
+        }
+        excuse_if_held_up();
+    }
+    void go_on() {
+        const std::lock_guard lock(mutex_);
+        --held_up_;
+    }
 
     /// Whether at least half of the queue is free.
     [[nodiscard]] bool has_room() const noexcept { return waiting_.load(std::memory_order_acquire) <= most_bytes_ / 2; }
@@ -77,6 +112,18 @@ private:
         run_next();
     }
 
+    void excuse_if_held_up() {
+        std::vector<std::function<void()>> due;
+        {
+            const std::lock_guard lock(mutex_);
+            if (held_up_ == 0) return;
+            for (Item& item : items_) {
+                if (item.instead) due.push_back(std::exchange(item.instead, [] {}));
+            }
+        }
+        for (const auto& f : due) f();
+    }
+
     /// One item a turn: whoever shares the executor gets his.
     void run_next() {
         auto turn = [self = shared_from_this()] {
@@ -91,6 +138,7 @@ private:
         std::unique_lock lock(mutex_);
         const Item item = std::move(items_.front());
         items_.pop_front();
+        consumer_ = std::this_thread::get_id();
         lock.unlock();
         if (item.instead) {
             item.instead();
@@ -103,6 +151,7 @@ private:
             if (on_room_ && has_room()) on_room_();
         }
         lock.lock();
+        consumer_ = {};
         return is_running_ = !items_.empty();
     }
 
@@ -114,9 +163,39 @@ private:
     std::function<void()> on_room_;
     std::atomic<std::size_t> waiting_{0};
     std::atomic<std::uint64_t> dropped_{0};
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::deque<Item> items_;
-    bool is_running_ = false;  // a turn is on its way
+    bool is_running_ = false;   // a turn is on its way
+    std::thread::id consumer_;  // of the turn that is being taken
+    int held_up_ = 0;
+};
+
+/// The end of a process is told when its output was consumed. Who waits for that end in a consumer of that output says
+/// so by one of these: then it is told without what the consumer, which waits, cannot be given. On the stack of who
+/// waits, not longer than the queues.
+class WaitingForEnd {
+public:
+    WaitingForEnd() = default;
+    explicit WaitingForEnd(const OutputQueues& queues) { add(queues); }
+    WaitingForEnd(const WaitingForEnd&) = delete;
+    ~WaitingForEnd() {
+        for (auto* queue : held_up_) queue->go_on();
+    }
+
+    /// All consumers of one process; null where there is none.
+    void add(const OutputQueues& queues) {
+        for (const auto* mine : queues) {
+            if (!mine || !mine->is_consuming_here()) continue;
+            for (auto* queue : queues) {
+                if (!queue || !queue->needs(*mine)) continue;
+                held_up_.push_back(queue);
+                queue->hold_up();
+            }
+        }
+    }
+
+private:
+    std::vector<ConsumerQueue*> held_up_;
 };
 
 }  // namespace warden::detail

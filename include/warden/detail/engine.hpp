@@ -48,7 +48,7 @@ public:
                                                        LaunchExtension* extension);
 
     /// Stops all of them at the same time and waits until they are gone or their plans are over. In the order of
-    /// `records`.
+    /// `records`. From a callback for output of one of them, not until the rest of its output was consumed.
     [[nodiscard]] std::vector<StopReport> stop(const Records& records,
                                                const std::function<StopPlan(const ProcessRecord&)>& plan,
                                                StopReason reason);

@@ -103,6 +103,8 @@ inline std::vector<StopReport> Engine::stop(const Records& records,
     std::mutex mutex;
     std::condition_variable none_left;
     std::size_t left = records.size();
+    WaitingForEnd waiting;
+    for (const auto& record : records) waiting.add(record->output->queues());
     for (std::size_t i = 0; i < records.size(); ++i) {
         records[i]->stop(plan(*records[i]), reason, [&, i](const StopReport& report) {
             const std::lock_guard lock(mutex);  // until the one who waits has been told: then all of this is gone

@@ -72,7 +72,7 @@ public:
     [[nodiscard]] std::uint64_t dropped() const;
 
     /// All that may be slow; null where there is none.
-    [[nodiscard]] std::array<ConsumerQueue*, 5> queues() const noexcept {
+    [[nodiscard]] OutputQueues queues() const noexcept {
         return {line_queue.get(), chunk_queue.get(), alert_queue.get(), routes[0].tee.get(), routes[1].tee.get()};
     }
 

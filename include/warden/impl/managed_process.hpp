@@ -159,6 +159,9 @@ WARDEN_INLINE ResourceUsage ManagedProcess::usage() const { return check() ? Res
 
 WARDEN_INLINE std::optional<ExitStatus> ManagedProcess::wait_until_steady(SteadyTime deadline) {
     if (const error_code ec = check()) throw system_error(ec, "wait");
+    if (const auto status = record_->state.facts().status; status || deadline <= SteadyTime::clock::now())
+        return status;
+    const detail::WaitingForEnd waiting(record_->output->queues());
     if (!record_->state.wait_until(deadline, detail::has_ended)) return std::nullopt;
     return record_->state.facts().status;
 }
@@ -189,6 +192,7 @@ WARDEN_INLINE CompletedProcess ManagedProcess::communicate(std::string_view inpu
     ec = check();
     if (!ec && !timeout.is_valid()) ec = errc::invalid_timeout;
     if (ec) return {};
+    const detail::WaitingForEnd waiting(record_->output->queues());
     std::promise<CompletedProcess> collected;
     const auto cancel = detail::begin_communicate(*engine_, record_, std::string(input), timeout,
                                                   [&](const error_code& failed, CompletedProcess result) {
