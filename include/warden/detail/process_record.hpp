@@ -112,7 +112,8 @@ private:
     // on the loop
     void leader_ended(const LeaderEnd& end, bool extinct);
     void after_consumers(std::function<void()> then);
-    void settle(const LeaderEnd& end, bool extinct);
+    void note_extinct();
+    void settle(const LeaderEnd& end);
     void extinct();
     void release_tree();
     void leave_table();
@@ -124,6 +125,8 @@ private:
     [[nodiscard]] ExitCause cause_of(const LeaderEnd& end) const;
     void report_survivors(StopReport& report);
     [[nodiscard]] std::shared_ptr<const StopReport> last_stop() const;
+    [[nodiscard]] StopReport former_stop() const;
+    void tell_stopped(const StopReport& report);
     [[nodiscard]] error_code signal_tree_here(int signal);
     void note_signal(int signal);
     void resume_reading();
@@ -137,7 +140,8 @@ private:
     bool killed_ = false;
     std::uint64_t signals_sent_ = 0;  // bit n-1 for signal n
     std::function<void()> after_flush_;
-    bool extinct_while_flushing_ = false;
+    bool leader_ended_ = false;  // from here on, what is done to the tree is not why it ended; nobody was told yet
+    bool extinct_ = false;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -210,7 +214,7 @@ inline void ProcessRecord::activate() {
     if (!timeout.is_never()) {
         timeout_timer_.expires_at(deadline_after(SteadyTime::clock::now(), timeout.length()));
         timeout_timer_.async_wait([self](const error_code& ec) {
-            if (ec || is_all_over(self->state.facts())) return;
+            if (ec || self->extinct_) return;
             self->services_->metrics.timed_out();
             self->services_->emit(self->event(EventKind::timeout));
             self->stop(self->stop_plan, StopReason::timed_out, {});
@@ -225,6 +229,8 @@ inline void ProcessRecord::activate() {
 }
 
 inline void ProcessRecord::leader_ended(const LeaderEnd& end, bool gone) {
+    leader_ended_ = true;
+    if (gone) note_extinct();
     terminal.reset();
     for (const auto& pump : pumps) {
         if (!pump) continue;
@@ -234,7 +240,7 @@ inline void ProcessRecord::leader_ended(const LeaderEnd& end, bool gone) {
     if (collector && gone) collector->finish();
     else if (collector) collector->drain_now();
     if (input) input->close(errc::already_ended);
-    after_consumers([self = shared_from_this(), end, gone] { self->settle(end, gone); });
+    after_consumers([self = shared_from_this(), end] { self->settle(end); });
 }
 
 /// Runs `then` once the consumers have seen all output, or the drain budget is over.
@@ -279,8 +285,14 @@ inline ExitCause ProcessRecord::cause_of(const LeaderEnd& end) const {
     return over_cpu ? ExitCause::cpu_limit : ExitCause::crashed;
 }
 
-inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
-    gone = gone || extinct_while_flushing_;
+/// A stop that is under way takes no further step, also while the news of the end waits for the consumers.
+inline void ProcessRecord::note_extinct() {
+    extinct_ = true;
+    if (escalation_) escalation_->end_current_step();
+}
+
+inline void ProcessRecord::settle(const LeaderEnd& end) {
+    const bool gone = extinct_;
     const ExitCause cause = cause_of(end);
     const bool by_force = killed_ && end.status.signaled() && end.status.signal() == signals::kill;
     const bool output_open = (pumps[0] && pumps[0]->is_open()) || (pumps[1] && pumps[1]->is_open());
@@ -289,7 +301,6 @@ inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
                                 : end.status.success() ? Transition::ended_well
                                                        : Transition::ended_badly;
     const SteadyTime now = SteadyTime::clock::now();
-    if (gone && escalation_) escalation_->end_current_step();
     if (on_leader_ended) on_leader_ended();
     services_->metrics.ended(cause);
     if (by_force) services_->metrics.forced();
@@ -328,15 +339,12 @@ inline void ProcessRecord::settle(const LeaderEnd& end, bool gone) {
 }
 
 inline void ProcessRecord::extinct() {
-    if (after_flush_) {  // the exit has not been told yet
-        extinct_while_flushing_ = true;
-        return;
-    }
+    note_extinct();
+    if (after_flush_) return;  // the exit has not been told yet
     for (const auto& pump : pumps) {
         if (pump) pump->close();
     }
     timeout_timer_.cancel();
-    if (escalation_) escalation_->end_current_step();
     services_->emit(event(EventKind::tree_gone));
     leave_table();
     const auto stopped = last_stop();
@@ -363,6 +371,7 @@ inline void ProcessRecord::release_tree() {
     services_->metrics.output_read(output->bytes());
     services_->metrics.dropped(output->dropped());
     if (escalation_) escalation_->tree_gone();
+    else tell_stopped(former_stop());
     tree.emplace<std::monostate>();
     leave_table();
 }

@@ -16,7 +16,7 @@
 namespace warden::detail {
 
 inline void ProcessRecord::note_signal(int signal) {
-    if (signal >= 1 && signal <= 64) signals_sent_ |= std::uint64_t{1} << (signal - 1);
+    if (!leader_ended_ && signal >= 1 && signal <= 64) signals_sent_ |= std::uint64_t{1} << (signal - 1);
 }
 
 /// Sends `signal` to the whole tree and lets suspended members go on, so that they can obey.
@@ -32,7 +32,7 @@ inline error_code ProcessRecord::signal_tree_here(int signal) {
 inline error_code ProcessRecord::signal_leader(int signal) {
     if (signal < 1 || signal > 64) return errc::invalid_signal;
     return services_->loop.call([&] {
-        if (has_ended(state.facts())) return error_code(errc::already_ended);
+        if (leader_ended_) return error_code(errc::already_ended);
         note_signal(signal);
         const error_code ec =
             visit_tree(tree, error_code(errc::already_ended), [&](auto& held) { return held.signal_leader(signal); });
@@ -44,9 +44,9 @@ inline error_code ProcessRecord::signal_leader(int signal) {
 inline error_code ProcessRecord::signal_tree(int signal) {
     if (signal < 1 || signal > 64) return errc::invalid_signal;
     return services_->loop.call([&] {
-        if (is_all_over(state.facts())) return error_code(errc::already_ended);
+        if (extinct_) return error_code(errc::already_ended);
         note_signal(signal);
-        if (signal == signals::terminate || signal == signals::kill) {
+        if (!leader_ended_ && (signal == signals::terminate || signal == signals::kill)) {
             if (!stop_reason_) stop_reason_ = StopReason::asked;
             killed_ = killed_ || signal == signals::kill;
             advance(Transition::stop_asked);
@@ -59,13 +59,11 @@ inline error_code ProcessRecord::signal_tree(int signal) {
 inline void ProcessRecord::stop(StopPlan plan, StopReason reason, StopDone done) {
     services_->loop.post([self = shared_from_this(), plan = std::move(plan), reason, done = std::move(done)]() mutable {
         if (std::holds_alternative<std::monostate>(self->tree)) {
-            const auto former = self->last_stop();
-            StopReport report = former ? *former : StopReport();
-            report.survivors.clear();  // it is all over
-            if (done) done(report);
+            if (done) done(self->former_stop());
             return;
         }
         if (done) self->stop_waiters_.push_back(std::move(done));
+        if (self->extinct_) return;  // the news of that is on its way
         if (!self->escalation_) self->begin_stop(std::move(plan), reason);
         else if (deadline_after(SteadyTime::clock::now(), plan.deadline()) < self->escalation_->deadline()) {
             self->escalation_->replace_plan(std::move(plan));
@@ -73,9 +71,23 @@ inline void ProcessRecord::stop(StopPlan plan, StopReason reason, StopDone done)
     });
 }
 
+/// Of what is all over: nothing outlived it.
+inline StopReport ProcessRecord::former_stop() const {
+    const auto former = last_stop();
+    StopReport report = former ? *former : StopReport();
+    report.survivors.clear();
+    return report;
+}
+
+inline void ProcessRecord::tell_stopped(const StopReport& report) {
+    for (auto waiters = std::exchange(stop_waiters_, {}); auto& done : waiters) done(report);
+}
+
 inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
-    if (!stop_reason_ || reason != StopReason::asked) stop_reason_ = reason;
-    advance(Transition::stop_asked);
+    if (!leader_ended_) {
+        if (!stop_reason_ || reason != StopReason::asked) stop_reason_ = reason;
+        advance(Transition::stop_asked);
+    }
     Event began = event(EventKind::stop);
     constexpr std::array<std::string_view, 3> reasons{"asked for", "timed out", "the host shuts down"};
     began.attributes = {{"warden.stop.reason", std::string(reasons[static_cast<std::size_t>(reason)])},
@@ -98,7 +110,7 @@ inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
             self->services_->metrics.stopped(report.duration);
             const auto over = std::make_shared<const StopReport>(std::move(report));
             self->state.change([&](ProcessFacts& facts) { facts.last_stop = over; });
-            for (auto waiters = std::exchange(self->stop_waiters_, {}); auto& done : waiters) done(*over);
+            self->tell_stopped(*over);
         });
     const auto escalation = escalation_;  // it may be over before `start` returns
     escalation->start();
@@ -144,7 +156,7 @@ inline std::string ProcessRecord::act(const StopStep& step) {
                               });
             return {};
         case StopAction::signal:
-            if (has_ended(state.facts())) return {};
+            if (leader_ended_) return {};
             note_signal(step.signal_number);
             return in_words(
                 visit_tree(tree, error_code{}, [&](auto& held) { return held.signal_leader(step.signal_number); }));
@@ -155,7 +167,7 @@ inline std::string ProcessRecord::act(const StopStep& step) {
         case StopAction::kill:
         case StopAction::last_resort: break;
     }
-    killed_ = true;
+    killed_ = killed_ || !leader_ended_;
     note_signal(signals::kill);
     services_->emit(event(EventKind::kill));
     std::string trouble = in_words(signal_tree_here(signals::kill));
