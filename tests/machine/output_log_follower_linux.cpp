@@ -21,7 +21,9 @@
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -56,6 +58,16 @@ private:
     }
     ::pid_t pid_;
 };
+
+/// How many events wait for a follower at most; one more tells that others were dropped.
+std::size_t most_queued_events() { return std::stoul(support::read_file("/proc/sys/fs/inotify/max_queued_events")); }
+
+/// None of them has a name, or all have one of less than 16 bytes.
+std::size_t queued_events(const LogFollower& follower, bool named) {
+    int bytes = 0;
+    REQUIRE(::ioctl(warden::detail::FollowerDoor::wait_handle(follower), FIONREAD, &bytes) == 0);
+    return static_cast<std::size_t>(bytes) / (named ? 32 : 16);
+}
 
 error_code refusal(const std::filesystem::path& path) {
     error_code ec;
@@ -292,6 +304,63 @@ TEST_CASE("log follower: waits through renaming, removal and a new file") {
         REQUIRE(line);
         CHECK(lines_now(follower).size() == (i == 3 ? 1 : 0));
     }
+}
+
+TEST_CASE("log follower: more events than their queue holds lose no line, and the next one wakes it") {
+    const std::size_t most = most_queued_events();
+    SKIP_UNLESS(most <= 1'000'000, "fs.inotify.max_queued_events is " + std::to_string(most));
+    const Directory directory;
+    const auto path = directory / "a.log";
+    add(path, numbered_line(0));
+    LogFollower follower = LogFollower::open(path, From::beginning);
+    Numbered numbers;
+    numbers.follow(follower, 0);
+    CHECK_FALSE(follower.next(1ms));
+    std::size_t written = 1;
+    const int log = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    for (const std::size_t start = written; written - start <= most / 2;) {  // two events that differ for each line
+        const std::string line = numbered_line(written++);
+        REQUIRE(::write(log, line.data(), line.size()) == static_cast<ssize_t>(line.size()));
+        REQUIRE(::fchmod(log, written % 2 == 0 ? 0600 : 0640) == 0);
+    }
+    ::close(log);
+    CHECK(queued_events(follower, false) == most + 1);
+    std::filesystem::rename(path, directory / "a.log.1");  // of this it is not told
+    for (int i = 0; i < 3; ++i) add(path, numbered_line(written++));
+    numbers.follow(follower, written - 1);
+    CHECK(numbers.fault == "");
+    CHECK(numbers.gaps == 0);
+    CHECK_FALSE(follower.next(1ms));
+    std::thread other([&] { add(path, numbered_line(written)); });
+    numbers.follow(follower, written);
+    other.join();
+    CHECK(numbers.fault == "");
+}
+
+TEST_CASE("log follower: the end of a directory that is not told because the queue of events is full is noticed") {
+    const std::size_t most = most_queued_events();
+    SKIP_UNLESS(most <= 100'000, "fs.inotify.max_queued_events is " + std::to_string(most));
+    const Directory directory;
+    const auto folder = directory / "folder";
+    std::filesystem::create_directory(folder);
+    LogFollower follower = LogFollower::open(folder / "a.log", From::beginning);
+    CHECK_FALSE(follower.next(1ms));
+    for (std::size_t i = 0; i <= most; ++i) {
+        const std::string other = folder / (i % 2 == 0 ? "b.log" : "c.log");
+        const int file = ::open(other.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        REQUIRE(file >= 0);
+        ::close(file);
+        ::unlink(other.c_str());
+    }
+    CHECK(queued_events(follower, true) == most);  // and the one without a name, of half the size
+    std::filesystem::remove(folder);
+    std::filesystem::create_directory(folder);
+    CHECK_FALSE(follower.next(1ms));
+    std::thread other([&] { add(folder / "a.log", "one\n"); });
+    const auto line = follower.next(patience);
+    other.join();
+    REQUIRE(line);
+    CHECK(line->text == "one");
 }
 
 TEST_CASE("log follower: links, FIFOs and devices are refused, also when it takes the place of one") {
