@@ -84,6 +84,74 @@ int print_directory(const Words&) {
     return 0;
 }
 
+/// What each standard stream is: none, disk, pipe, or char, which the null device is too. Said to the file that is
+/// named, or to the standard output.
+int print_streams(const Words& words) {
+    std::string text;
+    for (const DWORD which : {STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE}) {
+        const HANDLE handle = GetStdHandle(which);
+        const DWORD type =
+            handle == nullptr || handle == INVALID_HANDLE_VALUE ? FILE_TYPE_UNKNOWN : GetFileType(handle);
+        text += type == FILE_TYPE_DISK   ? "disk"
+                : type == FILE_TYPE_PIPE ? "pipe"
+                : type == FILE_TYPE_CHAR ? "char"
+                                         : "none";
+        text += '\n';
+    }
+    const bool to_file = words.size() > 1;
+    const HANDLE to = to_file ? CreateFileW(words[1].c_str(), GENERIC_WRITE, 0, nullptr, CREATE_ALWAYS, 0, nullptr)
+                              : GetStdHandle(STD_OUTPUT_HANDLE);
+    DWORD written = 0;
+    const BOOL done = WriteFile(to, text.data(), static_cast<DWORD>(text.size()), &written, nullptr);
+    if (to_file) CloseHandle(to);
+    return done ? 0 : 1;
+}
+
+/// As many lines as is said to both outputs in turn.
+int write_in_turn(const Words& words) {
+    for (int i = 1; i <= std::stoi(words[1]); ++i) {
+        const std::string out = "out " + std::to_string(i) + '\n';
+        const std::string err = "err " + std::to_string(i) + '\n';
+        DWORD written = 0;
+        WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), out.data(), static_cast<DWORD>(out.size()), &written, nullptr);
+        WriteFile(GetStdHandle(STD_ERROR_HANDLE), err.data(), static_cast<DWORD>(err.size()), &written, nullptr);
+    }
+    return 0;
+}
+
+/// Copies as many lines as is said, and reads no more.
+int copy_first_lines(const Words& words) {
+    int left = std::stoi(words[1]);
+    DWORD size = 0;
+    for (char c = 0; left > 0 && ReadFile(GetStdHandle(STD_INPUT_HANDLE), &c, 1, &size, nullptr) && size > 0;) {
+        if (!WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), &c, 1, &size, nullptr)) return 1;
+        left -= c == '\n' ? 1 : 0;
+    }
+    return left == 0 ? 0 : 1;
+}
+
+int print_priority(const Words&) {
+    say(std::to_wstring(GetPriorityClass(GetCurrentProcess())));
+    return 0;
+}
+
+/// The limits of the innermost job that this process is in: memory, processes, CPU time in units of 100 ns.
+int print_job_limits(const Words&) {
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits{};
+    if (!QueryInformationJobObject(nullptr, JobObjectExtendedLimitInformation, &limits, sizeof limits, nullptr))
+        return 1;
+    say(std::to_wstring(limits.JobMemoryLimit));
+    say(std::to_wstring(limits.BasicLimitInformation.ActiveProcessLimit));
+    say(std::to_wstring(limits.BasicLimitInformation.PerProcessUserTimeLimit.QuadPart));
+    return 0;
+}
+
+int raise_exception(const Words& words) {
+    SetErrorMode(SEM_NOGPFAULTERRORBOX);  // nobody is there to look at a dialog
+    RaiseException(static_cast<DWORD>(std::stoull(words[1], nullptr, 0)), EXCEPTION_NONCONTINUABLE, 0, nullptr);
+    return 0;
+}
+
 int exit_with(const Words& words) { ExitProcess(static_cast<DWORD>(std::stoull(words[1], nullptr, 0))); }
 
 int crash(const Words&) {
@@ -465,6 +533,12 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
     {L"argv", &print_arguments},
     {L"env", &print_environment},
     {L"cwd", &print_directory},
+    {L"streams", &print_streams},
+    {L"both-in-turn", &write_in_turn},
+    {L"head", &copy_first_lines},
+    {L"priority", &print_priority},
+    {L"job-limits", &print_job_limits},
+    {L"raise", &raise_exception},
     {L"exit", &exit_with},
     {L"crash", &crash},
     {L"sleep-forever", &sleep},
