@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// What the scenarios of starts share: starts that fail, words in what they say, lines.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <windows/support.hpp>
+
+namespace support {
+
+/// The error of a start that must fail. One that succeeds fails the test.
+[[nodiscard]] inline warden::SpawnError failed_start(warden::ProcessManager& manager,
+                                                     const warden::CommandLine& command,
+                                                     const warden::SpawnOptions& options = {}) {
+    try {
+        const auto process = manager.spawn(command, options);
+        FAIL("it started: " << process.command().to_string());
+    } catch (const warden::SpawnError& error) {
+        return error;
+    }
+    throw std::logic_error("not reached");
+}
+
+[[nodiscard]] inline bool contains(std::string_view text, std::string_view part) {
+    return text.find(part) != text.npos;
+}
+
+[[nodiscard]] inline bool names(const warden::SpawnError& error, std::string_view text) {
+    return contains(error.what(), text);
+}
+
+/// A code as the system has it.
+[[nodiscard]] inline warden::error_code windows_code(DWORD code) {
+    return {static_cast<int>(code), boost::system::system_category()};
+}
+
+/// The lines, without their ends.
+[[nodiscard]] inline std::vector<std::string> lines_of(std::string_view text) {
+    std::vector<std::string> lines;
+    while (!text.empty()) {
+        const auto end = std::min(text.find('\n'), text.size() - 1);
+        std::string_view line = text.substr(0, text[end] == '\n' ? end : end + 1);
+        if (line.ends_with('\r')) line.remove_suffix(1);
+        lines.emplace_back(line);
+        text.remove_prefix(end + 1);
+    }
+    return lines;
+}
+
+[[nodiscard]] inline std::string content(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline std::filesystem::path write_file(const std::filesystem::path& path, std::string_view text) {
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+}
+
+/// How many handles this program has, of those that it can have when it has few. (Wine 8 does not count them.)
+[[nodiscard]] inline int handle_count() {
+    int count = 0;
+    for (std::uintptr_t number = 4; number < 0x2000; number += 4) {
+        DWORD flags = 0;
+        count += ::GetHandleInformation(reinterpret_cast<HANDLE>(number), &flags) ? 1 : 0;
+    }
+    return count;
+}
+
+[[nodiscard]] inline warden::SpawnOptions with_three_pipes() {
+    warden::SpawnOptions options;
+    options.stdin_ = warden::Input::pipe;
+    options.stdout_ = warden::Output::capture;
+    options.stderr_ = warden::Output::capture;
+    return options;
+}
+
+}  // namespace support
