@@ -104,11 +104,11 @@ TEST_CASE("scenario: failing starts with three pipes each fail alike and keep no
     CHECK(manager->run(victim("exit", "0")).success());
     static_cast<void>(fail({text.string()}));  // whatever is opened once is open now
     const int settled = handle_count();
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < 60; ++i) {
         REQUIRE(fail({"no-such-program"}) == windows_code(ERROR_FILE_NOT_FOUND));
         REQUIRE(fail({text.string()}) == windows_code(ERROR_BAD_EXE_FORMAT));  // only the launch finds that out
     }
-    CHECK(eventually([&] { return handle_count() <= settled + 4; }, 10s));  // of 400 starts with six ends each
+    CHECK(eventually([&] { return handle_count() <= settled + 4; }, 10s));  // of 120 starts with six ends each
 }
 
 TEST_CASE("scenario: a failing start closes no handle of another thread", "[scenario]") {

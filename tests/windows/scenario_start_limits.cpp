@@ -146,10 +146,8 @@ TEST_CASE("scenario: one process too many fails at once with its own error, and 
 
 TEST_CASE("scenario: configure comes once and before the first use of instance", "[scenario]") {
     in_own_process(warden::Environment::inherit(), [] {
-        const TestDirectory place;
-        ManagerConfig wanted;
+        ManagerConfig wanted = ManagerConfig::from_environment();
         wanted.handle_signals = false;
-        wanted.data_directory = place / "data";
         wanted.max_processes = 7;
         ProcessManager::configure(wanted);
         CHECK(thrown_by([&] { ProcessManager::configure(wanted); }).first == errc::already_configured);

@@ -33,6 +33,7 @@ public:
         options.stdin_ = warden::Input::pipe;
         options.stdout_ = Output::capture;
         options.stderr_ = Output::capture;
+        options.stop_plan = warden::StopPlan::now();
         return options;
     }
     [[nodiscard]] warden::CompletedProcess run(const CommandLine& command, std::string_view input = {}) {
