@@ -9,6 +9,7 @@
 
 #include <fstream>
 
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 using namespace support;
@@ -96,6 +97,27 @@ TEMPLATE_TEST_CASE("logs: a file that the program writes itself is in its log, a
     CHECK(lines[20] == "no end");
     CHECK(process.tail(1) == std::vector<std::string>{lines.back()});
     CHECK(std::filesystem::exists(manager.directory / "own.log.1"));  // it is the program's
+}
+
+TEMPLATE_TEST_CASE("logs: the end of a tree is told when all that it wrote itself is in its log", "[logs]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.working_directory = manager.directory.path();
+    options.log.collect = "own.log";
+    REQUIRE(::mkfifo((manager.directory / "go").c_str(), 0600) == 0);
+    for (int i = 0; i < 10; ++i) {
+        const std::string word = "round " + std::to_string(i);
+        auto process =
+            manager->spawn({"sh", {"-c", R"((read -r word < go; printf '%s' "$word" >> own.log) &)"}}, options);
+        const auto log = process.log_path();
+        CHECK(process.wait().success());
+        CHECK(process.tree_alive());
+        std::ofstream(manager.directory / "go") << word << '\n';
+        REQUIRE(eventually([&] { return !process.tree_alive(); }));
+        CHECK(warden::tail_file(log, 1) == std::vector{word});
+    }
 }
 
 TEMPLATE_TEST_CASE("logs: a collected file keeps the bounds of the log, and its format", "[logs]", OnCgroup, OnKeeper) {

@@ -91,6 +91,7 @@ TEST_CASE("scenario: every wait saturates, and one that is over looks and return
     CHECK_FALSE(process.wait_for(0s));
     CHECK_FALSE(process.wait_for(-1h));
     CHECK_FALSE(process.wait_for(1ms));
+    CHECK_FALSE(process.wait_for(std::chrono::hours::min()));
     CHECK_FALSE(process.wait_for(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN())));
     CHECK_FALSE(process.wait_until(std::chrono::steady_clock::now() - 1s));
     CHECK_FALSE(process.wait_until(std::chrono::system_clock::now() - 1h));

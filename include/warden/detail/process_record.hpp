@@ -113,6 +113,7 @@ private:
     void leader_ended(const LeaderEnd& end, bool extinct);
     void after_consumers(std::function<void()> then);
     void note_extinct();
+    void end_output();
     void settle(const LeaderEnd& end);
     void extinct();
     void release_tree();
@@ -232,13 +233,14 @@ inline void ProcessRecord::leader_ended(const LeaderEnd& end, bool gone) {
     leader_ended_ = true;
     if (gone) note_extinct();
     terminal.reset();
-    for (const auto& pump : pumps) {
-        if (!pump) continue;
-        if (gone) pump->close();
-        else pump->drain_now();
+    if (gone) {
+        end_output();
+    } else {
+        for (const auto& pump : pumps) {
+            if (pump) pump->drain_now();
+        }
+        if (collector) collector->drain_now();
     }
-    if (collector && gone) collector->finish();
-    else if (collector) collector->drain_now();
     if (input) input->close(errc::already_ended);
     after_consumers([self = shared_from_this(), end] { self->settle(end); });
 }
@@ -291,8 +293,17 @@ inline void ProcessRecord::note_extinct() {
     if (escalation_) escalation_->end_current_step();
 }
 
+/// What is there is read; that somebody outside of the tree holds a pipe is no matter then.
+inline void ProcessRecord::end_output() {
+    for (const auto& pump : pumps) {
+        if (pump) pump->close();
+    }
+    if (collector) collector->finish();
+}
+
 inline void ProcessRecord::settle(const LeaderEnd& end) {
     const bool gone = extinct_;
+    if (gone) end_output();
     const ExitCause cause = cause_of(end);
     const bool by_force = killed_ && end.status.signaled() && end.status.signal() == signals::kill;
     const bool output_open = (pumps[0] && pumps[0]->is_open()) || (pumps[1] && pumps[1]->is_open());
@@ -341,9 +352,7 @@ inline void ProcessRecord::settle(const LeaderEnd& end) {
 inline void ProcessRecord::extinct() {
     note_extinct();
     if (after_flush_) return;  // the exit has not been told yet
-    for (const auto& pump : pumps) {
-        if (pump) pump->close();
-    }
+    end_output();
     timeout_timer_.cancel();
     services_->emit(event(EventKind::tree_gone));
     leave_table();
@@ -364,10 +373,7 @@ inline void ProcessRecord::abandon() {
 }
 
 inline void ProcessRecord::release_tree() {
-    for (const auto& pump : pumps) {
-        if (pump) pump->close();
-    }
-    if (collector) collector->finish();
+    end_output();
     services_->metrics.output_read(output->bytes());
     services_->metrics.dropped(output->dropped());
     if (escalation_) escalation_->tree_gone();

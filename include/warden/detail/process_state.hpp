@@ -84,7 +84,8 @@ public:
     template <class Condition>
     bool wait_until(SteadyTime deadline, Condition condition) const {
         std::unique_lock lock(mutex_);
-        if (deadline == SteadyTime::max()) {  // some libraries overflow when they convert it
+        if (deadline <= SteadyTime::clock::now()) return condition(facts_);
+        if (deadline == SteadyTime::max()) {  // libraries overflow when they convert it, as they do far in the past
             changed_.wait(lock, [&] { return condition(facts_); });
             return true;
         }

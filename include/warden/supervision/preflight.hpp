@@ -208,7 +208,7 @@ PreflightCheck command_succeeds(Manager& manager, CommandLine command, Timeout t
                 options.timeout = timeout;
                 const auto done = manager.run(command, std::move(options));
                 if (done.success()) return std::nullopt;
-                std::string said = done.err.substr(0, done.err.find('\n'));
+                std::string said = done.err.substr(0, done.err.find_first_of("\r\n"));
                 return done.status.to_string() + (said.empty() ? "" : ", it said: " + said) +
                        "; run it by hand to see why";
             }};
