@@ -109,6 +109,7 @@ TEMPLATE_TEST_CASE("logs: the end of a tree is told when all that it wrote itsel
     REQUIRE(::mkfifo((manager.directory / "go").c_str(), 0600) == 0);
     for (int i = 0; i < 10; ++i) {
         const std::string word = "round " + std::to_string(i);
+        std::filesystem::remove(manager.directory / "own.log");
         auto process =
             manager->spawn({"sh", {"-c", R"((read -r word < go; printf '%s' "$word" >> own.log) &)"}}, options);
         const auto log = process.log_path();
