@@ -28,12 +28,6 @@
 #define WARDEN_OS_POSIX 0
 #endif
 
-#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
-#define WARDEN_HAS_KQUEUE 1
-#else
-#define WARDEN_HAS_KQUEUE 0
-#endif
-
 #if defined(__has_feature)
 #define WARDEN_HAS_FEATURE(x) __has_feature(x)
 #else
