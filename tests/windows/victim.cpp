@@ -36,8 +36,8 @@ std::wstring own_path() {
     return path;
 }
 
-/// Starts this program again and says its pid; 0 if that was refused.
-DWORD start(const std::wstring& arguments, DWORD flags) {
+/// Starts this program again and says its pid; null if that was refused, which is said too.
+HANDLE start(const std::wstring& arguments, DWORD flags) {
     std::wstring line = L"victim " + arguments;
     STARTUPINFOW settings{};
     settings.cb = sizeof settings;
@@ -46,12 +46,11 @@ DWORD start(const std::wstring& arguments, DWORD flags) {
     if (!CreateProcessW(own_path().c_str(), line.data(), nullptr, nullptr, FALSE, flags, nullptr, nullptr, &settings,
                         &made)) {
         say(L"refused " + std::to_wstring(GetLastError()));
-        return 0;
+        return nullptr;
     }
     CloseHandle(made.hThread);
-    CloseHandle(made.hProcess);
     say(std::to_wstring(made.dwProcessId));
-    return made.dwProcessId;
+    return made.hProcess;
 }
 
 [[noreturn]] void sleep_forever() {
@@ -167,16 +166,27 @@ int sleep(const Words&) {
 }
 
 /// One child that stays, then the end of this one.
-int leave_child(const Words&) { return start(L"sleep-forever", 0) != 0 ? 0 : 1; }
+int leave_child(const Words&) { return start(L"sleep-forever", 0) ? 0 : 1; }
 
-/// As many children as is said, each of which starts one more that stays; and stays itself.
+/// As many children as is said, each of which starts one more that stays; says how many of those there are; stays
+/// itself.
 int start_many(const Words& words) {
-    for (int i = 0; i < std::stoi(words[1]); ++i) start(L"spawn-child-and-exit", 0);
-    say(L"ready");
+    std::vector<HANDLE> children;
+    for (int i = 0; i < std::stoi(words[1]); ++i) {
+        if (const HANDLE child = start(L"spawn-child-and-exit", 0)) children.push_back(child);
+    }
+    int staying = 0;
+    for (const HANDLE child : children) {
+        DWORD code = 1;
+        WaitForSingleObject(child, INFINITE);
+        if (GetExitCodeProcess(child, &code) && code == 0) ++staying;
+        CloseHandle(child);
+    }
+    say(std::to_wstring(staying));
     sleep_forever();
 }
 
-int break_away(const Words&) { return start(L"sleep-forever", CREATE_BREAKAWAY_FROM_JOB) != 0 ? 0 : 1; }
+int break_away(const Words&) { return start(L"sleep-forever", CREATE_BREAKAWAY_FROM_JOB) ? 0 : 1; }
 
 /// Starts this program again to do something else, with our output; no handle if that was refused.
 HANDLE start_with_output(const std::wstring& what, DWORD flags, wchar_t* environment = nullptr) {
@@ -254,7 +264,7 @@ int answer_break(const Words&) {
 int chain(const Words& words) {
     CreateMutexW(nullptr, FALSE, words[1].c_str());
     const int left = std::stoi(words[2]);
-    return left == 0 || start(L"chain " + words[1] + L' ' + std::to_wstring(left - 1), 0) != 0 ? 0 : 1;
+    return left == 0 || start(L"chain " + words[1] + L' ' + std::to_wstring(left - 1), 0) ? 0 : 1;
 }
 
 /// Starts two of its own kind, which do the same so many times over, and stays; the mutex as above.
