@@ -50,11 +50,6 @@ bool fails(TestManager& manager, const warden::CommandLine& command, const Spawn
     return !manager->spawn(command, options, ec) && ec;
 }
 
-std::string content(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
 /// The lines of all files in the directory.
 std::vector<std::string> log_lines(const std::filesystem::path& directory) {
     std::vector<std::string> lines;
@@ -144,7 +139,7 @@ TEST_CASE("scenario: a secret in the environment is in no file and in no event",
     for (const auto& entry : std::filesystem::recursive_directory_iterator(manager.directory.path())) {
         if (!entry.is_regular_file()) continue;
         ++files;
-        CHECK(content(entry.path()).find(canary) == std::string::npos);
+        CHECK(read_file(entry.path()).find(canary) == std::string::npos);
     }
     CHECK(files >= 2);  // the log of events and that of a process, at least
     CHECK(failures.text().find(canary) == std::string::npos);

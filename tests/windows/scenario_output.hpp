@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 
 #include <windows/support.hpp>
@@ -25,17 +23,6 @@ template <class... Words>
     options.stdout_ = warden::Output::capture;
     options.stop_plan = warden::StopPlan::now();
     return options;
-}
-
-/// The bytes of a file; opened as streams do.
-[[nodiscard]] inline std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-inline std::filesystem::path write_file(const std::filesystem::path& path, std::string_view text) {
-    std::ofstream(path, std::ios::binary) << text;
-    return path;
 }
 
 /// The parts between the separators; none after the last one if that ends the text.
@@ -58,20 +45,6 @@ inline std::filesystem::path write_file(const std::filesystem::path& path, std::
         c = static_cast<char>(state >> 24);
     }
     return text;
-}
-
-/// The error of a start that must fail.
-[[nodiscard]] inline warden::SpawnError failed_start(warden::ProcessManager& manager,
-                                                     const warden::CommandLine& command,
-                                                     const warden::SpawnOptions& options = {}) {
-    std::optional<warden::SpawnError> failed;
-    try {
-        static_cast<void>(manager.spawn(command, options));
-    } catch (const warden::SpawnError& error) {
-        failed = error;
-    }
-    REQUIRE(failed);
-    return *failed;
 }
 
 /// The events of one kind, as they come.

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What the scenarios of starts share: starts that fail, words in what they say, lines.
+// What the scenarios of starts share: words in what they say, lines, handles.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,19 +11,6 @@
 #include <windows/support.hpp>
 
 namespace support {
-
-/// The error of a start that must fail. One that succeeds fails the test.
-[[nodiscard]] inline warden::SpawnError failed_start(warden::ProcessManager& manager,
-                                                     const warden::CommandLine& command,
-                                                     const warden::SpawnOptions& options = {}) {
-    try {
-        const auto process = manager.spawn(command, options);
-        FAIL("it started: " << process.command().to_string());
-    } catch (const warden::SpawnError& error) {
-        return error;
-    }
-    throw std::logic_error("not reached");
-}
 
 [[nodiscard]] inline bool contains(std::string_view text, std::string_view part) {
     return text.find(part) != text.npos;
@@ -53,16 +36,6 @@ namespace support {
         text.remove_prefix(end + 1);
     }
     return lines;
-}
-
-[[nodiscard]] inline std::string content(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-inline std::filesystem::path write_file(const std::filesystem::path& path, std::string_view text) {
-    std::ofstream(path, std::ios::binary) << text;
-    return path;
 }
 
 /// How many handles this program has, of those that it can have when it has few. (Wine 8 does not count them.)

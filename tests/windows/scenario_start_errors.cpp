@@ -184,7 +184,7 @@ TEST_CASE("scenario: a program just written is executed while other threads star
     std::atomic<int> ran = 0;
     std::atomic<int> busy = 0;  // somebody else looks at it: a scanner
     std::atomic<int> wrong = 0;
-    const std::string program = content(beside("windows_victim.exe"));
+    const std::string program = read_file(beside("windows_victim.exe"));
     for (int t = 0; t < 3; ++t) {
         threads.emplace_back([&, t] {
             for (int i = 0; i < 5; ++i) {

@@ -53,7 +53,7 @@ TEST_CASE("scenario: process_stdio reads input from a file and sends output to o
     auto process = manager->spawn(victim("stdin-to-stdout"), {},
                                   process2::process_stdio{BoostPath(in.native()), BoostPath(out.native()), nullptr});
     CHECK(process.wait().success());
-    CHECK(content(out) == "what is in the file");
+    CHECK(read_file(out) == "what is in the file");
 }
 
 TEST_CASE("scenario: process_stdio with null devices leaves the child its three streams", "[scenario]") {
@@ -62,7 +62,7 @@ TEST_CASE("scenario: process_stdio with null devices leaves the child its three 
     auto process =
         manager->spawn(victim("streams"), {}, process2::process_stdio{nullptr, BoostPath(out.native()), nullptr});
     CHECK(process.wait().success());
-    CHECK(content(out) == "char\ndisk\nchar\n");
+    CHECK(read_file(out) == "char\ndisk\nchar\n");
 }
 
 TEST_CASE("scenario: process_start_dir is the working directory", "[scenario]") {

@@ -91,7 +91,7 @@ TEST_CASE("scenario: what a closed standard stream would inherit is the null dev
     options.stderr_ = Output::capture;
     const auto listing = manager.directory / "listing";
     CHECK(manager->run(victim("streams", listing.string()), options).success());
-    CHECK(content(listing) == "char\nchar\npipe\n");
+    CHECK(read_file(listing) == "char\nchar\npipe\n");
 }
 
 TEST_CASE("scenario: inherited streams are the program's own, in every combination with others", "[scenario]") {
@@ -117,11 +117,11 @@ TEST_CASE("scenario: inherited streams are the program's own, in every combinati
         }
         INFO("inherited: " << inherited);
         CHECK(listed.success());
-        CHECK(content(place / "listing") == std::string((inherited & 1) != 0 ? "disk\n" : "char\n") +
-                                                ((inherited & 2) != 0 ? "disk\n" : "pipe\n") +
-                                                ((inherited & 4) != 0 ? "disk\n" : "pipe\n"));
-        CHECK(content(out) + both.out == "out");
-        CHECK(content(err) + both.err == "err");
+        CHECK(read_file(place / "listing") == std::string((inherited & 1) != 0 ? "disk\n" : "char\n") +
+                                                  ((inherited & 2) != 0 ? "disk\n" : "pipe\n") +
+                                                  ((inherited & 4) != 0 ? "disk\n" : "pipe\n"));
+        CHECK(read_file(out) + both.out == "out");
+        CHECK(read_file(err) + both.err == "err");
         CHECK(both.out.empty() == ((inherited & 2) != 0));
         CHECK(both.err.empty() == ((inherited & 4) != 0));
         CHECK(copied.out == ((inherited & 1) != 0 ? "what is in the file\n" : ""));
@@ -144,7 +144,7 @@ TEST_CASE("scenario: output that is inherited and captured arrives at both", "[s
     }  // all is copied
     CHECK(done.out == "out");
     CHECK(done.err == "err");
-    const std::string copied = content(place / "both");
+    const std::string copied = read_file(place / "both");
     CHECK((copied == "outerr" || copied == "errout"));
 }
 
@@ -158,7 +158,7 @@ TEST_CASE("scenario: merged streams are one pipe or one file, and keep their ord
 
     merged.stdout_ = Output::to_file(manager.directory / "both");
     CHECK(manager->run(victim("both-in-turn", "50"), merged).success());
-    CHECK(content(manager.directory / "both") == in_turn(50));
+    CHECK(read_file(manager.directory / "both") == in_turn(50));
 }
 
 TEST_CASE("scenario: one file named for both streams is opened once, so neither overwrites the other", "[scenario]") {
@@ -167,7 +167,7 @@ TEST_CASE("scenario: one file named for both streams is opened once, so neither 
     options.stdout_ = Output::to_file(manager.directory / "both");
     options.stderr_ = Output::to_file(manager.directory / "both");
     CHECK(manager->run(victim("both-in-turn", "50"), options).success());
-    CHECK(content(manager.directory / "both") == in_turn(50));
+    CHECK(read_file(manager.directory / "both") == in_turn(50));
 }
 
 TEST_CASE("scenario: children that start at once do not hold each other's pipes", "[scenario]") {

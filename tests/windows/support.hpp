@@ -10,8 +10,10 @@
 #include <chrono>
 #include <concepts>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <future>
+#include <iterator>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -89,6 +91,32 @@ template <std::convertible_to<std::string>... Words>
 [[nodiscard]] warden::CommandLine victim(Words&&... words) {
     return warden::CommandLine(beside("windows_victim.exe"),
                                std::vector<std::string>{"--lines", std::string(std::forward<Words>(words))...});
+}
+
+/// The error of a start that must fail.
+[[nodiscard]] inline warden::SpawnError failed_start(warden::ProcessManager& manager,
+                                                     const warden::CommandLine& command,
+                                                     const warden::SpawnOptions& options = {}) {
+    INFO(command.to_string());
+    std::optional<warden::SpawnError> failed;
+    try {
+        static_cast<void>(manager.spawn(command, options));
+    } catch (const warden::SpawnError& error) {
+        failed = error;
+    }
+    REQUIRE(failed);
+    return *failed;
+}
+
+/// The bytes of a file; opened as streams do.
+[[nodiscard]] inline std::string read_file(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline std::filesystem::path write_file(const std::filesystem::path& path, std::string_view text) {
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
 }
 
 /// Whether this is Wine rather than Windows.
