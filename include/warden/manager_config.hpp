@@ -96,15 +96,25 @@ inline std::optional<Nanoseconds> parse_duration(std::string_view text) noexcept
     };
     constexpr std::array units{Unit{"ns", 1},   Unit{"us", 1e3},   Unit{"ms", 1e6},   Unit{"s", 1e9},    Unit{"", 1e9},
                                Unit{"m", 60e9}, Unit{"min", 60e9}, Unit{"h", 3600e9}, Unit{"d", 86400e9}};
-    double number = 0;
-    const auto [rest, failed] =
-        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-    if (failed != std::errc{} || !(number >= 0)) return std::nullopt;
-    const std::string_view suffix(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
+    double digits = 0;
+    double divisor = 1;
+    bool has_digits = false;
+    bool has_point = false;
+    while (!text.empty()) {  // from_chars(double) is not everywhere, and strtod(3) asks the locale
+        const char c = text.front();
+        const bool is_digit = c >= '0' && c <= '9';
+        if (!is_digit && (c != '.' || has_point)) break;
+        if (is_digit) digits = digits * 10 + (c - '0');
+        if (is_digit && has_point) divisor *= 10;
+        has_digits = has_digits || is_digit;
+        has_point = has_point || c == '.';
+        text.remove_prefix(1);
+    }
+    if (!has_digits) return std::nullopt;
     for (const auto& unit : units) {
-        if (suffix != unit.name) continue;
-        const double result = number * unit.nanoseconds;
-        if (result >= static_cast<double>(Nanoseconds::max().count())) return std::nullopt;
+        if (text != unit.name) continue;
+        const double result = digits / divisor * unit.nanoseconds;
+        if (!(result < static_cast<double>(Nanoseconds::max().count()))) return std::nullopt;
         return Nanoseconds(static_cast<Nanoseconds::rep>(result));
     }
     return std::nullopt;

@@ -22,10 +22,24 @@
 #define WARDEN_OS_WINDOWS 0
 #endif
 
+#if defined(__APPLE__)
+#define WARDEN_OS_MACOS 1
+#else
+#define WARDEN_OS_MACOS 0
+#endif
+
 #if defined(__unix__) || defined(__APPLE__) || defined(__linux__)
 #define WARDEN_OS_POSIX 1
 #else
 #define WARDEN_OS_POSIX 0
+#endif
+
+/// A portable build on Linux may define WARDEN_PORTABLE_KQUEUE, if it brings a <sys/event.h>.
+#if WARDEN_OS_MACOS || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__) || defined(WARDEN_PORTABLE_KQUEUE)
+#define WARDEN_HAS_KQUEUE 1
+#else
+#define WARDEN_HAS_KQUEUE 0
 #endif
 
 #if defined(__has_feature)

@@ -112,6 +112,10 @@ TEST_CASE("configuration: a duration takes a unit, a bare number is seconds, and
     CHECK(parse_duration("10") == 10s);
     CHECK(parse_duration("0.5") == 500ms);
     CHECK(parse_duration("0") == 0s);
+    CHECK(parse_duration("0.1") == 100ms);
+    CHECK(parse_duration(".5s") == 500ms);
+    CHECK(parse_duration("5.s") == 5s);
+    CHECK(parse_duration("00000000000000000000000000001.000001s") == 1000001us);
     CHECK(parse_duration("5ns") == 5ns);
     CHECK(parse_duration("5us") == 5us);
     CHECK(parse_duration("250ms") == 250ms);
@@ -139,6 +143,10 @@ TEST_CASE("configuration: a duration takes a unit, a bare number is seconds, and
                              "99999999999999999999",
                              "200000d",
                              "..5",
+                             ".",
+                             ".s",
+                             "1.5.5",
+                             "+1",
                              "5ms\n"}) {
         INFO(text);
         CHECK_FALSE(parse_duration(text));

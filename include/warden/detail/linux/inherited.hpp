@@ -38,7 +38,7 @@ struct InheritedAttributes {
 [[nodiscard]] inline InheritedAttributes read_inherited() {
     InheritedAttributes now;
     for (std::size_t i = 0; i < now.limits.size(); ++i) {
-        ::getrlimit(static_cast<__rlimit_resource_t>(i), &now.limits[i]);
+        ::getrlimit(static_cast<decltype(RLIMIT_CPU)>(i), &now.limits[i]);
     }
     now.nice = ::getpriority(PRIO_PROCESS, 0);
     now.user = ::geteuid();

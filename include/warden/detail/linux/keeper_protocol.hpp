@@ -78,7 +78,7 @@ inline constexpr std::size_t descriptors_beside = 8;
 WARDEN_IN_CHILD inline long send_record(int socket, const void* first, std::size_t first_bytes, const void* second,
                                         std::size_t second_bytes, const int* fds, std::size_t fd_count) noexcept {
     struct iovec parts[2] = {{const_cast<void*>(first), first_bytes}, {const_cast<void*>(second), second_bytes}};
-    alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int) * descriptors_beside)];
+    alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int) * descriptors_beside)]{};  // musl writes half of a length
     struct msghdr message {};
     message.msg_iov = parts;
     message.msg_iovlen = second_bytes > 0 ? 2 : 1;

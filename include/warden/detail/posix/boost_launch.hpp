@@ -13,7 +13,9 @@
 #include <warden/detail/posix/launch_extension.hpp>
 
 #if WARDEN_OS_POSIX
-#include <boost/asio/detail/throw_error.hpp>  // Boost.Process 1.81 uses it and does not include it
+// Boost.Process 1.81 uses these and does not include them, the latter with BOOST_PROCESS_USE_STD_FS.
+#include <boost/asio/detail/throw_error.hpp>
+#include <boost/optional.hpp>
 #include <boost/process/v2/posix/bind_fd.hpp>
 #include <boost/process/v2/posix/default_launcher.hpp>
 

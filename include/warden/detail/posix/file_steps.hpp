@@ -27,6 +27,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if WARDEN_OS_LINUX
+#include <sys/syscall.h>
+#endif
 
 namespace warden::detail {
 
@@ -37,7 +40,8 @@ inline void note_in_use(int fd) noexcept { (void)!::flock(fd, LOCK_SH | LOCK_NB)
 /// disk.
 #if WARDEN_OS_LINUX
 inline int exchange_names(const char* a, const char* b) noexcept {
-    if (::renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0) return 0;
+    constexpr unsigned rename_exchange = 1u << 1;  // musl declares neither the function nor the flag
+    if (::syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, rename_exchange) == 0) return 0;
     return errno == ENOENT || errno == EINVAL || errno == ENOSYS ? std::rename(a, b) : -1;
 }
 #else

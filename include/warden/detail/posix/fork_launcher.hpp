@@ -106,12 +106,18 @@ WARDEN_IN_CHILD inline int take_limits_in_child(const ChildPlan& plan) noexcept 
     return 0;
 }
 
+/// setgroups(2), which counts in `int` on macOS and the BSDs.
+template <class Count>
+WARDEN_IN_CHILD int set_groups_in_child(int (*set)(Count, const gid_t*), const ChildPlan& plan) noexcept {
+    return set(static_cast<Count>(plan.group_count), plan.groups);
+}
+
 /// Umask and priority, then groups and ids: they may take away the right to the former.
 WARDEN_IN_CHILD inline int take_identity_in_child(const ChildPlan& plan) noexcept {
     if (plan.umask >= 0) ::umask(static_cast<mode_t>(plan.umask));
     if (plan.change_nice && ::setpriority(PRIO_PROCESS, 0, plan.nice) != 0) return errno;
     if (!plan.change_ids) return 0;
-    if (::setgroups(plan.group_count, plan.groups) != 0 || ::setgid(plan.group) != 0 || ::setuid(plan.user) != 0) {
+    if (set_groups_in_child(&::setgroups, plan) != 0 || ::setgid(plan.group) != 0 || ::setuid(plan.user) != 0) {
         return errno;
     }
     // Without rights they change the effective ids alone.

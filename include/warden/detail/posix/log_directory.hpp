@@ -110,12 +110,18 @@ void LogDirectory::for_each(error_code& ec, Found found) const {
     }
 }
 
+#if WARDEN_OS_MACOS
+inline const struct ::timespec& modified_at(const struct ::stat& status) noexcept { return status.st_mtimespec; }
+#else
+inline const struct ::timespec& modified_at(const struct ::stat& status) noexcept { return status.st_mtim; }
+#endif
+
 inline std::optional<StoredFile> LogDirectory::named(const Name& name) const noexcept {
     using namespace std::chrono;
     struct ::stat status {};
     if (::fstatat(directory_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
     if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || status.st_nlink != 1) return std::nullopt;
-    const auto since_epoch = seconds(status.st_mtim.tv_sec) + nanoseconds(status.st_mtim.tv_nsec);
+    const auto since_epoch = seconds(modified_at(status).tv_sec) + nanoseconds(modified_at(status).tv_nsec);
     return StoredFile{
         log_status_of(status), system_clock::time_point(duration_cast<system_clock::duration>(since_epoch)), {}, {}};
 }

@@ -11,6 +11,7 @@
 
 #include <warden/command_line.hpp>
 #include <warden/detail/posix/child_plan.hpp>
+#include <warden/detail/posix/environment_strings.hpp>
 #include <warden/detail/posix/launch_extension.hpp>
 #include <warden/detail/posix/pipe.hpp>
 #include <warden/detail/start_words.hpp>
@@ -101,20 +102,15 @@ inline void occupy_standard_descriptors() noexcept {
     }
 }
 
-/// The environment of the child as "KEY=value" strings.
-[[nodiscard]] inline std::vector<std::string> child_environment(const Environment& wanted) {
-    std::vector<std::string> result;
-    const auto& changes = wanted.changes();
-    if (wanted.inherits()) {
-        for (char** entry = ::environ; entry && *entry; ++entry) {
-            const std::string_view text(*entry);
-            if (changes.find(std::string(text.substr(0, text.find('=')))) == changes.end()) result.emplace_back(text);
-        }
+/// The groups of a user: getgrouplist(3), which counts in `int` on macOS. Not every system says how many there are.
+template <class Id>
+[[nodiscard]] std::vector<gid_t> groups_of(const struct passwd& user, int (*list)(const char*, Id, Id*, int*)) {
+    std::vector<Id> found(64);
+    for (;; found.resize(found.size() * 2)) {
+        int count = static_cast<int>(found.size());
+        if (list(user.pw_name, static_cast<Id>(user.pw_gid), found.data(), &count) < 0) continue;
+        return {found.begin(), found.begin() + count};
     }
-    for (const auto& [key, value] : changes) {
-        if (value) result.push_back(key + '=' + *value);
-    }
-    return result;
 }
 
 inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOptions& options, const Output& out,
@@ -299,12 +295,7 @@ inline void PreparedLaunch::take_identity(const Identity& identity) {
         plan.user = *user;
         if (found) {
             plan.group = found->pw_gid;
-            int count = 64;
-            groups_.resize(static_cast<std::size_t>(count));
-            while (::getgrouplist(found->pw_name, found->pw_gid, groups_.data(), &count) < 0) {
-                groups_.resize(static_cast<std::size_t>(count));
-            }
-            groups_.resize(static_cast<std::size_t>(count));
+            groups_ = groups_of(*found, &::getgrouplist);
         }
     }
     if (!identity.group.empty()) {

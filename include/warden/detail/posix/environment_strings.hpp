@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The environment of a child as strings.
+///
+/// Knows:         where this program has its own; what was asked for instead.
+/// Thread-safety: as safe as environ(7): nobody may change the environment of the program meanwhile.
+/// Allocates:     the strings.
+
+#include <warden/platform.hpp>
+#include <warden/spawn_options.hpp>
+
+#if WARDEN_OS_POSIX
+#include <string>
+#include <string_view>
+#include <vector>
+
+#if WARDEN_OS_MACOS
+#include <crt_externs.h>
+#else
+#include <unistd.h>
+extern "C" {
+extern char** environ;  // environ(7): not every unistd.h declares it
+}
+#endif
+
+namespace warden::detail {
+
+/// The environment of the child as "KEY=value" strings.
+[[nodiscard]] inline std::vector<std::string> child_environment(const Environment& wanted);
+
+// -- implementation ----------------------------------------------------------
+
+#if WARDEN_OS_MACOS
+inline char** own_environment() noexcept { return *::_NSGetEnviron(); }  // a shared library there has no `environ`
+#else
+inline char** own_environment() noexcept { return ::environ; }
+#endif
+
+inline std::vector<std::string> child_environment(const Environment& wanted) {
+    std::vector<std::string> result;
+    const auto& changes = wanted.changes();
+    if (wanted.inherits()) {
+        for (char** entry = own_environment(); entry && *entry; ++entry) {
+            const std::string_view text(*entry);
+            if (changes.find(std::string(text.substr(0, text.find('=')))) == changes.end()) result.emplace_back(text);
+        }
+    }
+    for (const auto& [key, value] : changes) {
+        if (value) result.push_back(key + '=' + *value);
+    }
+    return result;
+}
+
+}  // namespace warden::detail
+#endif
