@@ -1,126 +1,25 @@
 // SPDX-License-Identifier: MIT
-// The containment that every POSIX system has: launch by fork, waiting by SIGCHLD, the process group. Compiled with
-// WARDEN_PORTABLE_POSIX where something better is to be had.
-#include <support/catch.hpp>
-#include <support/handshake.hpp>
-#include <support/process.hpp>
-#include <support/skip.hpp>
-#include <support/subprocess.hpp>
-#include <warden/detail/io_loop.hpp>
-#include <warden/detail/posix/group_tree.hpp>
+// The containment that every POSIX system has: launch by fork, waiting for children by their pids, the process group.
+// Compiled with WARDEN_PORTABLE_POSIX where something better is to be had.
+#include "group_tree.hpp"
+
 #include <warden/detail/posix/process_listing.hpp>
 
-#include <atomic>
-#include <filesystem>
+#include <cstdlib>
 #include <fstream>
-#include <future>
-#include <optional>
-#include <string>
 #include <thread>
-#include <utility>
-#include <vector>
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 using namespace support;
-using namespace warden::detail;
-using warden::ExitStatus;
-using warden::Pid;
 using warden::SpawnStep;
-using namespace std::chrono_literals;
 
 namespace {
 
 constexpr bool is_sanitized = WARDEN_HAS_ASAN || WARDEN_HAS_TSAN;
-constexpr auto patience = 10s;  // only bounds a failure
-
-/// Words to execute, and a plan that may be changed before it is launched.
-struct Program {
-    explicit Program(std::vector<std::string> with) : words(std::move(with)) {
-        candidates = {words[0].c_str(), nullptr};
-        for (const auto& word : words) argv.push_back(word.c_str());
-        argv.push_back(nullptr);
-        plan.argv = argv.data();
-        plan.environment = environment.data();
-        plan.candidates = candidates.data();
-        plan.stdio.fill(null.get());
-    }
-
-    std::vector<std::string> words;
-    std::vector<const char*> argv;
-    std::vector<const char*> candidates;
-    std::vector<const char*> environment{"LANG=C", nullptr};
-    UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
-    ChildPlan plan;
-};
-
-template <class... Words>
-Program victim(Words... words) {
-    return Program({WARDEN_TEST_VICTIM, words...});
-}
-
-/// A loop with a tree on it. The tree is destroyed on the loop.
-class Tree {
-public:
-    Tree(IoLoop& loop, const Program& program) : Tree(loop, program.plan) {}
-    Tree(IoLoop& loop, const ChildPlan& plan) : loop_(loop) {
-        tree_.emplace();
-        tree_->launch(plan, answer);
-        if (answer.error != 0) return;
-        loop_.call([&] {
-            tree_->watch(
-                loop_.context(),
-                [&](const LeaderEnd& end, bool extinct) {
-                    ++ends_told;
-                    if (extinct) extinct_.set_value();
-                    ended_.set_value({end, extinct});
-                },
-                [&] { extinct_.set_value(); });
-        });
-    }
-    ~Tree() { destroy(); }
-    void destroy() {
-        loop_.call([&] { tree_.reset(); });
-    }
-
-    [[nodiscard]] Pid pid() const { return tree_->pid(); }
-    [[nodiscard]] GroupTree& in_place() { return *tree_; }
-
-    /// How the leader ended, and whether nothing of its group was left then.
-    [[nodiscard]] std::pair<LeaderEnd, bool> end() {
-        if (ending_.wait_for(patience) != std::future_status::ready) throw std::runtime_error("no end was told");
-        return ending_.get();
-    }
-    [[nodiscard]] ExitStatus status() { return end().first.status; }
-    [[nodiscard]] bool becomes_extinct(std::chrono::milliseconds within = patience) {
-        return extinction_.wait_for(within) == std::future_status::ready;
-    }
-    warden::error_code signal_leader(int signal) {
-        return loop_.call([&] { return tree_->signal_leader(signal); });
-    }
-    warden::error_code signal_tree(int signal) {
-        return loop_.call([&] { return tree_->signal_tree(signal); });
-    }
-    std::vector<Pid> members() {
-        return loop_.call([&] { return tree_->members(); });
-    }
-
-    ChildAnswer answer;
-    std::atomic<int> ends_told{0};
-
-private:
-    IoLoop& loop_;
-    std::optional<GroupTree> tree_;
-    std::promise<std::pair<LeaderEnd, bool>> ended_;
-    std::promise<void> extinct_;
-    std::shared_future<std::pair<LeaderEnd, bool>> ending_ = ended_.get_future();
-    std::shared_future<void> extinction_ = extinct_.get_future();
-};
 
 /// What a program writes to its standard output until it has ended.
 std::string output_of(const Program& program) {
@@ -148,16 +47,6 @@ std::pair<int, SpawnStep> failure_of(const Program& program) {
     return {answer.error, static_cast<SpawnStep>(answer.step)};
 }
 
-/// What a promise is given, in time. Not by `get`, during which the thread sanitizer lets no signal handler run.
-template <class T>
-T value_of(std::promise<T>& promise) {
-    auto future = promise.get_future();
-    if (future.wait_for(patience) != std::future_status::ready) throw std::runtime_error("nothing was told");
-    return future.get();
-}
-
-std::string fifo_path() { return (std::filesystem::temp_directory_path() / "ready").string(); }
-
 /// Keeps a loop from doing anything while it lives.
 class Busy {
 public:
@@ -179,20 +68,6 @@ private:
     std::promise<void> go_on_;
     std::promise<void> left_;
 };
-
-struct sigaction chld_action() {
-    struct sigaction action {};
-    ::sigaction(SIGCHLD, nullptr, &action);
-    return action;
-}
-
-std::atomic<int> host_handler_calls{0};
-struct sigaction host_former {};
-void host_handler(int) { ++host_handler_calls; }
-void chaining_host_handler(int signal, siginfo_t* info, void* context) {
-    ++host_handler_calls;
-    if ((host_former.sa_flags & SA_SIGINFO) != 0) host_former.sa_sigaction(signal, info, context);
-}
 
 using Identified = std::pair<int, SpawnStep>;
 
@@ -618,82 +493,6 @@ TEST_CASE("portable watch: with a foreign waitpid(-1) loop a status is right or 
     CHECK(failures == "");
 }
 
-TEST_CASE("portable watch: the host's SIGCHLD handler still runs, and is in place again when the last loop is gone",
-          "[portable]") {
-    const struct sigaction at_first = chld_action();
-    host_handler_calls = 0;
-    struct sigaction mine {};
-    mine.sa_handler = host_handler;
-    mine.sa_flags = SA_NOCLDSTOP;
-    ::sigaction(SIGCHLD, &mine, nullptr);
-    {
-        IoLoop first;
-        IoLoop second;
-        CHECK_FALSE(ChildWatch::installed());
-        Tree one(first, victim("exit", "1"));
-        CHECK(ChildWatch::installed());
-        CHECK((chld_action().sa_flags & SA_NOCLDSTOP) != 0);
-        Tree two(second, victim("exit", "2"));
-        CHECK(one.status().code() == 1);
-        CHECK(two.status().code() == 2);
-        CHECK(eventually([&] { return host_handler_calls > 0; }));
-    }
-    CHECK(chld_action().sa_handler == host_handler);
-    CHECK_FALSE(ChildWatch::installed());
-    ::sigaction(SIGCHLD, &at_first, nullptr);
-}
-
-TEST_CASE("portable watch: a handler that the host installs later is noticed, and with the next action all goes on",
-          "[portable]") {
-    const struct sigaction at_first = chld_action();
-    for (const bool chains : {false, true}) {
-        host_handler_calls = 0;
-        {
-            IoLoop loop;
-            Tree before(loop, victim("stay"));
-            Tree bystander(loop, victim("stay"));
-            CHECK(ChildWatch::installed());
-            struct sigaction mine {};
-            if (chains) mine.sa_sigaction = chaining_host_handler;
-            else mine.sa_handler = host_handler;
-            mine.sa_flags = chains ? SA_SIGINFO : 0;
-            ::sigaction(SIGCHLD, &mine, &host_former);
-            CHECK_FALSE(ChildWatch::installed());
-            ::kill(bystander.pid(), SIGKILL);  // behind our back
-            REQUIRE(eventually([&] { return process_state(bystander.pid()) != 'S'; }));
-            CHECK(!before.signal_tree(SIGKILL));
-            CHECK(ChildWatch::installed());
-            CHECK(before.status().signal() == SIGKILL);
-            CHECK(bystander.status().signal() == SIGKILL);
-            Tree after(loop, victim("exit", "5"));
-            CHECK(after.status().code() == 5);
-            CHECK(host_handler_calls > 0);
-        }
-        CHECK(chains == ((chld_action().sa_flags & SA_SIGINFO) != 0));
-        ::sigaction(SIGCHLD, &at_first, nullptr);
-    }
-}
-
-TEST_CASE("portable watch: a host that replaces the handler again and again is given up on, but loses no end to a kill",
-          "[portable]") {
-    const std::string failures = in_subprocess([](Checks& check) {
-        IoLoop loop;
-        bool given_up = false;
-        for (std::size_t round = 0; round < 2 * ChildSignal::most_levels; ++round) {
-            Tree tree(loop, victim("exit", "4"));
-            check.that(!given_up || !ChildWatch::installed(), "it stays given up");
-            given_up = !ChildWatch::installed();
-            const bool has_ended = eventually([&] { return process_state(tree.pid()) == 'Z' || tree.ends_told > 0; });
-            check.that(has_ended, "the victim ends");
-            if (given_up) tree.signal_tree(SIGTERM);
-            check.that(tree.status().code() == 4, "an end is told, at the next action at the latest");
-            ::signal(SIGCHLD, host_handler);
-        }
-        check.that(given_up, "given up");
-    });
-    CHECK(failures == "");
-}
-
 TEST_CASE("portable watch: children of the host are neither reaped nor killed", "[portable]") {
     IoLoop loop;
     const pid_t foreign = ::fork();
@@ -756,37 +555,6 @@ TEST_CASE("portable group: in a fork of the host the tree is left alone", "[port
         }
     }
     CHECK(eventually([&] { return ::waitpid(-1, nullptr, WNOHANG) < 0; }));
-}
-
-TEST_CASE("portable watch: in a fork of the host the handler writes to nothing, until the fork has a loop of its own",
-          "[portable]") {
-    const std::string failures = in_subprocess([](Checks& check) {
-        auto [to_read, to_write] = make_closed_pipe();
-        check.that(to_read && ::fcntl(to_read.get(), F_SETFL, O_NONBLOCK) == 0, "a pipe");
-        check.that(ChildSignal::instance().add(to_write.get()), "a place");
-        char bytes[8];
-        ::raise(SIGCHLD);
-        check.that(::read(to_read.get(), bytes, sizeof bytes) == 1, "a byte in the host");
-        const pid_t fork = ::fork();
-        if (fork == 0) {
-            ::raise(SIGCHLD);
-            bool well = ::read(to_read.get(), bytes, sizeof bytes) < 0 && errno == EAGAIN;
-            ChildSignal::instance().remove(to_write.get());
-            {
-                IoLoop loop;
-                Tree tree(loop, victim("exit", "6"));
-                well = well && tree.status().code() == 6;
-            }
-            well = well && ::read(to_read.get(), bytes, sizeof bytes) < 0 && errno == EAGAIN;
-            ::_exit(well ? 0 : 1);
-        }
-        int status = -1;
-        check.that(::waitpid(fork, &status, 0) == fork && status == 0, "the fork is well");
-        check.that(::read(to_read.get(), bytes, sizeof bytes) > 0, "its end is told in the host");
-        ChildSignal::instance().remove(to_write.get());
-        check.that(chld_action().sa_handler == SIG_DFL, "the former handler is back");
-    });
-    CHECK(failures == "");
 }
 
 TEST_CASE("portable group: hundreds of children are started by many threads, and every end is told right",

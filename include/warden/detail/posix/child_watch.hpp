@@ -2,23 +2,22 @@
 #pragma once
 
 /// @file
-/// Tells the ends of own children on a loop, by what POSIX has: SIGCHLD and waitid(2).
+/// Tells the ends of own children on a loop, by what POSIX has: waitid(2), and what child_news.hpp has.
 ///
 /// Knows:         the children that are awaited, each by its pid: nobody else's child is ever looked at or reaped.
-/// Does not know: groups, trees. Which child a SIGCHLD is about, since several become one: all that are awaited are
-///                looked at, one system call each.
-/// Thread-safety: everything on the loop; `installed` from any thread.
+/// Does not know: groups, trees. After a SIGCHLD, which child it is about, since several become one: all that are
+///                awaited are looked at, one system call each.
+/// Thread-safety: everything on the loop.
 /// Errors:        a status that somebody else took is told as lost.
 ///
-/// SIGCHLD is unblocked on the loop's thread, for the host may block it on all of its own. A host that blocks it to
-/// take it by sigwait(3) or the like may lose it to our handler.
-///
 /// A child that is awaited must not be reaped by others: if it is (by waitpid(-1) in the host, or because SIGCHLD is
-/// ignored), its end is told as lost, and its pid may be a stranger's from then on. If the host replaces the handler of
-/// SIGCHLD, ends are told late: at the next `await` or `look_again`, which put the handler back in front of the host's.
+/// ignored), its end is told as lost, and its pid may be a stranger's from then on.
+///
+/// Without kqueue(2), SIGCHLD is unblocked on the loop's thread, for the host may block it on all of its own. A host
+/// that blocks it to take it by sigwait(3) or the like may lose it to our handler. If the host replaces the handler,
+/// ends are told late: at the next `await` or `look_again`, which put the handler back in front of the host's.
 
-#include <warden/detail/posix/child_signal.hpp>
-#include <warden/detail/posix/pipe.hpp>
+#include <warden/detail/posix/child_news.hpp>
 #include <warden/error.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/fwd.hpp>
@@ -30,10 +29,11 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <iterator>
@@ -41,9 +41,7 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -85,7 +83,7 @@ public:
     Ticket await(Pid pid, Ended ended);
 
     /// It is not awaited any more.
-    void forget(Ticket ticket) { awaited_.erase(ticket); }
+    void forget(Ticket ticket);
 
     /// Reaps a child that has been killed, once it has ended. Those that have not when the loop's context is destroyed
     /// are given a second.
@@ -95,15 +93,12 @@ public:
     /// before, because the host had replaced the handler of SIGCHLD, all that are awaited are looked at, soon.
     void look_again();
 
-    /// Whether the handler of SIGCHLD is in place.
-    [[nodiscard]] static bool installed() { return ChildSignal::instance().installed(); }
-
 private:
     void shutdown() override;
     void wait();
-    void drain() const noexcept;
-    void look();
-    void look_at(Ticket ticket);
+    void look(const EndedChildren& ended);
+    void look_at(Ticket ticket, bool and_watch);
+    void look_soon(Ticket ticket);
 
     struct Awaited {
         Pid pid;
@@ -111,9 +106,10 @@ private:
     };
 
     boost::asio::io_context& loop_;
-    UniqueFd write_;
-    boost::asio::posix::stream_descriptor signalled_;
+    ChildNews news_;
+    boost::asio::posix::stream_descriptor told_;  // of the news
     std::map<Ticket, Awaited> awaited_;
+    std::vector<Ticket> doubtful_;  // may have ended: to be looked at in the next turn of the loop
     Ticket last_ticket_ = 0;
 };
 
@@ -146,82 +142,81 @@ inline ResourceUsage reap_child(Pid pid) noexcept {
 }
 
 inline ChildWatch::ChildWatch(boost::asio::io_context& loop)
-    : boost::asio::execution_context::service(loop), loop_(loop), signalled_(loop) {
-    auto [to_read, to_write] = make_closed_pipe();
-    if (!to_read) throw system_error(system_code(errno), "pipe for ended children");
-    make_nonblocking(to_read.get());
-    make_nonblocking(to_write.get());
-    signalled_.assign(to_read.release());
-    write_ = std::move(to_write);
-    if (!ChildSignal::instance().add(write_.get())) {
-        throw system_error(errc::containment_unavailable, "too many loops wait for children");
-    }
+    : boost::asio::execution_context::service(loop), loop_(loop), told_(loop, news_.descriptor()) {
     wait();
 }
 
 inline void ChildWatch::shutdown() {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-    std::erase_if(awaited_, [](const auto& entry) { return entry.second.ended != nullptr; });
+    for (auto at = awaited_.begin(); at != awaited_.end();) {
+        const auto entry = at++;
+        if (entry->second.ended) forget(entry->first);
+    }
     for (;;) {
-        drain();
-        look();
+        look(news_.take());
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
         struct pollfd told {
-            signalled_.native_handle(), POLLIN, 0
+            news_.descriptor(), POLLIN, 0
         };
         if (awaited_.empty() || left.count() <= 0) break;
-        ::poll(&told, 1, static_cast<int>(left.count()));
+        ::poll(&told, 1, doubtful_.empty() ? static_cast<int>(left.count()) : 0);
     }
-    awaited_.clear();
-    ChildSignal::instance().remove(write_.get());
-    error_code ignored;
-    signalled_.close(ignored);
-    write_.reset();
+    while (!awaited_.empty()) forget(awaited_.begin()->first);
+    told_.release();
 }
 
 inline void ChildWatch::wait() {
-    signalled_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const error_code& ec) {
+    told_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const error_code& ec) {
         if (ec) return;
-        drain();
-        look();
+        look(news_.take());
         wait();
     });
 }
 
-inline void ChildWatch::drain() const noexcept {
-    char bytes[256];
-    const int fd = const_cast<boost::asio::posix::stream_descriptor&>(signalled_).native_handle();
-    while (::read(fd, bytes, sizeof bytes) > 0) {}
-}
-
-inline void ChildWatch::look_at(Ticket ticket) {
+inline void ChildWatch::look_at(Ticket ticket, bool and_watch) {
     const auto found = awaited_.find(ticket);
     if (found == awaited_.end()) return;
     const Pid pid = found->second.pid;
     const ChildState state = look_at_child(pid);
-    if (state.kind == ChildState::running) return;
+    if (state.kind == ChildState::running) {
+        if (and_watch && !news_.watch(pid)) look_soon(ticket);
+        return;
+    }
     const Ended ended = std::move(found->second.ended);
-    awaited_.erase(found);
+    forget(ticket);
     if (ended) ended(state);
     else reap_child(pid);
 }
 
-inline void ChildWatch::look() {
-    std::vector<Ticket> tickets;  // what is called may change the map
-    tickets.reserve(awaited_.size());
-    for (const auto& entry : awaited_) tickets.push_back(entry.first);
-    for (const Ticket ticket : tickets) look_at(ticket);
+inline void ChildWatch::look(const EndedChildren& ended) {
+    std::vector<Ticket> tickets = std::exchange(doubtful_, {});  // what is called may change all
+    for (const auto& [ticket, awaited] : awaited_) {
+        if (std::find(ended.pids.begin(), ended.pids.end(), awaited.pid) != ended.pids.end()) tickets.push_back(ticket);
+    }
+    const std::size_t watched = tickets.size();
+    if (ended.any) {
+        for (const auto& entry : awaited_) tickets.push_back(entry.first);
+    }
+    for (std::size_t i = 0; i < tickets.size(); ++i) look_at(tickets[i], i < watched);
+}
+
+inline void ChildWatch::look_soon(Ticket ticket) {
+    doubtful_.push_back(ticket);
+    if (doubtful_.size() == 1) boost::asio::post(loop_, [this] { look({}); });
 }
 
 inline void ChildWatch::look_again() {
-    if (!ChildSignal::instance().ensure()) boost::asio::post(loop_, [this] { look(); });
+    if (!news_.ensure()) boost::asio::post(loop_, [this] { look({true, {}}); });
+}
+
+inline void ChildWatch::forget(Ticket ticket) {
+    const auto found = awaited_.find(ticket);
+    if (found == awaited_.end()) return;
+    news_.forget(found->second.pid);
+    awaited_.erase(found);
 }
 
 inline ChildWatch::Ticket ChildWatch::await(Pid pid, Ended ended) {
-    sigset_t only;
-    sigemptyset(&only);
-    sigaddset(&only, SIGCHLD);
-    ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
     look_again();
     for (auto at = awaited_.begin(); at != awaited_.end();) {
         const bool is_former = at->second.pid == pid;  // the number is given anew: somebody else reaped who had it
@@ -232,7 +227,7 @@ inline ChildWatch::Ticket ChildWatch::await(Pid pid, Ended ended) {
     }
     const Ticket ticket = ++last_ticket_;
     awaited_[ticket] = {pid, std::move(ended)};
-    boost::asio::post(loop_, [this, ticket] { look_at(ticket); });  // it may have ended before
+    look_soon(ticket);
     return ticket;
 }
 
