@@ -86,11 +86,11 @@ error_code code_of(Start start) {
 }
 
 /// The next line, or why there is none.
-std::future<std::tuple<error_code, std::string>> next_line(warden::ManagedProcess& process) {
+std::future<std::tuple<error_code, std::string>> line_of(warden::ManagedProcess& process) {
     return outcome<std::string>([&](auto done) { process.async_read_line(std::move(done)); });
 }
 
-error_code line_code(warden::ManagedProcess& process) { return std::get<0>(next_line(process).get()); }
+error_code line_code(warden::ManagedProcess& process) { return std::get<0>(line_of(process).get()); }
 
 /// Starts an operation with a cancellation slot and cancels it. The code that it completed with.
 template <class... Results, class Start>
@@ -153,11 +153,11 @@ TEMPLATE_TEST_CASE("async: who reads by line slows the process down and loses no
     SpawnOptions options = talking();
     options.capture_bytes = 4096;
     auto process = manager->spawn({"sh", {"-c", "read x; seq " + std::to_string(count)}}, options);
-    auto next = next_line(process);
+    auto next = line_of(process);
     process.write("go\n");
     for (int i = 1; i <= count; ++i) {
         REQUIRE(std::get<1>(next.get()) == std::to_string(i));
-        next = next_line(process);
+        next = line_of(process);
     }
     CHECK(std::get<0>(next.get()) == eof);
     CHECK(process.info().dropped_bytes == 0);
@@ -237,7 +237,7 @@ TEMPLATE_TEST_CASE("async: a read that was cancelled takes no line with it", "[a
         process.write(std::to_string(i) + '\n');
         signal.emit(boost::asio::cancellation_type::total);
         auto [ec, line] = told.get_future().get();
-        if (ec) std::tie(ec, line) = next_line(process).get();
+        if (ec) std::tie(ec, line) = line_of(process).get();
         REQUIRE(!ec);
         CHECK(line == std::to_string(i));
     }
@@ -249,11 +249,11 @@ TEMPLATE_TEST_CASE("async: a line longer than the buffer comes in parts", "[asyn
     SpawnOptions options = talking();
     options.capture_bytes = 1000;
     auto process = manager->spawn({"sh", {"-c", "read x; head -c 100000 /dev/zero | tr '\\0' x"}}, options);
-    auto next = next_line(process);
+    auto next = line_of(process);
     process.write("go\n");
     std::size_t sum = 0;
     error_code ec;
-    for (;; next = next_line(process)) {
+    for (;; next = line_of(process)) {
         const auto [failed, line] = next.get();
         ec = failed;
         if (ec) break;
@@ -392,7 +392,7 @@ TEMPLATE_TEST_CASE("async: operations of a handle that goes away complete", "[as
     std::future<std::tuple<error_code>> written;
     {
         auto process = manager->spawn({"sleep", {"300"}}, talking());
-        line = next_line(process);
+        line = line_of(process);
         written = outcome<>([&](auto done) { process.async_write(std::string(10 << 20, 'x'), std::move(done)); });
         communication = process.async_communicate("", warden::no_timeout, futures());
     }

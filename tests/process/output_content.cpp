@@ -225,19 +225,6 @@ TEMPLATE_TEST_CASE("output: a log of prefixed or JSON lines gives back what both
     }
 }
 
-TEMPLATE_TEST_CASE("output: more than a capture may hold is cut, counted and said", "[output][E01]", OnCgroup, OnKeeper,
-                   OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    SpawnOptions options;
-    options.capture_bytes = 1000;
-    const auto result = manager->run(victim("flood", "100000"), options);
-    CHECK(result.success());
-    CHECK(result.truncated);
-    CHECK(result.out.size() == 1000);
-    CHECK(manager->metrics().output_bytes_total == 100'000);
-}
-
 TEMPLATE_TEST_CASE(
     "log: during a flood the file is within both bounds whenever one looks, and the newest lines are there",
     "[output][F01]", OnCgroup, OnKeeper, OnProcessGroup) {

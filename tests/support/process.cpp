@@ -19,7 +19,7 @@ std::string after_name(pid_t pid) {
 
 }  // namespace
 
-std::string read_file(const std::string& path) {
+std::string read_file(const std::filesystem::path& path) {
     std::string text;
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     char buffer[4096];

@@ -10,12 +10,6 @@
 
 namespace support {
 
-/// The victim does one order after the other: see `orders_known` there.
-template <class... Words>
-[[nodiscard]] warden::CommandLine play(Words&&... words) {
-    return victim("play", std::forward<Words>(words)...);
-}
-
 /// Talks by its standard streams; is killed when nobody wants it any more.
 [[nodiscard]] inline warden::SpawnOptions talking() {
     warden::SpawnOptions options;
@@ -23,17 +17,6 @@ template <class... Words>
     options.stdout_ = warden::Output::capture;
     options.stop_plan = warden::StopPlan::now();
     return options;
-}
-
-/// The parts between the separators; none after the last one if that ends the text.
-[[nodiscard]] inline std::vector<std::string> split(std::string_view text, char separator) {
-    std::vector<std::string> parts;
-    while (!text.empty()) {
-        const auto end = std::min(text.find(separator), text.size());
-        parts.emplace_back(text.substr(0, end));
-        text.remove_prefix(std::min(end + 1, text.size()));
-    }
-    return parts;
 }
 
 /// The same bytes every time, all 256 values, no period that divides a buffer.

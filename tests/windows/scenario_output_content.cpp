@@ -218,14 +218,3 @@ TEST_CASE("scenario: a log of prefixed or JSON lines gives back what both stream
         CHECK(std::any_of(tail.begin(), tail.end(), [](const auto& line) { return line.ends_with("first"); }));
     }
 }
-
-TEST_CASE("scenario: more than a capture may hold is cut, counted and said", "[scenario]") {
-    TestManager manager;
-    SpawnOptions options;
-    options.capture_bytes = 1000;
-    const auto result = manager->run(victim("flood", "100000"), options);
-    CHECK(result.success());
-    CHECK(result.truncated);
-    CHECK(result.out.size() == 1000);
-    CHECK(manager->metrics().output_bytes_total == 100'000);
-}

@@ -8,6 +8,7 @@
 #include <boost/uuid/uuid_io.hpp>
 
 #include <atomic>
+#include <fstream>
 
 #include <windows/scenario_output.hpp>
 
@@ -175,7 +176,7 @@ TEST_CASE("scenario: a file that the program writes itself is in its log, also w
     SpawnOptions options;
     options.working_directory = manager.directory.path();
     options.log.collect = "own.log";
-    std::vector<std::string> orders{"play", "out", "on stdout\n"};
+    std::vector<std::string> orders{"out", "on stdout\n"};
     const auto append = [&](int first, int last) {
         for (int i = first; i < last; ++i)
             orders.insert(orders.end(), {"append", "own.log", "line " + std::to_string(i) + " of the file\n"});
@@ -184,7 +185,7 @@ TEST_CASE("scenario: a file that the program writes itself is in its log, also w
     orders.insert(orders.end(), {"rename", "own.log", "own.log.1"});
     append(10, 20);
     orders.insert(orders.end(), {"append", "own.log", "no end"});
-    auto process = manager->spawn(warden::CommandLine(beside("windows_victim.exe"), orders), options);
+    auto process = manager->spawn(play(orders), options);
     CHECK(process.wait().success());
     REQUIRE(eventually([&] { return !process.tree_alive(); }));
     auto lines = warden::tail_file(process.log_path(), 100);
@@ -202,13 +203,13 @@ TEST_CASE("scenario: a collected file keeps the bounds of the log, and its forma
     options.log.collect = manager.directory / "own.log";
     options.log.limits = {100, 10'000};
     options.log.format = warden::LogFormat::prefixed;
-    std::vector<std::string> orders{"play"};
+    std::vector<std::string> orders;
     for (int i = 0; i < 20; ++i) {
         std::string text;
         for (int n = 1; n <= 50; ++n) text += std::to_string(i * 50 + n) + '\n';
         orders.insert(orders.end(), {"append", options.log.collect.string(), text});
     }
-    auto process = manager->spawn(warden::CommandLine(beside("windows_victim.exe"), orders), options);
+    auto process = manager->spawn(play(orders), options);
     CHECK(process.wait().success());
     REQUIRE(eventually([&] { return !process.tree_alive(); }));
     const auto lines = warden::tail_file(process.log_path(), 1000);
