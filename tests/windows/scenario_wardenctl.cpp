@@ -51,6 +51,20 @@ public:
     TestManager manager;
 };
 
+/// An initializer: the program gets a desktop on which nobody has been.
+struct OnNewDesktop {
+    OnNewDesktop() : desktop(::CreateDesktopW(name.c_str(), nullptr, nullptr, 0, GENERIC_ALL, nullptr)) {}
+    OnNewDesktop(const OnNewDesktop&) = delete;
+    ~OnNewDesktop() { ::CloseDesktop(desktop); }
+    template <class Launcher, class Path>
+    warden::error_code on_setup(Launcher& launcher, const Path&, const std::wstring&) {
+        launcher.startup_info.StartupInfo.lpDesktop = name.data();
+        return {};
+    }
+    std::wstring name = L"warden-test-" + std::to_wstring(::GetCurrentProcessId());
+    HDESK desktop;
+};
+
 std::string counted(int first, int last) {
     std::string text;
     for (int i = first; i <= last; ++i) text += "line " + std::to_string(i) + '\n';
@@ -211,6 +225,17 @@ TEST_CASE("scenario: what a command leaves running ends with wardenctl", "[scena
     const HeldProcess left(std::stoi(*line));
     CHECK(process.wait().success());
     CHECK(left.ends_within(20s));
+    CHECK(eventually([&] { return !process.tree_alive(); }));
+}
+
+TEST_CASE("scenario: a wardenctl that asks its command to end starts nobody who outlives it", "[scenario][wardenctl]") {
+    SKIP_WITHOUT_WARDENCTL();
+    Tool tool;
+    OnNewDesktop apart;
+    REQUIRE(apart.desktop != nullptr);
+    const auto command = Tool::running({"--timeout", "50ms", "--grace", "50ms"}, {"sleep-forever"});
+    auto process = tool.manager->spawn(command, tool.options(), apart);
+    CHECK(process.wait().code() == 124);
     CHECK(eventually([&] { return !process.tree_alive(); }));
 }
 

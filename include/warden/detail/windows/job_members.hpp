@@ -111,27 +111,45 @@ inline UniqueHandle open_member(HANDLE job, Pid pid, DWORD access) noexcept {
     return ec;
 }
 
-/// What `EnumWindows` hands to its callback.
+/// What is handed to the callbacks that are called for each window.
 struct WindowSearch {
     const std::vector<Pid>& members;
     bool found = false;
 };
 
-inline BOOL CALLBACK close_window(HWND window, LPARAM search_address) noexcept {
-    auto& search = *reinterpret_cast<WindowSearch*>(search_address);
+[[nodiscard]] inline bool is_of_member(HWND window, const WindowSearch& search) noexcept {
     DWORD owner = 0;
     ::GetWindowThreadProcessId(window, &owner);
-    const bool is_member =
-        std::find(search.members.begin(), search.members.end(), static_cast<Pid>(owner)) != search.members.end();
-    if (is_member && ::GetWindow(window, GW_OWNER) == nullptr && ::PostMessageW(window, WM_CLOSE, 0, 0))
-        search.found = true;
+    return std::find(search.members.begin(), search.members.end(), static_cast<Pid>(owner)) != search.members.end();
+}
+
+/// Goes on until one is found.
+inline BOOL CALLBACK find_window(HWND window, LPARAM search_address) noexcept {
+    auto& search = *reinterpret_cast<WindowSearch*>(search_address);
+    search.found = is_of_member(window, search);
+    return search.found ? FALSE : TRUE;
+}
+
+inline BOOL CALLBACK close_window(HWND window, LPARAM search_address) noexcept {
+    auto& search = *reinterpret_cast<WindowSearch*>(search_address);
+    const bool is_main = is_of_member(window, search) && ::GetWindow(window, GW_OWNER) == nullptr;
+    if (is_main && ::PostMessageW(window, WM_CLOSE, 0, 0)) search.found = true;
     return TRUE;
+}
+
+/// On a desktop where nobody has been, EnumWindows makes Wine start an explorer.exe, which stays as long as the job
+/// that we may be in; so it is asked only if there are windows of members. EnumDesktopWindows tells of more than the
+/// top-level ones there.
+inline void close_windows(WindowSearch& search) noexcept {
+    const auto address = reinterpret_cast<LPARAM>(&search);
+    ::EnumDesktopWindows(nullptr, &find_window, address);
+    if (std::exchange(search.found, false)) ::EnumWindows(&close_window, address);
 }
 
 inline error_code ask_to_end(Pid leader, const std::vector<Pid>& members) noexcept {
     const error_code ec = send_break(leader);
     WindowSearch search{members};
-    ::EnumWindows(&close_window, reinterpret_cast<LPARAM>(&search));
+    close_windows(search);
     return search.found ? error_code() : ec;
 }
 
