@@ -6,6 +6,7 @@
 
 #include "system.hpp"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -56,6 +57,8 @@ const std::map<std::string_view, void (*)(Orders&)> orders_known{
     {"err", [](Orders& o) { put(Stream::err, o.take()); }},
     {"pid", [](Orders&) { put(Stream::out, std::to_string(own_pid()) + '\n'); }},
     {"read", [](Orders&) { read_blocks(1, [](const auto& text) { return text != "\n"; }); }},  // a line
+    {"line",  // reads a line and says it
+     [](Orders&) { read_blocks(1, [](const auto& text) { return put(Stream::out, text), text != "\n"; }); }},
     {"echo", [](Orders&) { read_blocks(1 << 16, [](const auto& text) { return put(Stream::out, text), true; }); }},
     {"tee",
      [](Orders&) {
@@ -97,10 +100,26 @@ const std::map<std::string_view, void (*)(Orders&)> orders_known{
      }},
     {"close", [](Orders&) { close_output(); }},
     {"close-input", [](Orders&) { close_input(); }},
+    {"variable",
+     [](Orders& o) {
+         const char* const value = std::getenv(o.take().c_str());
+         put(Stream::out, value ? value : "");
+     }},
+    {"ignore", [](Orders&) { ignore_requests(); }},
+    {"away", [](Orders&) { go_away(); }},  // from its group, or console
+    {"crash", [](Orders&) { crash(); }},
+    {"beside",  // another, with our streams, does so many of the words that follow
+     [](Orders& o) {
+         const auto first = o.words.begin() + static_cast<std::ptrdiff_t>(o.at + 1);
+         const auto count = static_cast<std::ptrdiff_t>(o.number());
+         start({first, first + count});
+         o.at += static_cast<std::size_t>(count);
+     }},
     {"await", [](Orders& o) { await(o.take()); }},
     {"leave",
      [](Orders& o) {
-         leave({o.words.begin() + static_cast<std::ptrdiff_t>(o.at), o.words.end()});
+         start({o.words.begin() + static_cast<std::ptrdiff_t>(o.at), o.words.end()});
+         end(0);
      }},
     {"stay", [](Orders&) { stay(); }},
     {"exit", [](Orders& o) { end(o.number()); }},

@@ -2,6 +2,7 @@
 #include "system.hpp"
 
 #include <cerrno>
+#include <csignal>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -48,27 +49,42 @@ void append(const std::string& path, std::string_view text) {
 
 long long own_pid() { return ::getpid(); }
 
-void leave(const Words& rest) {
+void start(const Words& orders) {
     int told[2];
     if (::pipe(told) != 0) ::_exit(1);
+    ::signal(SIGCHLD, SIG_IGN);  // no zombies
     const pid_t child = ::fork();
     if (child < 0) ::_exit(1);
     if (child > 0) {
         put(Stream::out, std::to_string(child) + '\n');
-        ::_exit(0);
+        ::close(told[0]);
+        ::close(told[1]);
+        return;
     }
     ::alarm(minute);
     ::close(told[1]);
     char nothing = 0;
     while (::read(told[0], &nothing, 1) < 0 && errno == EINTR) {}  // until the pid is told
     ::close(told[0]);
-    ::_exit(play(rest));
+    ::_exit(play(orders));
 }
 
 void await(const std::string& gate) {
     const int fd = ::open(gate.c_str(), O_RDONLY | O_CLOEXEC);  // until somebody has it open for writing
     if (fd < 0) ::_exit(1);
     ::close(fd);
+}
+
+void ignore_requests() {
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::signal(number, SIG_IGN);
+}
+
+void go_away() { ::setsid(); }
+
+void crash() {
+    ::signal(SIGSEGV, SIG_DFL);
+    ::raise(SIGSEGV);
+    ::_exit(1);
 }
 
 void stay() {

@@ -30,12 +30,19 @@ void append(const std::string& path, std::string_view text);
 
 [[nodiscard]] long long own_pid();
 
-/// Lets a child that has our streams do the rest, says its pid, and ends.
-[[noreturn]] void leave(const Words& rest);
+/// Starts a child that has our streams and does this; says its pid before it begins.
+void start(const Words& orders);
 
 /// Waits for a support::Gate of that name to be opened.
 void await(const std::string& gate);
 
+/// Heeds no polite request to end from now on.
+void ignore_requests();
+
+/// Leaves its session and group, or its console.
+void go_away();
+
+[[noreturn]] void crash();
 [[noreturn]] void stay();
 [[noreturn]] void end(unsigned long long code);
 

@@ -68,9 +68,9 @@ void append(const std::string& path, std::string_view text) {
 
 long long own_pid() { return GetCurrentProcessId(); }
 
-void leave(const Words& rest) {
+void start(const Words& orders) {
     std::wstring line = L"player";
-    for (const auto& word : rest) line += L" \"" + in_utf16(word) + L'"';
+    for (const auto& word : orders) line += L" \"" + in_utf16(word) + L'"';
     STARTUPINFOW settings{};
     settings.cb = sizeof settings;
     settings.dwFlags = STARTF_USESTDHANDLES;
@@ -83,13 +83,27 @@ void leave(const Words& rest) {
         ExitProcess(1);
     put(Stream::out, std::to_string(made.dwProcessId) + '\n');
     ResumeThread(made.hThread);
-    ExitProcess(0);
+    CloseHandle(made.hThread);
+    CloseHandle(made.hProcess);
 }
 
 void await(const std::string& gate) {
     const HANDLE event = OpenEventW(SYNCHRONIZE, FALSE, in_utf16(gate).c_str());
     if (WaitForSingleObject(event, INFINITE) != WAIT_OBJECT_0) ExitProcess(1);
     CloseHandle(event);
+}
+
+void ignore_requests() {
+    SetConsoleCtrlHandler([](DWORD) -> BOOL { return TRUE; }, TRUE);
+}
+
+void go_away() { FreeConsole(); }
+
+void crash() {
+    SetErrorMode(SEM_NOGPFAULTERRORBOX);  // nobody is there to look at a dialog
+    volatile int* volatile nowhere = nullptr;
+    *nowhere = 1;
+    ExitProcess(1);
 }
 
 void stay() {
