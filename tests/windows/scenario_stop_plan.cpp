@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a stop does step by step, what it reports, and what it must never do, on Windows.
-#include <climits>
+// What a stop does to those that are held, suspended or asked by the console, and ends from outside, on Windows.
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -14,7 +14,6 @@ using warden::ManagedProcess;
 using warden::Output;
 using warden::SpawnOptions;
 using warden::State;
-using warden::StopAction;
 using warden::StopPlan;
 
 namespace {
@@ -62,38 +61,15 @@ private:
     std::thread thread_;
 };
 
+/// Ends a process from outside, with that code.
+bool end_from_outside(warden::Pid pid, UINT code) {
+    const HANDLE raw = ::OpenProcess(PROCESS_TERMINATE, FALSE, static_cast<DWORD>(pid));
+    const bool ended = raw != nullptr && ::TerminateProcess(raw, code) != 0;
+    if (raw != nullptr) ::CloseHandle(raw);
+    return ended;
+}
+
 }  // namespace
-
-TEST_CASE("scenario: who ignores the request is killed when the grace is over, not before", "[scenario][stop]") {
-    TestManager manager;
-    auto process = ready(manager, victim("ignore-break"));
-    const auto report = process.stop(StopPlan{}.terminate(300ms).kill(30s));
-    CHECK(report.clean());
-    REQUIRE(report.steps.size() == 2);
-    CHECK(report.steps[0].action == StopAction::terminate);
-    CHECK_FALSE(report.steps[0].ended_it);
-    CHECK(report.steps[0].duration >= 300ms);
-    CHECK(report.steps[1].action == StopAction::kill);
-    CHECK(report.steps[1].ended_it);
-    CHECK(report.steps[1].began >= 300ms);
-    CHECK(report.duration >= 300ms);
-    CHECK(process.exit_status()->signal() == kill_number);
-    CHECK(process.cause() == ExitCause::forced);
-    CHECK(manager->metrics().forced_total == 1);
-}
-
-TEST_CASE("scenario: who obeys keeps its own exit code and was not forced", "[scenario][stop]") {
-    TestManager manager;
-    auto process = manager->spawn(victim("read-line", "7"), piped());
-    const auto report = process.stop(StopPlan{}.write_line("quit", 30s).kill(30s));
-    REQUIRE(report.steps.size() == 1);
-    CHECK(report.steps[0].ended_it);
-    CHECK(process.exit_status()->code() == 7);
-    CHECK(process.cause() == ExitCause::stopped);
-    CHECK(process.state() == State::stopped);
-    CHECK(process.tail(1) == std::vector<std::string>{"quit"});
-    CHECK(manager->metrics().forced_total == 0);
-}
 
 TEST_CASE("scenario: who obeys CTRL_BREAK keeps its own exit code and was not forced", "[scenario][stop]") {
     SKIP_WITHOUT_CONSOLE_EVENTS();
@@ -159,33 +135,11 @@ TEST_CASE("scenario: a process that a debugger holds is killed and its end is to
     CHECK(eventually([&] { return exits == 2; }));
 }
 
-TEST_CASE("scenario: a handle that holds nothing signals nobody", "[scenario][stop]") {
-    TestManager manager;
-    SpawnOptions options;
-    options.stop_plan = StopPlan::now();
-    auto held = manager->spawn(victim("sleep-forever"), options);
-    const ManagedProcess moved_to(std::move(held));
-    warden::error_code ec;
-    held.kill(ec);
-    CHECK(ec == warden::errc::no_process);
-    held.terminate(ec);
-    CHECK(ec == warden::errc::no_process);
-    held.signal(kill_number, ec);
-    CHECK(ec == warden::errc::no_process);
-    CHECK_THROWS_AS(held.stop(), warden::system_error);
-    CHECK(moved_to.running());
-}
-
-TEST_CASE("scenario: a number that is no signal here is refused, and nothing happens", "[scenario][stop]") {
+TEST_CASE("scenario: a signal of other systems is refused, and nothing happens", "[scenario][stop]") {
     TestManager manager;
     auto process = ready(manager, victim("sleep-forever"));
     warden::error_code ec;
-    for (const int number : {0, 65, 200, -1, -9, INT_MIN, INT_MAX}) {
-        process.signal(number, ec);
-        CHECK(ec == warden::errc::invalid_signal);
-        CHECK_FALSE(StopPlan{}.signal(number, 1s).kill(1s).mistakes().empty());
-    }
-    for (const int number : {1, 2, 10, 12, 64}) {  // of other systems
+    for (const int number : {1, 2, 10, 12, 64}) {
         process.signal(number, ec);
         CHECK(ec == warden::errc::invalid_signal);
     }
@@ -208,36 +162,30 @@ TEST_CASE("scenario: one member that is stuck does not keep the request from the
     CHECK(process.tail(1) == std::vector<std::string>{"obeyed"});
 }
 
-TEST_CASE("scenario: every kind of step does what it says, in its order", "[scenario][stop]") {
+TEST_CASE("scenario: a command of the plan is given the process id", "[scenario][stop]") {
     TestManager manager;
-    {
-        auto process = ready(manager, victim("sleep-forever"));
-        const auto command = victim("end-process", "{pid}", "5");
-        CHECK(process.stop(StopPlan{}.run_command(command, 30s).kill(30s)).steps.size() == 1);
-        CHECK(process.exit_status()->code() == 5);
-    }
-    {
-        auto process = ready(manager, victim("sleep-forever"));
-        CHECK(process.stop(StopPlan{}.signal(kill_number, 30s).kill(30s)).steps.size() == 1);
-        CHECK(process.exit_status()->signal() == kill_number);
-    }
-    auto process = ready(manager, victim("ignore-break"), piped());
-    const auto report = process.stop(StopPlan{}
-                                         .close_stdin(20ms)
-                                         .write_line("x", 20ms)
-                                         .call({"nothing", [](warden::Pid, auto) { return std::string(); }}, 20ms)
-                                         .terminate(20ms)
-                                         .freeze(20ms)
-                                         .kill(30s));
-    CHECK(report.clean());
-    std::vector<StopAction> taken;
-    auto earliest = 0ms;
-    for (const auto& step : report.steps) {
-        taken.push_back(step.action);
-        CHECK(step.began >= earliest);
-        CHECK(step.ended_it == (step.action == StopAction::kill));
-        earliest += 20ms;
-    }
-    CHECK(taken == std::vector<StopAction>{StopAction::close_stdin, StopAction::write_line, StopAction::call,
-                                           StopAction::terminate, StopAction::freeze, StopAction::kill});
+    auto process = ready(manager, victim("sleep-forever"));
+    const auto command = victim("end-process", "{pid}", "5");
+    CHECK(process.stop(StopPlan{}.run_command(command, 30s).kill(30s)).steps.size() == 1);
+    CHECK(process.exit_status()->code() == 5);
+}
+
+TEST_CASE("scenario: the end of the last member is noticed by itself", "[scenario][stop]") {
+    TestManager manager;
+    auto process = manager->spawn(victim("escape", "plain", "leave"), {.stdout_ = Output::capture});
+    const auto line = next_line(process);
+    REQUIRE(line);
+    CHECK(process.wait().success());
+    CHECK(process.tree_alive());
+    CHECK(end_from_outside(std::stoi(*line), 1));
+    CHECK(eventually([&] { return !process.tree_alive(); }));
+}
+
+TEST_CASE("scenario: an end from outside is told as an exit with its code", "[scenario][stop]") {
+    TestManager manager;
+    auto process = ready(manager, victim("sleep-forever"));
+    CHECK(end_from_outside(process.pid(), 9));  // the system does not tell that from an exit
+    CHECK(process.wait().code() == 9);
+    CHECK(process.cause() == ExitCause::normal);
+    CHECK(process.state() == State::failed);
 }

@@ -281,17 +281,6 @@ int end_process(const Words& words) {
     return TerminateProcess(other, static_cast<DWORD>(std::stoul(words[2]))) ? 0 : 1;
 }
 
-/// Says the first line of its input, and ends with that code.
-int read_one_line(const Words& words) {
-    std::wstring line;
-    char byte = 0;
-    DWORD size = 0;
-    while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), &byte, 1, &size, nullptr) && size == 1 && byte != '\n')
-        line += static_cast<wchar_t>(byte);
-    say(line);
-    return std::stoi(words[1]);
-}
-
 /// Ends when its input does, but needs so many milliseconds for that; heeds nothing else.
 int end_with_input(const Words& words) {
     SetConsoleCtrlHandler(&ignore, TRUE);
@@ -413,7 +402,6 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
     {L"chain", &chain},
     {L"bomb", &bomb},
     {L"end-process", &end_process},
-    {L"read-line", &read_one_line},
     {L"end-with-input", &end_with_input},
     {L"ignore-break", &ignore_break},
     {L"end-on-break", &end_on_break},
