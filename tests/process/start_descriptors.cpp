@@ -187,36 +187,6 @@ TEMPLATE_TEST_CASE("descriptors: inherited streams are the program's own, in eve
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: merged streams are one pipe or one file, and keep their order", "[start][C05]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    std::string expected;
-    for (int i = 1; i <= 50; ++i) expected += "out " + std::to_string(i) + "\nerr " + std::to_string(i) + '\n';
-    SpawnOptions merged;
-    merged.stderr_ = Output::merge;
-    const auto result = manager->run(victim("both-streams", "50"), merged);
-    CHECK(result.out == expected);
-    CHECK(result.err == "");
-
-    merged.stdout_ = Output::to_file(manager.directory / "both");
-    CHECK(manager->run(victim("both-streams", "50"), merged).status.success());
-    CHECK(read_file(manager.directory / "both") == expected);
-}
-
-TEMPLATE_TEST_CASE("descriptors: one file named for both streams is opened once, so neither overwrites the other",
-                   "[start][C05]", OnCgroup, OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    std::string expected;
-    for (int i = 1; i <= 50; ++i) expected += "out " + std::to_string(i) + "\nerr " + std::to_string(i) + '\n';
-    SpawnOptions options;
-    options.stdout_ = Output::to_file(manager.directory / "both");
-    options.stderr_ = Output::to_file(manager.directory / "both");
-    CHECK(manager->run(victim("both-streams", "50"), options).status.success());
-    CHECK(read_file(manager.directory / "both") == expected);
-}
-
 TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each other's pipes", "[start][C07]", OnCgroup,
                    OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);
@@ -234,24 +204,6 @@ TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each ot
     }
     for (auto& thread : threads) thread.join();
     CHECK(good == 100);
-}
-
-TEMPLATE_TEST_CASE("descriptors: end of file arrives although younger siblings live", "[start][C08]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    SpawnOptions options;
-    options.stdin_ = Input::pipe;
-    options.stdout_ = Output::capture;
-    std::vector<warden::ManagedProcess> readers;
-    for (int i = 0; i < 5; ++i) readers.push_back(manager->spawn(victim("echo"), options));
-    for (auto& reader : readers) {  // the oldest first: all the others could hold its pipe
-        reader.write("last words");
-        reader.close_stdin();
-        const auto status = reader.wait_for(std::chrono::seconds(10));
-        REQUIRE(status.has_value());
-        CHECK(status->success());
-    }
 }
 
 TEMPLATE_TEST_CASE("descriptors: output is read in a program that has two thousand open", "[start][C09]", OnCgroup,
