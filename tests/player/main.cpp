@@ -86,6 +86,18 @@ const std::map<std::string_view, void (*)(Orders&)> orders_known{
              put(Stream::err, "err " + std::to_string(i) + '\n');
          }
      }},
+    {"args",  // all that follow, each with a NUL
+     [](Orders& o) {
+         std::string text;
+         while (o.at < o.words.size()) (text += o.take()) += '\0';
+         put(Stream::out, text);
+     }},
+    {"env", [](Orders&) { put(Stream::out, environment()); }},
+    {"cwd",
+     [](Orders&) {
+         const auto path = std::filesystem::current_path().u8string();
+         put(Stream::out, std::string(path.begin(), path.end()));
+     }},
     {"file", [](Orders& o) { put_file(o.path(), 1 << 16); }},
     {"file-by-byte", [](Orders& o) { put_file(o.path(), 1); }},
     {"append",
@@ -121,6 +133,7 @@ const std::map<std::string_view, void (*)(Orders&)> orders_known{
          start({o.words.begin() + static_cast<std::ptrdiff_t>(o.at), o.words.end()});
          end(0);
      }},
+    {"deaf", [](Orders&) { heed_no_request(); }},
     {"stay", [](Orders&) { stay(); }},
     {"exit", [](Orders& o) { end(o.number()); }},
 };

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+extern char** environ;
+
 namespace player {
 namespace {
 
@@ -48,6 +50,14 @@ void append(const std::string& path, std::string_view text) {
 }
 
 long long own_pid() { return ::getpid(); }
+
+std::string environment() {
+    std::string text;
+    for (char** variable = environ; *variable; ++variable) (text += *variable) += '\0';
+    return text;
+}
+
+void heed_no_request() { std::signal(SIGTERM, SIG_IGN); }
 
 void start(const Words& orders) {
     int told[2];

@@ -30,6 +30,12 @@ void append(const std::string& path, std::string_view text);
 
 [[nodiscard]] long long own_pid();
 
+/// Its variables, each with a NUL.
+[[nodiscard]] std::string environment();
+
+/// From now on nobody ends it by asking.
+void heed_no_request();
+
 /// Starts a child that has our streams and does this; says its pid before it begins.
 void start(const Words& orders);
 

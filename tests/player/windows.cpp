@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "system.hpp"
 
+#include <cwchar>
+
 #include <windows.h>
 
 namespace player {
@@ -67,6 +69,18 @@ void append(const std::string& path, std::string_view text) {
 }
 
 long long own_pid() { return GetCurrentProcessId(); }
+
+std::string environment() {
+    std::string text;
+    wchar_t* const variables = GetEnvironmentStringsW();
+    for (const wchar_t* at = variables; *at; at += std::wcslen(at) + 1) (text += in_utf8(at)) += '\0';
+    FreeEnvironmentStringsW(variables);
+    return text;
+}
+
+void heed_no_request() {
+    SetConsoleCtrlHandler([](DWORD) -> BOOL { return TRUE; }, TRUE);
+}
 
 void start(const Words& orders) {
     std::wstring line = L"player";

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Limits: of time, of the number of processes, of what the system gives; and how a manager is set up, or refuses to be.
+// Limits of what the system gives; and how the one manager is set up, or refuses to be.
 #include <support/fixture.hpp>
+#include <support/start.hpp>
 
 #include <cerrno>
 #include <chrono>
-#include <cmath>
-#include <limits>
 
 #include <fcntl.h>
 #include <grp.h>
@@ -16,22 +15,14 @@
 using namespace support;
 using namespace std::chrono_literals;
 using warden::errc;
-using warden::ExitCause;
 using warden::ManagerConfig;
 using warden::Output;
 using warden::ProcessManager;
-using warden::SpawnError;
 using warden::SpawnOptions;
 using warden::SpawnStep;
 using warden::Timeout;
 
 namespace {
-
-SpawnOptions with_timeout(Timeout timeout) {
-    SpawnOptions options;
-    options.timeout = timeout;
-    return options;
-}
 
 std::size_t open_descriptor_count() {
     std::size_t count = 0;
@@ -53,127 +44,9 @@ bool write_control(const std::filesystem::path& path, const std::string& text) {
     return written;
 }
 
-/// The error that `f` throws; success if it throws none.
-template <class F>
-std::pair<warden::error_code, std::string> thrown_by(F f) {
-    try {
-        f();
-    } catch (const warden::system_error& error) {
-        return {error.code(), error.what()};
-    }
-    return {};
-}
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
-// -- N01, LIM-2: time -------------------------------------------------------------------------------------------------
-
-TEMPLATE_TEST_CASE("limits: a timeout of zero, less or no number is refused, and one beyond all clocks is for ever",
-                   "[start][N01]", OnCgroup, OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    const double nan = std::numeric_limits<double>::quiet_NaN();
-    for (const Timeout bad : {Timeout(0s), Timeout(-1s), Timeout(-1ns), Timeout(std::chrono::hours::min()),
-                              Timeout(std::chrono::duration<double>(nan)),
-                              Timeout(std::chrono::duration<double>(-std::numeric_limits<double>::infinity()))}) {
-        const auto error = failed_start(*manager, victim("exit", "0"), with_timeout(bad));
-        CHECK(error.code() == errc::invalid_timeout);
-        CHECK(error.step() == SpawnStep::validation);
-    }
-    for (const Timeout endless :
-         {warden::no_timeout, Timeout(std::chrono::hours::max()), Timeout(warden::Nanoseconds::max() - 1ns),
-          Timeout(std::chrono::duration<double>(1e300)),
-          Timeout(std::chrono::duration<double>(std::numeric_limits<double>::infinity()))}) {
-        const auto result = manager->run(victim("exit", "8"), with_timeout(endless));
-        CHECK(result.status.code() == 8);
-        CHECK(result.cause == ExitCause::normal);
-    }
-}
-
-TEMPLATE_TEST_CASE("limits: a timeout of a millisecond stops the process and is its cause", "[start][N01][LIM-2]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    const auto result = manager->run(victim("stay"), with_timeout(1ms));
-    CHECK(result.cause == ExitCause::timed_out);
-    CHECK(result.status.signal() == SIGTERM);
-    CHECK_FALSE(result.success());
-    CHECK(manager->metrics().timeouts_total == 1);
-}
-
-TEMPLATE_TEST_CASE("limits: every wait saturates, and one that is over looks and returns", "[start][N01]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    auto process = manager->spawn(victim("stay"));
-    CHECK_FALSE(process.wait_for(0s));
-    CHECK_FALSE(process.wait_for(-1h));
-    CHECK_FALSE(process.wait_for(std::chrono::hours::min()));
-    CHECK_FALSE(process.wait_for(1ms));
-    CHECK_FALSE(process.wait_for(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN())));
-    CHECK_FALSE(process.wait_until(std::chrono::steady_clock::now() - 1s));
-    CHECK_FALSE(process.wait_until(std::chrono::system_clock::now() - 1h));
-    process.kill();
-    CHECK(process.wait_for(std::chrono::hours::max()).has_value());
-    CHECK(process.wait_for(0s).has_value());
-    CHECK(process.wait_until(std::chrono::steady_clock::time_point::max()).has_value());
-}
-
-TEMPLATE_TEST_CASE("limits: a process that asks for no timeout of its own gets the default, and its stop plan",
-                   "[start][LIM-2]", OnCgroup, OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    CHECK(ManagerConfig{}.default_timeout == Timeout(300s));
-    TestManager manager{TestType::mechanism, [](ManagerConfig& config) { config.default_timeout = 100ms; }};
-    Handshake ready(manager.directory / "ready");
-    SpawnOptions options;
-    options.stop_plan = warden::StopPlan{}.terminate(50ms).kill(2s).last_resort(1s);
-    auto stubborn = manager->spawn(victim(ready, "ignore-term"), options);
-    CHECK(stubborn.wait().signal() == SIGKILL);
-    CHECK(stubborn.cause() == ExitCause::timed_out);
-    CHECK(stubborn.runtime() >= 150ms);
-
-    auto longer = manager->spawn(victim("trap-exit0"), with_timeout(warden::no_timeout));
-    CHECK_FALSE(longer.wait_for(200ms));
-    CHECK(longer.stop().clean());
-    CHECK(longer.cause() == ExitCause::stopped);
-}
-
-// -- LIM-1: how many
-// ----------------------------------------------------------------------------------------------------
-
-TEMPLATE_TEST_CASE(
-    "limits: one process too many fails at once with its own error, and there is room again when one has ended",
-    "[start][LIM-1]", OnCgroup, OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    CHECK(ManagerConfig{}.max_processes == 100);
-    TestManager manager{TestType::mechanism, [](ManagerConfig& config) { config.max_processes = 3; }};
-    std::vector<warden::ManagedProcess> running;
-    for (int i = 0; i < 3; ++i) running.push_back(manager->spawn(victim("stay")));
-    for (int i = 0; i < 5; ++i) {
-        const auto began = std::chrono::steady_clock::now();
-        const auto error = failed_start(*manager, victim("stay"));
-        CHECK(std::chrono::steady_clock::now() - began < 1s);
-        CHECK(error.code() == errc::too_many_processes);
-        CHECK(error.step() == SpawnStep::process_limit);
-        CHECK(contains(error.what(), "3"));
-    }
-    CHECK(manager->active_pids().size() == 3);
-    running.front().kill();
-    static_cast<void>(running.front().wait());
-    running.push_back(manager->spawn(victim("stay")));
-    CHECK(failed_start(*manager, victim("stay")).code() == errc::too_many_processes);
-    for (int i = 0; i < 10; ++i) CHECK(failed_start(*manager, {"/no/such/program"}).code() == errc::too_many_processes);
-    running.back().kill();
-    static_cast<void>(running.back().wait());
-    for (int i = 0; i < 10; ++i)
-        CHECK(failed_start(*manager, {"/no/such/program"}).code().value() == ENOENT);  // no place is lost
-    CHECK(manager->run(victim("exit", "0")).success());
-}
-
-// -- L01, L02: what the system gives
-// ------------------------------------------------------------------------------------
+// -- L01, L02: what the system gives ----------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("limits: with k descriptors left a start succeeds or is EMFILE, keeps none, and others run on",
                    "[start][L01]", OnCgroup, OnKeeper, OnProcessGroup) {
@@ -300,8 +173,7 @@ TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and sta
     CHECK(eventually([&] { return ::rmdir(group.c_str()) == 0; }));
 }
 
-// -- MGR-4, CFG-1: setting up
-// -------------------------------------------------------------------------------------------
+// -- MGR-4, CFG-1: setting up -----------------------------------------------------------------------------------------
 
 TEST_CASE("limits: configure comes once and before the first use of instance", "[start][MGR-4]") {
     const TestDirectory place;
@@ -334,26 +206,7 @@ TEST_CASE("limits: configure comes once and before the first use of instance", "
     CHECK(late == "");
 }
 
-TEST_CASE("limits: an invalid configuration is refused with every mistake in its message", "[start][MGR-4][CFG-1]") {
-    ManagerConfig config;
-    config.max_processes = 0;
-    config.default_timeout = Timeout(-5s);
-    config.graceful_timeout = -1s;
-    config.cleanup_interval = 0s;
-    config.stop_plan = warden::StopPlan{}.terminate(1s);
-    config.spare_keepers = 0;
-    config.max_line_bytes = 1;
-    const std::vector<std::string_view> names{"max_processes",    "default_timeout", "graceful_timeout",
-                                              "cleanup_interval", "stop plan",       "spare_keepers",
-                                              "max_line_bytes"};
-    for (const auto& [code, message] :
-         {thrown_by([&] { ProcessManager manager(config); }), thrown_by([&] { ProcessManager::configure(config); })}) {
-        CHECK(code == errc::invalid_configuration);
-        for (const auto& name : names) {
-            INFO(name << " is in: " << message);
-            CHECK(contains(message, name));
-        }
-    }
+TEST_CASE("limits: an invalid environment is refused with every variable named, and can be mended", "[start][CFG-1]") {
     const std::string failures = in_subprocess([&](Checks& check) {
         ::setenv("WARDEN_MAX_PROCESSES", "many", 1);
         ::setenv("WARDEN_DEFAULT_TIMEOUT", "-3", 1);
@@ -374,26 +227,10 @@ TEST_CASE("limits: an invalid configuration is refused with every mistake in its
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("limits: a manager that could not be set up starts nothing and says why", "[start][MGR-4]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism,
-                        [](ManagerConfig& config) { config.data_directory = "/proc/no/such/place"; }};
-    const auto error = failed_start(*manager, victim("exit", "0"));
-    CHECK(error.step() == SpawnStep::setup);
-    CHECK(contains(error.what(), "/proc/no/such/place"));
-    CHECK(contains(error.what(), "WARDEN_DATA_DIRECTORY"));
-}
-
 TEST_CASE(
     "limits: a mechanism that is not to be had, or a promise that is not given, is an error and no weaker one is taken",
     "[start][MGR-4]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
-    TestManager windows{warden::Mechanism::job_object};
-    const auto error = failed_start(*windows, victim("exit", "0"));
-    CHECK(error.step() == SpawnStep::setup);
-    CHECK(error.code() == errc::containment_unavailable);
-
     TestManager manager{warden::Mechanism::keeper};
     SpawnOptions options;
     options.containment.mechanism = warden::Mechanism::cgroup;
@@ -402,21 +239,4 @@ TEST_CASE(
     CHECK(refused.code() == errc::containment_unavailable);
     options.containment = {.covers_setsid = true, .covers_host_crash = true};
     CHECK(manager->run(victim("exit", "0"), options).success());
-}
-
-TEMPLATE_TEST_CASE("limits: options that contradict each other are refused together", "[start][MGR-4]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    SpawnOptions options;
-    options.stdout_ = Output::merge;
-    options.stderr_ = Output::null | Output::log;
-    options.stop_plan = warden::StopPlan{}.terminate(-1s);
-    options.identity.umask = 07777;
-    const auto error = failed_start(*manager, victim("exit", "0"), options);
-    CHECK(error.code() == errc::invalid_options);
-    for (const char* part : {"merge", "stand alone", "stop plan", "negative", "umask"}) {
-        INFO(part << " is in: " << error.what());
-        CHECK(contains(error.what(), part));
-    }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What the scenarios of starts share: words in what they say, lines, handles.
+// What the scenarios of starts on Windows share besides: lines, handles.
 #pragma once
+
+#include <support/start.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -11,19 +13,6 @@
 #include <windows/support.hpp>
 
 namespace support {
-
-[[nodiscard]] inline bool contains(std::string_view text, std::string_view part) {
-    return text.find(part) != text.npos;
-}
-
-[[nodiscard]] inline bool names(const warden::SpawnError& error, std::string_view text) {
-    return contains(error.what(), text);
-}
-
-/// A code as the system has it.
-[[nodiscard]] inline warden::error_code windows_code(DWORD code) {
-    return {static_cast<int>(code), boost::system::system_category()};
-}
 
 /// The lines, without their ends.
 [[nodiscard]] inline std::vector<std::string> lines_of(std::string_view text) {
@@ -46,14 +35,6 @@ namespace support {
         count += ::GetHandleInformation(reinterpret_cast<HANDLE>(number), &flags) ? 1 : 0;
     }
     return count;
-}
-
-[[nodiscard]] inline warden::SpawnOptions with_three_pipes() {
-    warden::SpawnOptions options;
-    options.stdin_ = warden::Input::pipe;
-    options.stdout_ = warden::Output::capture;
-    options.stderr_ = warden::Output::capture;
-    return options;
 }
 
 }  // namespace support
