@@ -93,6 +93,7 @@ const std::map<std::string_view, void (*)(Orders&)> orders_known{
          put(Stream::out, text);
      }},
     {"env", [](Orders&) { put(Stream::out, environment()); }},
+    {"handles", [](Orders&) { put(Stream::out, std::to_string(handle_count()) + '\n'); }},
     {"cwd",
      [](Orders&) {
          const auto path = std::filesystem::current_path().u8string();

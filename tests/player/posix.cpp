@@ -57,6 +57,12 @@ std::string environment() {
     return text;
 }
 
+int handle_count() {
+    int count = 0;
+    for (int fd = 0; fd < 4096; ++fd) count += ::fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+    return count;
+}
+
 void heed_no_request() { std::signal(SIGTERM, SIG_IGN); }
 
 void start(const Words& orders) {

@@ -33,6 +33,9 @@ void append(const std::string& path, std::string_view text);
 /// Its variables, each with a NUL.
 [[nodiscard]] std::string environment();
 
+/// How many descriptors it has, or handles that it was given at its start.
+[[nodiscard]] int handle_count();
+
 /// From now on nobody ends it by asking.
 void heed_no_request();
 

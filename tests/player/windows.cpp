@@ -78,6 +78,16 @@ std::string environment() {
     return text;
 }
 
+int handle_count() {
+    int count = 0;
+    for (ULONG_PTR number = 4; number < 4096; number += 4) {
+        DWORD flags = 0;
+        if (GetHandleInformation(reinterpret_cast<HANDLE>(number), &flags) && (flags & HANDLE_FLAG_INHERIT) != 0)
+            ++count;
+    }
+    return count;
+}
+
 void heed_no_request() {
     SetConsoleCtrlHandler([](DWORD) -> BOOL { return TRUE; }, TRUE);
 }

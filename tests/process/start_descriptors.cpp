@@ -187,25 +187,6 @@ TEMPLATE_TEST_CASE("descriptors: inherited streams are the program's own, in eve
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each other's pipes", "[start][C07]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism};
-    std::vector<std::thread> threads;
-    std::atomic<int> good{0};
-    for (int t = 0; t < 4; ++t) {
-        threads.emplace_back([&] {
-            for (int i = 0; i < 25; ++i) {
-                SpawnOptions options;
-                options.stdin_ = Input::pipe;
-                good += numbers(manager->run(victim("fds"), options).out) == only_stdio;
-            }
-        });
-    }
-    for (auto& thread : threads) thread.join();
-    CHECK(good == 100);
-}
-
 TEMPLATE_TEST_CASE("descriptors: output is read in a program that has two thousand open", "[start][C09]", OnCgroup,
                    OnKeeper, OnProcessGroup) {
     SKIP_UNLESS_AVAILABLE(TestType);

@@ -2,7 +2,9 @@
 // A child has the streams that were asked for, and no other child holds them.
 #include <support/start.hpp>
 
+#include <atomic>
 #include <chrono>
+#include <thread>
 
 using namespace support;
 using namespace std::chrono_literals;
@@ -11,6 +13,8 @@ using warden::Output;
 using warden::SpawnOptions;
 
 namespace {
+
+constexpr int rounds = WARDEN_OS_WINDOWS ? 5 : 25;
 
 /// What the player says with the orders `both 50`, in one place.
 std::string in_turn() {
@@ -45,6 +49,22 @@ TEMPLATE_TEST_CASE("descriptors: one file named for both streams is opened once,
     options.stderr_ = Output::to_file(manager.directory / "both");
     CHECK(manager->run(play("both", "50"), options).success());
     CHECK(read_file(manager.directory / "both") == in_turn());
+}
+
+TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each other's pipes", "[start][C07]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    std::vector<std::thread> threads;
+    std::atomic<int> good = 0;
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&] {
+            for (int i = 0; i < rounds; ++i)
+                good += manager->run(play("handles"), {.stdin_ = Input::pipe}).out == "3\n";
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(good == 4 * rounds);
 }
 
 TEMPLATE_TEST_CASE("descriptors: end of file arrives although younger siblings live", "[start][C08]", EVERY_MECHANISM) {

@@ -18,7 +18,9 @@ namespace {
 
 #if WARDEN_OS_WINDOWS
 const std::string missing_program = "C:\\no\\such\\program.exe";
-const auto no_permission = system_code(5);   // ERROR_ACCESS_DENIED
+const auto no_permission = system_code(5);  // ERROR_ACCESS_DENIED
+const auto no_program = system_code(193);   // ERROR_BAD_EXE_FORMAT
+const std::string advice = "a script needs its interpreter";
 const auto no_directory = system_code(267);  // ERROR_DIRECTORY
 const auto busy_file = system_code(32);      // ERROR_SHARING_VIOLATION: somebody else looks at it, a scanner
 const std::string device = "NUL";
@@ -30,6 +32,8 @@ constexpr int fresh_files = 5;
 #else
 const std::string missing_program = "/no/such/program";
 const auto no_permission = system_code(EACCES);
+const auto no_program = system_code(ENOEXEC);
+const std::string advice = "a script needs a first line such as #!";
 const auto no_directory = system_code(ENOTDIR);
 const auto busy_file = system_code(ETXTBSY);  // a child that is just born still has it open for writing
 const std::string device = "/dev/null";
@@ -42,7 +46,7 @@ constexpr int fresh_files = 60;
 
 }  // namespace
 
-// -- A01, A03: the executable -----------------------------------------------------------------------------------------
+// -- A01, A03, A04: the executable ------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("start: a missing program is reported by spawn itself, with its path, and leaves no child",
                    "[start][A01]", EVERY_MECHANISM) {
@@ -61,7 +65,7 @@ TEMPLATE_TEST_CASE("start: a missing program is reported by spawn itself, with i
     const auto unfound = failed_start(*manager, {"no-such-program-anywhere"});
     CHECK(unfound.code() == no_such_file);
     CHECK(unfound.step() == SpawnStep::executable);
-    CHECK(names(unfound, "PATH"));
+    CHECK(names(unfound, "in no directory of PATH"));
 }
 
 TEMPLATE_TEST_CASE("start: the form with an error code leaves an empty handle and the same code", "[start][A01]",
@@ -91,6 +95,24 @@ TEMPLATE_TEST_CASE("start: a directory is no program", "[start][A03]", EVERY_MEC
     CHECK(error.step() == SpawnStep::executable);
     CHECK(error.path() == manager.directory.path());
     CHECK(names(error, "it is a directory"));
+}
+
+TEMPLATE_TEST_CASE("start: a script that does not say what runs it is never given to a shell", "[start][A04]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const std::string text = "echo ran > \"" + (manager.directory / "ran").string() + "\"\r\n";
+    for (const char* name : {"script", "script.txt", "script.exe", "script.vbs"}) {
+        const auto script = manager.directory.write(name, text, 0755);
+        const auto error = failed_start(*manager, {script.string()});
+        INFO(error.what());
+        CHECK(error.step() == SpawnStep::executable);
+        CHECK(error.code() == no_program);
+        CHECK(error.path() == script);
+        CHECK(names(error, "it is no program of this system"));
+        CHECK(names(error, advice));
+    }
+    CHECK_FALSE(std::filesystem::exists(manager.directory / "ran"));
 }
 
 // -- A02: the working directory ---------------------------------------------------------------------------------------

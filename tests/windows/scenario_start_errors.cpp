@@ -14,23 +14,6 @@ using warden::Output;
 using warden::SpawnOptions;
 using warden::SpawnStep;
 
-// -- the executable ---------------------------------------------------------------------------------------------------
-
-TEST_CASE("scenario: a script is never given to a shell", "[scenario]") {
-    TestManager manager;
-    const std::string text = "echo ran > \"" + (manager.directory / "ran").string() + "\"\r\n";
-    for (const char* name : {"script", "script.txt", "script.exe", "script.vbs"}) {
-        const auto script = write_file(manager.directory / name, text);
-        const auto error = failed_start(*manager, {script.string()});
-        INFO(error.what());
-        CHECK(error.step() == SpawnStep::executable);
-        CHECK(error.code() == system_code(ERROR_BAD_EXE_FORMAT));
-        CHECK(error.path() == script);
-        CHECK(names(error, "a script needs its interpreter"));
-    }
-    CHECK_FALSE(std::filesystem::exists(manager.directory / "ran"));
-}
-
 // -- failures among others --------------------------------------------------------------------------------------------
 
 TEST_CASE("scenario: failing starts with three pipes each fail alike and keep no handle", "[scenario]") {

@@ -141,22 +141,6 @@ TEST_CASE("scenario: output that is inherited and captured arrives at both", "[s
     CHECK((copied == "outerr" || copied == "errout"));
 }
 
-TEST_CASE("scenario: children that start at once do not hold each other's pipes", "[scenario]") {
-    TestManager manager;
-    std::vector<std::thread> threads;
-    std::atomic<int> good = 0;
-    for (int t = 0; t < 4; ++t) {
-        threads.emplace_back([&] {
-            for (int i = 0; i < 5; ++i) {
-                const auto handles = lines_of(manager->run(victim("handles"), {.stdin_ = Input::pipe}).out);
-                good += handles.size() == 3;
-            }
-        });
-    }
-    for (auto& thread : threads) thread.join();
-    CHECK(good == 20);
-}
-
 TEST_CASE("scenario: output is read in a program that has thousands of handles open", "[scenario]") {
     std::vector<UniqueHandle> many;
     SECURITY_ATTRIBUTES inheritable{sizeof inheritable, nullptr, TRUE};

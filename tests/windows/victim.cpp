@@ -305,18 +305,6 @@ int end_on_break(const Words&) {
     sleep_forever();
 }
 
-/// The files and pipes that are open here, by the numbers that the program that started us may have handed over.
-int print_handles(const Words&) {
-    for (ULONG_PTR number = 4; number < 4096; number += 4) {
-        const HANDLE handle = reinterpret_cast<HANDLE>(number);
-        DWORD flags = 0;
-        if (GetHandleInformation(handle, &flags) && (flags & HANDLE_FLAG_INHERIT) != 0) {
-            say(std::to_wstring(number) + L' ' + std::to_wstring(GetFileType(handle)));
-        }
-    }
-    return 0;
-}
-
 /// Says which of the numbers given are open here.
 int look_at_handles(const Words& words) {
     for (std::size_t i = 1; i < words.size(); ++i) {
@@ -392,7 +380,6 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
     {L"sleep-forever", &sleep},
     {L"spawn-child-and-exit", &leave_child},
     {L"spawn-many", &start_many},
-    {L"handles", &print_handles},
     {L"look-at", &look_at_handles},
     {L"breakaway", &break_away},
     {L"announce", &announce},
