@@ -2,10 +2,8 @@
 // A child has exactly the descriptors that were asked for, whatever the program holds; and the program keeps its own.
 #include <support/fixture.hpp>
 
-#include <atomic>
 #include <cerrno>
 #include <set>
-#include <thread>
 
 #include <fcntl.h>
 #include <sched.h>

@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <thread>
 
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>

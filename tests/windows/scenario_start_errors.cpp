@@ -8,8 +8,6 @@
 
 using namespace support;
 using namespace std::chrono_literals;
-using warden::errc;
-using warden::ExitCause;
 using warden::Output;
 using warden::SpawnOptions;
 using warden::SpawnStep;

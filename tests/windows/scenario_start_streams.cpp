@@ -3,9 +3,7 @@
 #include <warden/detail/windows/unique_handle.hpp>
 
 #include <array>
-#include <atomic>
 #include <set>
-#include <thread>
 
 #include <windows/scenario_start.hpp>
 

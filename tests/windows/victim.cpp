@@ -106,18 +106,6 @@ int print_streams(const Words& words) {
     return done ? 0 : 1;
 }
 
-/// As many lines as is said to both outputs in turn.
-int write_in_turn(const Words& words) {
-    for (int i = 1; i <= std::stoi(words[1]); ++i) {
-        const std::string out = "out " + std::to_string(i) + '\n';
-        const std::string err = "err " + std::to_string(i) + '\n';
-        DWORD written = 0;
-        WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), out.data(), static_cast<DWORD>(out.size()), &written, nullptr);
-        WriteFile(GetStdHandle(STD_ERROR_HANDLE), err.data(), static_cast<DWORD>(err.size()), &written, nullptr);
-    }
-    return 0;
-}
-
 /// Copies as many lines as is said, and reads no more.
 int copy_first_lines(const Words& words) {
     int left = std::stoi(words[1]);
@@ -370,7 +358,6 @@ const std::map<std::wstring_view, int (*)(const Words&)> verbs{
     {L"env", &print_environment},
     {L"cwd", &print_directory},
     {L"streams", &print_streams},
-    {L"both-in-turn", &write_in_turn},
     {L"head", &copy_first_lines},
     {L"priority", &print_priority},
     {L"job-limits", &print_job_limits},
