@@ -113,7 +113,8 @@ inline warden::LogSink open_sink(const std::filesystem::path& path, const warden
 }
 
 /// Whether the file system there has a place for the marks of logs.
-inline bool has_marks(const Directory& directory) {
+template <class Place>
+bool has_marks(const Place& directory) {
     const std::filesystem::path path = open_sink(directory / "probe.log").path();
     warden::error_code ec;
     const bool marked =

@@ -134,7 +134,6 @@ const std::map<std::string_view, void (*)(Orders&)> orders_known{
          start({o.words.begin() + static_cast<std::ptrdiff_t>(o.at), o.words.end()});
          end(0);
      }},
-    {"deaf", [](Orders&) { heed_no_request(); }},
     {"stay", [](Orders&) { stay(); }},
     {"exit", [](Orders& o) { end(o.number()); }},
 };

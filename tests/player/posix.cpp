@@ -63,8 +63,6 @@ int handle_count() {
     return count;
 }
 
-void heed_no_request() { std::signal(SIGTERM, SIG_IGN); }
-
 void start(const Words& orders) {
     int told[2];
     if (::pipe(told) != 0) ::_exit(1);

@@ -36,9 +36,6 @@ void append(const std::string& path, std::string_view text);
 /// How many descriptors it has, or handles that it was given at its start.
 [[nodiscard]] int handle_count();
 
-/// From now on nobody ends it by asking.
-void heed_no_request();
-
 /// Starts a child that has our streams and does this; says its pid before it begins.
 void start(const Words& orders);
 

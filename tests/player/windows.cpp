@@ -88,10 +88,6 @@ int handle_count() {
     return count;
 }
 
-void heed_no_request() {
-    SetConsoleCtrlHandler([](DWORD) -> BOOL { return TRUE; }, TRUE);
-}
-
 void start(const Words& orders) {
     std::wstring line = L"player";
     for (const auto& word : orders) line += L" \"" + in_utf16(word) + L'"';

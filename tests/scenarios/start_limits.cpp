@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("limits: a process that asks for no timeout of its own gets t
     TestManager manager{TestType::mechanism, [](ManagerConfig& config) { config.default_timeout = 100ms; }};
     SpawnOptions options;
     options.stop_plan = StopPlan{}.terminate(50ms).kill(20s).last_resort(1s);
-    auto stubborn = manager->spawn(play("deaf", "stay"), options);
+    auto stubborn = manager->spawn(play("ignore", "stay"), options);
     CHECK(stubborn.wait().signal() == kill_signal);
     CHECK(stubborn.cause() == ExitCause::timed_out);
     CHECK(stubborn.runtime() >= shortest_life);

@@ -15,9 +15,6 @@
 
 namespace support {
 
-/// Whether the system tells who is in a group, what it runs and which pipes it holds; POSIX alone does not.
-inline constexpr bool lists_members = WARDEN_OS_LINUX;
-
 /// A command for the victim: `victim("exit", "3")`.
 template <std::convertible_to<std::string>... Words>
 [[nodiscard]] warden::CommandLine victim(Words&&... words) {

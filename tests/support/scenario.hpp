@@ -32,6 +32,10 @@ namespace support {
 /// Then the largest tests are smaller, for everything is slower.
 inline constexpr bool is_sanitized = WARDEN_HAS_ASAN || WARDEN_HAS_TSAN;
 
+/// Whether the system tells who is in a group, what it runs and which pipes it holds; POSIX alone does not, nor all of
+/// it Windows.
+inline constexpr bool lists_members = WARDEN_OS_LINUX;
+
 /// The mechanisms, as types for TEMPLATE_TEST_CASE.
 struct OnCgroup {
     static constexpr warden::Mechanism mechanism = warden::Mechanism::cgroup;
@@ -129,6 +133,13 @@ public:
 private:
     std::intptr_t hold_;  // a handle or a pid
 };
+
+/// Whether other processes have the standard streams of ours too, and let go of them a moment later: the conhost of
+/// Wine 8.
+[[nodiscard]] bool others_have_streams();
+
+/// The most memory that this program has had so far.
+[[nodiscard]] std::size_t peak_memory_mb();
 
 /// The next line of its captured output; nothing at the end.
 [[nodiscard]] std::optional<std::string> next_line(warden::ManagedProcess& process);

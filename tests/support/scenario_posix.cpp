@@ -65,4 +65,11 @@ bool HeldProcess::ends_within(std::chrono::milliseconds patience) const {
     return !is_held() || eventually([this] { return !is_alive(static_cast<pid_t>(hold_)); }, patience);
 }
 
+bool others_have_streams() { return false; }
+
+std::size_t peak_memory_mb() {
+    const std::string status = read_file("/proc/self/status");
+    return std::stoul(status.substr(status.find("VmHWM:") + 6)) / 1024;
+}
+
 }  // namespace support

@@ -5,6 +5,9 @@
 
 #include <windows/support.hpp>
 
+// after windows.h
+#include <psapi.h>
+
 namespace support {
 
 TestDirectory::TestDirectory() {
@@ -44,6 +47,15 @@ HeldProcess::~HeldProcess() {
 bool HeldProcess::ends_within(std::chrono::milliseconds patience) const {
     const auto handle = reinterpret_cast<HANDLE>(hold_);
     return !is_held() || ::WaitForSingleObject(handle, static_cast<DWORD>(patience.count())) == WAIT_OBJECT_0;
+}
+
+bool others_have_streams() { return is_wine(); }
+
+std::size_t peak_memory_mb() {
+    PROCESS_MEMORY_COUNTERS counters{};
+    counters.cb = sizeof counters;
+    ::GetProcessMemoryInfo(::GetCurrentProcess(), &counters, sizeof counters);
+    return counters.PeakWorkingSetSize >> 20;
 }
 
 std::string read_file(const std::filesystem::path& path) {

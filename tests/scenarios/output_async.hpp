@@ -2,6 +2,8 @@
 // What the scenarios of asynchronous operations have in common.
 #pragma once
 
+#include <scenarios/output.hpp>
+
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -14,14 +16,13 @@
 #include <memory>
 #include <tuple>
 
-#include <windows/scenario_output.hpp>
-
 namespace support {
 
 inline const warden::error_code aborted = boost::asio::error::operation_aborted;
 inline const warden::error_code end_of_output = boost::asio::error::eof;
 
-/// Futures that are made ready on a thread of this object. To be made before the manager, whose thread posts there.
+/// Futures that are made ready on a thread of this object: left to itself, Asio starts some that never end. To be made
+/// before the manager, whose thread posts there.
 class Futures {
 public:
     [[nodiscard]] auto operator()() {
@@ -41,7 +42,8 @@ void run(boost::asio::io_context& context, Coroutine coroutine) {
     CHECK(is_whole);
 }
 
-/// What an operation completed with, as a value.
+/// What an operation completed with, as a value: an exception that two threads share is more than the thread sanitizer
+/// can follow.
 template <class... Results, class Start>
 std::future<std::tuple<warden::error_code, Results...>> outcome(Start start) {
     auto promise = std::make_shared<std::promise<std::tuple<warden::error_code, Results...>>>();

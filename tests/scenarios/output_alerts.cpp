@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Lines that somebody should know of, in the output of real processes.
+#include <scenarios/output.hpp>
 #include <warden/telemetry/event.hpp>
 
+#include <algorithm>
 #include <atomic>
-#include <variant>
-
-#include <windows/scenario_output.hpp>
 
 using namespace support;
 using namespace std::chrono_literals;
@@ -19,15 +18,6 @@ using warden::State;
 
 namespace {
 
-std::string attribute(const Event& event, std::string_view key) {
-    for (const auto& [name, value] : event.attributes) {
-        if (name != key) continue;
-        if (const auto* text = std::get_if<std::string>(&value)) return *text;
-        if (const auto* number = std::get_if<std::int64_t>(&value)) return std::to_string(*number);
-    }
-    return "none";
-}
-
 SpawnOptions with(std::vector<AlertRule> rules) {
     SpawnOptions options;
     options.alerts = std::move(rules);
@@ -36,8 +26,9 @@ SpawnOptions with(std::vector<AlertRule> rules) {
 
 }  // namespace
 
-TEST_CASE("scenario: a line that matches an alert rule becomes an event, a count and a call", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("alerts: a line that matches becomes an event, a count and a call", "[alerts]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     const Events events(*manager, EventKind::alert);
     std::vector<Alert> called;
     AlertRule error = AlertRule::literal("ERROR");
@@ -65,8 +56,10 @@ TEST_CASE("scenario: a line that matches an alert rule becomes an event, a count
     CHECK(manager->metrics().alerts_total == 2);
 }
 
-TEST_CASE("scenario: a flood of matches is told at the rate that was set, and what was not is counted", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("alerts: a flood of matches is told at the rate that was set, and what was not is counted",
+                   "[alerts]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     const Events events(*manager, EventKind::alert);
     AlertRule rule = AlertRule::literal("bad");
     rule.most = 3;
@@ -88,8 +81,9 @@ TEST_CASE("scenario: a flood of matches is told at the rate that was set, and wh
     CHECK(of_first == 3);
 }
 
-TEST_CASE("scenario: an alert rule stops the process, by its plan", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("alerts: a rule ends the process at once, if that is its plan", "[alerts]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     SpawnOptions options = with({AlertRule::literal("Traceback", AlertAction::fail)});
     options.stop_plan = warden::StopPlan::now();
     auto process = manager->spawn(play("out", "loading\n", "err", "Traceback\n", "stay"), options);
@@ -99,8 +93,9 @@ TEST_CASE("scenario: an alert rule stops the process, by its plan", "[scenario]"
     REQUIRE(eventually([&] { return !process.tree_alive(); }));
 }
 
-TEST_CASE("scenario: an alert rule says that the process is ready", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("alerts: a rule says that the process is ready", "[alerts]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     const Events events(*manager, EventKind::ready);
     auto process = manager->spawn(play("out", "loading\nlistening on 8080\r\n", "out", "listening again\n", "stay"),
                                   with({AlertRule::regex("^listening on [0-9]+$", AlertAction::ready)}));
@@ -109,16 +104,19 @@ TEST_CASE("scenario: an alert rule says that the process is ready", "[scenario]"
     CHECK(process.stop(warden::StopPlan::now()).clean());
 }
 
-TEST_CASE("scenario: alert rules of the manager see every process, and a last line without an end", "[scenario]") {
-    TestManager manager([](warden::ManagerConfig& config) { config.alerts.rules = {AlertRule::literal("PANIC")}; });
+TEMPLATE_TEST_CASE("alerts: rules of the manager see every process, and a last line without an end", "[alerts]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism, [](auto& config) { config.alerts.rules = {AlertRule::literal("PANIC")}; }};
     const Events events(*manager, EventKind::alert);
     CHECK(manager->run(play("out", "kernel PANIC")).out == "kernel PANIC");
     CHECK(manager->run(play("err", "PANIC\n"), with({AlertRule::literal("PANIC")})).success());
     REQUIRE(eventually([&] { return events.all().size() == 3; }));
 }
 
-TEST_CASE("scenario: the callback of an alert may be slow, throw, and end its own process", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("alerts: a callback may be slow, throw, and end its own process", "[alerts]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     AlertRule rule = AlertRule::literal("y");
     rule.most = 1000;
     rule.per = 1s;
@@ -138,8 +136,9 @@ TEST_CASE("scenario: the callback of an alert may be slow, throw, and end its ow
     CHECK(manager->metrics().callback_exceptions_total >= 99);  // the last one may still be on its way
 }
 
-TEST_CASE("scenario: bad alert rules are refused with what to write instead", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("alerts: bad rules are refused with what to write instead", "[alerts]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     const auto message = [&](AlertRule rule) {
         return std::string(failed_start(*manager, play(), with({std::move(rule)})).what());
     };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Operations that run beside the caller: each is cancelled for itself, and each completes.
+#include <scenarios/output_async.hpp>
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/use_awaitable.hpp>
-
-#include <windows/scenario_output_async.hpp>
 
 using namespace support;
 using namespace std::chrono_literals;
@@ -14,31 +14,37 @@ using warden::ExitCause;
 using warden::SpawnOptions;
 using warden::StopPlan;
 
-TEST_CASE("scenario: run by callback, future and coroutine", "[scenario]") {
+TEMPLATE_TEST_CASE("async: run by callback, future and coroutine", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
     Futures futures;
     boost::asio::io_context context;
-    TestManager manager;
+    TestManager manager{TestType::mechanism};
     std::promise<CompletedProcess> called;
-    manager->async_run(play("echo"), {}, "by callback",
-                       [&](const error_code&, CompletedProcess result) { called.set_value(std::move(result)); });
+    manager->async_run(play("echo"), {}, "by callback", [&](const error_code& ec, CompletedProcess result) {
+        CHECK(!ec);
+        called.set_value(std::move(result));
+    });
     CHECK(called.get_future().get().out == "by callback");
-    CHECK(manager->async_run(victim("exit", "7"), {}, {}, futures()).get().status.code() == 7);
+    CHECK(manager->async_run(play("exit", "7"), {}, {}, futures()).get().status.code() == 7);
     const warden::CommandLine command = play("echo", "err", "err\n");
     run(context, [&]() -> boost::asio::awaitable<void> {
         const CompletedProcess result = co_await manager->async_run(command, SpawnOptions(), "in", use_awaitable);
         CHECK(result.out == "in");
         CHECK(result.err == "err\n");
     });
-    CHECK(code_of<CompletedProcess>([&](auto done) {
-              manager->async_run({"C:\\no\\such\\program.exe"}, {}, {}, std::move(done));
-          }) == boost::system::errc::no_such_file_or_directory);
+    const auto failed = code_of<CompletedProcess>([&](auto done) {
+        manager->async_run({(manager.directory / "no such program").string()}, {}, {}, std::move(done));
+    });
+    CHECK(failed == boost::system::errc::no_such_file_or_directory);
+    CHECK(failed.category() == boost::system::system_category());
     CHECK(manager->list().empty());
 }
 
-TEST_CASE("scenario: many runs at once, each with its input, output and exit code", "[scenario]") {
-    constexpr std::size_t count = 16;
+TEMPLATE_TEST_CASE("async: many runs at once, each with its input, output and exit code", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    constexpr std::size_t count = WARDEN_OS_WINDOWS ? 16 : 100;
     Futures futures;
-    TestManager manager;
+    TestManager manager{TestType::mechanism, [](auto& config) { config.max_processes = 200; }};
     std::vector<std::future<CompletedProcess>> runs;
     for (std::size_t i = 0; i < count; ++i) {
         runs.push_back(manager->async_run(play("echo", "exit", std::to_string(i)), {},
@@ -51,9 +57,10 @@ TEST_CASE("scenario: many runs at once, each with its input, output and exit cod
     }
 }
 
-TEST_CASE("scenario: what a run leaves running is gone when it completes", "[scenario]") {
+TEMPLATE_TEST_CASE("async: what a run leaves running is gone when it completes", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
     Futures futures;
-    TestManager manager([](warden::ManagerConfig& config) { config.drain_budget = 100ms; });
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 100ms; }};
     SpawnOptions options;
     options.stop_plan = StopPlan::now();
     const auto result = manager->async_run(play("leave", "stay"), options, {}, futures()).get();
@@ -65,8 +72,10 @@ TEST_CASE("scenario: what a run leaves running is gone when it completes", "[sce
     CHECK(manager->list().empty());
 }
 
-TEST_CASE("scenario: a cancelled run stops its process, and completes when that is gone", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("async: a cancelled run stops its process, and completes when that is gone", "[async]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     SpawnOptions options;
     options.stop_plan = StopPlan::now();
     std::promise<warden::Pid> announced;
@@ -84,9 +93,11 @@ TEST_CASE("scenario: a cancelled run stops its process, and completes when that 
     CHECK(manager->list().empty());
 }
 
-TEST_CASE("scenario: each operation is cancelled for itself, and the process goes on", "[scenario]") {
+TEMPLATE_TEST_CASE("async: each operation is cancelled for itself, and the process goes on", "[async]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
     Futures futures;
-    TestManager manager;
+    TestManager manager{TestType::mechanism};
     auto process = manager->spawn(play("out", "ready\n", "stay"), talking());
     REQUIRE(next_line(process) == "ready");
     auto other = process.async_wait(futures());
@@ -99,22 +110,25 @@ TEST_CASE("scenario: each operation is cancelled for itself, and the process goe
     CHECK(process.running());
     CHECK(other.wait_for(0s) == std::future_status::timeout);
     process.kill();
-    CHECK_FALSE(other.get().success());
+    CHECK(is_killed(other.get()));
     CHECK(process.cause() == ExitCause::forced);
 }
 
-TEST_CASE("scenario: to give up waiting for a stop does not call it off", "[scenario]") {
-    TestManager manager;
-    auto process = manager->spawn(victim("ignore-break"), {.stdout_ = warden::Output::capture});
+TEMPLATE_TEST_CASE("async: to give up waiting for a stop does not call it off", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    auto process = manager->spawn(play("ignore", "out", "ready\n", "stay"), {.stdout_ = warden::Output::capture});
     REQUIRE(next_line(process) == "ready");
     CHECK(cancelled<warden::StopReport>(
               [&](auto token) { process.async_stop(StopPlan::within(200ms), std::move(token)); }) == aborted);
-    CHECK_FALSE(process.wait().success());
+    CHECK(is_killed(process.wait()));
     CHECK(process.cause() == ExitCause::forced);
 }
 
-TEST_CASE("scenario: communicate says when its time is over, and another one goes on", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("async: communicate says when its time is over, and another one goes on", "[async]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     Gate gate;
     auto process = manager->spawn(play("out", "before\n", "await", gate.name(), "out", "after\n"), talking());
     CHECK(std::get<0>(communication(process, "", 50ms).get()) == warden::errc::timed_out);
@@ -124,8 +138,9 @@ TEST_CASE("scenario: communicate says when its time is over, and another one goe
     CHECK(std::get<1>(rest.get()).out == "before\nafter\n");
 }
 
-TEST_CASE("scenario: operations of a handle that goes away complete", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("async: operations of a handle that goes away complete", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     std::future<std::tuple<error_code, CompletedProcess>> communicated;
     std::future<std::tuple<error_code, std::string>> line;
     std::future<std::tuple<error_code>> written;
@@ -135,14 +150,17 @@ TEST_CASE("scenario: operations of a handle that goes away complete", "[scenario
         written = outcome<>([&](auto done) { process.async_write(std::string(10 << 20, 'x'), std::move(done)); });
         communicated = communication(process, "", warden::no_timeout);
     }
-    CHECK(std::get<1>(communicated.get()).cause == ExitCause::forced);
+    const auto ended = std::get<1>(communicated.get());
+    CHECK(is_killed(ended.status));
+    CHECK(ended.cause == ExitCause::forced);
     CHECK(std::get<0>(line.get()) == end_of_output);
     CHECK(std::get<0>(written.get()));
 }
 
-TEST_CASE("scenario: an empty handle refuses by the handler", "[scenario]") {
+TEMPLATE_TEST_CASE("async: an empty handle refuses by the handler", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
     boost::asio::thread_pool pool{1};  // an empty handle has no manager whose threads could call
-    TestManager manager;
+    TestManager manager{TestType::mechanism};
     const auto there = [&](auto done) { return boost::asio::bind_executor(pool.get_executor(), std::move(done)); };
     warden::ManagedProcess none;
     CHECK(code_of<std::string>([&](auto done) { none.async_read_line(there(std::move(done))); }) ==
@@ -150,7 +168,7 @@ TEST_CASE("scenario: an empty handle refuses by the handler", "[scenario]") {
     CHECK(code_of<CompletedProcess>([&](auto done) {
               none.async_communicate("", warden::no_timeout, there(std::move(done)));
           }) == warden::errc::no_process);
-    auto quiet = manager->spawn(victim("exit", "0"));
+    auto quiet = manager->spawn(play());
     CHECK(std::get<0>(line_of(quiet).get()) == warden::errc::invalid_options);
     CHECK(code_of<CompletedProcess>([&](auto done) {
               quiet.async_communicate("", warden::Timeout(-1s), there(std::move(done)));

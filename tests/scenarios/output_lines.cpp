@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Lines that are read as they come: by coroutines, handlers, futures, from many threads.
+#include <scenarios/output_async.hpp>
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/experimental/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <atomic>
-
-#include <windows/scenario_output_async.hpp>
 
 using namespace support;
 using namespace std::chrono_literals;
@@ -14,9 +14,10 @@ using boost::asio::use_awaitable;
 using warden::error_code;
 using warden::SpawnOptions;
 
-TEST_CASE("scenario: a conversation by lines, in a coroutine", "[scenario]") {
+TEMPLATE_TEST_CASE("async: a conversation by lines, in a coroutine", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
     boost::asio::io_context context;
-    TestManager manager;
+    TestManager manager{TestType::mechanism};
     auto process = manager->spawn(play("echo", "out", "no end"), talking());
     const std::vector<std::string> words{"one", "two", "three"};
     run(context, [&]() -> boost::asio::awaitable<void> {
@@ -35,10 +36,11 @@ TEST_CASE("scenario: a conversation by lines, in a coroutine", "[scenario]") {
     });
 }
 
-TEST_CASE("scenario: reads that wait get one line each, in order, and what was not read stays for communicate",
-          "[scenario]") {
+TEMPLATE_TEST_CASE("async: reads that wait get one line each, in order, and what was not read stays for communicate",
+                   "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
     Futures futures;
-    TestManager manager;
+    TestManager manager{TestType::mechanism};
     auto process = manager->spawn(play("echo"), talking());
     std::vector<std::future<std::string>> lines;
     for (int i = 0; i < 10; ++i) lines.push_back(process.async_read_line(futures()));
@@ -52,9 +54,10 @@ TEST_CASE("scenario: reads that wait get one line each, in order, and what was n
     CHECK(std::get<0>(line_of(process).get()) == end_of_output);
 }
 
-TEST_CASE("scenario: who reads by line slows the process down and loses nothing", "[scenario]") {
-    TestManager manager;
-    constexpr int count = 5'000;
+TEMPLATE_TEST_CASE("async: who reads by line slows the process down and loses nothing", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    constexpr int count = is_slow ? 5'000 : 50'000;
     SpawnOptions options = talking();
     options.capture_bytes = 4096;
     auto process = manager->spawn(play("read", "count", std::to_string(count)), options);
@@ -68,10 +71,11 @@ TEST_CASE("scenario: who reads by line slows the process down and loses nothing"
     CHECK(process.info().dropped_bytes == 0);
 }
 
-TEST_CASE("scenario: a chain of reads is a chain of handlers, none within another", "[scenario]") {
+TEMPLATE_TEST_CASE("async: a chain of reads is a chain of handlers, none within another", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
     boost::asio::io_context context;
-    TestManager manager;
-    constexpr int count = 10'000;
+    TestManager manager{TestType::mechanism};
+    constexpr int count = WARDEN_OS_WINDOWS ? 10'000 : is_sanitized ? 20'000 : 200'000;
     SpawnOptions options = talking();
     options.capture_bytes = 100'000;
     auto process = manager->spawn(play("read", "count", std::to_string(count)), options);
@@ -97,11 +101,13 @@ TEST_CASE("scenario: a chain of reads is a chain of handlers, none within anothe
     CHECK(end == end_of_output);
 }
 
-TEST_CASE("scenario: many reads at once from many threads: each line comes to one of them", "[scenario]") {
-    constexpr int count = 8'000;
+TEMPLATE_TEST_CASE("async: many reads at once from many threads: each line comes to one of them", "[async]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    constexpr int count = WARDEN_OS_WINDOWS ? 8'000 : is_sanitized ? 4'000 : 40'000;
     constexpr int readers = 8;
     boost::asio::thread_pool pool{3};
-    TestManager manager;
+    TestManager manager{TestType::mechanism};
     SpawnOptions options = talking();
     options.capture_bytes = 10'000;
     auto process = manager->spawn(play("read", "count", std::to_string(count)), options);
@@ -129,8 +135,9 @@ TEST_CASE("scenario: many reads at once from many threads: each line comes to on
     CHECK(process.info().dropped_bytes == 0);
 }
 
-TEST_CASE("scenario: a read that was cancelled takes no line with it", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("async: a read that was cancelled takes no line with it", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     auto process = manager->spawn(play("echo"), talking());
     for (int i = 0; i < 200; ++i) {  // the line and the cancellation come at the same time
         boost::asio::cancellation_signal signal;
@@ -150,8 +157,9 @@ TEST_CASE("scenario: a read that was cancelled takes no line with it", "[scenari
     CHECK(process.wait().success());
 }
 
-TEST_CASE("scenario: a line longer than the buffer comes in parts", "[scenario]") {
-    TestManager manager;
+TEMPLATE_TEST_CASE("async: a line longer than the buffer comes in parts", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
     SpawnOptions options = talking();
     options.capture_bytes = 1000;
     auto process = manager->spawn(play("read", "again", "100000", "x"), options);
@@ -169,9 +177,10 @@ TEST_CASE("scenario: a line longer than the buffer comes in parts", "[scenario]"
     CHECK(sum == 100'000);
 }
 
-TEST_CASE("scenario: callbacks for output run on the executor that was given", "[scenario]") {
+TEMPLATE_TEST_CASE("async: callbacks for output run on the executor that was given", "[async]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
     boost::asio::io_context context;
-    TestManager manager;
+    TestManager manager{TestType::mechanism};
     const auto me = std::this_thread::get_id();
     int lines = 0;
     std::size_t bytes = 0;
