@@ -10,16 +10,6 @@
 
 using namespace support;
 
-namespace {
-
-struct sigaction chld_action() {
-    struct sigaction action {};
-    ::sigaction(SIGCHLD, nullptr, &action);
-    return action;
-}
-
-}  // namespace
-
 TEST_CASE("portable kqueue: the host's SIGCHLD is left alone", "[portable]") {
     const struct sigaction at_first = chld_action();
     IoLoop loop;

@@ -11,12 +11,6 @@ using namespace support;
 
 namespace {
 
-struct sigaction chld_action() {
-    struct sigaction action {};
-    ::sigaction(SIGCHLD, nullptr, &action);
-    return action;
-}
-
 std::atomic<int> host_handler_calls{0};
 struct sigaction host_former {};
 void host_handler(int) { ++host_handler_calls; }

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <future>
 #include <optional>
@@ -120,6 +121,13 @@ template <class T>
     auto future = promise.get_future();
     if (future.wait_for(patience) != std::future_status::ready) throw std::runtime_error("nothing was told");
     return future.get();
+}
+
+/// What is to be done at a SIGCHLD.
+[[nodiscard]] inline struct sigaction chld_action() {
+    struct sigaction action {};
+    ::sigaction(SIGCHLD, nullptr, &action);
+    return action;
 }
 
 inline std::string fifo_path() { return (std::filesystem::temp_directory_path() / "ready").string(); }

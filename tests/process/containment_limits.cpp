@@ -147,7 +147,7 @@ TEST_CASE("containment: an escaped process that lives on keeps its tree alive", 
 }
 
 TEMPLATE_TEST_CASE("stop: a parent in vfork, which is uninterruptible, is ended with its child", "[stop][G18]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");

@@ -8,7 +8,7 @@ using warden::AlertRule;
 using warden::ExitCause;
 using warden::State;
 
-TEMPLATE_TEST_CASE("alerts: a rule stops the process, by its plan", "[alerts]", OnCgroup, OnKeeper, OnProcessGroup) {
+TEMPLATE_TEST_CASE("alerts: a rule stops the process, by its plan", "[alerts]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto process = manager->spawn({"sh", {"-c", "echo loading; echo Traceback >&2; sleep 300"}},

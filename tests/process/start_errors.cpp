@@ -48,8 +48,7 @@ std::size_t open_descriptor_count() {
 
 // -- A01, A03 to A05: the executable ---------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a program that is missing leaves no child to wait for", "[start][A01]", OnCgroup, OnKeeper,
-                   OnProcessGroup) {
+TEMPLATE_TEST_CASE("start: a program that is missing leaves no child to wait for", "[start][A01]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto error = failed_start(*manager, {"/no/such/program"}, with_three_pipes());
@@ -60,8 +59,7 @@ TEMPLATE_TEST_CASE("start: a program that is missing leaves no child to wait for
     CHECK(has_no_child_to_wait_for());
 }
 
-TEMPLATE_TEST_CASE("start: a file without the x bit is EACCES, not ENOENT", "[start][A03]", OnCgroup, OnKeeper,
-                   OnProcessGroup) {
+TEMPLATE_TEST_CASE("start: a file without the x bit is EACCES, not ENOENT", "[start][A03]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto plain = manager.directory.write("plain", "#!/bin/sh\nexit 0\n", 0644);
@@ -71,8 +69,7 @@ TEMPLATE_TEST_CASE("start: a file without the x bit is EACCES, not ENOENT", "[st
     CHECK(error.path() == plain);
 }
 
-TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES", "[start][A03]", OnCgroup, OnKeeper,
-                   OnProcessGroup) {
+TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES", "[start][A03]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can mount");
     const TestDirectory place;
@@ -92,7 +89,7 @@ TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES",
 }
 
 TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC also where PATH leads to it", "[start][A04]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     manager.directory.write("script", "touch '" + (manager.directory / "ran").string() + "'\n", 0755);
@@ -106,7 +103,7 @@ TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC also where P
 }
 
 TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle of interpreters is ELOOP",
-                   "[start][A05]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][A05]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto script = manager.directory.write("script", "#!/no/such/interpreter\n", 0755);
@@ -121,7 +118,7 @@ TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle 
 
 // -- A02: the working directory ---------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a device is no working directory", "[start][A02]", OnCgroup, OnKeeper, OnProcessGroup) {
+TEMPLATE_TEST_CASE("start: a device is no working directory", "[start][A02]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto error = failed_start(*manager, victim("exit", "0"), {.working_directory = "/dev/null"});
@@ -130,7 +127,7 @@ TEMPLATE_TEST_CASE("start: a device is no working directory", "[start][A02]", On
 }
 
 TEMPLATE_TEST_CASE("start: a working directory that the child's user may not search is EACCES", "[start][A02]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can become another user");
     TestManager manager{TestType::mechanism};
@@ -146,7 +143,7 @@ TEMPLATE_TEST_CASE("start: a working directory that the child's user may not sea
 
 TEMPLATE_TEST_CASE(
     "start: with the program's own directory deleted, what is relative to it is a failed working directory",
-    "[start][A02]", OnCgroup, OnKeeper, OnProcessGroup) {
+    "[start][A02]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -173,7 +170,7 @@ TEMPLATE_TEST_CASE(
 // -- A06, A07: failures among others ----------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("start: a thousand failing starts with three pipes each fail alike and keep no descriptor",
-                   "[start][A06]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][A06]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         const struct rlimit low { 1024, 1024 };
@@ -192,8 +189,7 @@ TEMPLATE_TEST_CASE("start: a thousand failing starts with three pipes each fail 
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another thread", "[start][A07]", OnCgroup, OnKeeper,
-                   OnProcessGroup) {
+TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another thread", "[start][A07]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::atomic<bool> done{false};
@@ -228,7 +224,7 @@ TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another threa
 // -- A09: killed on the way -------------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a failed start, not a success",
-                   "[start][A09]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][A09]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism, [](auto& config) { config.spare_keepers = 1; }};
@@ -253,8 +249,8 @@ TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a fai
 
 // -- A12: identity ----------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the program's", "[start][A12]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
+TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the program's", "[start][A12]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can become another user");
     const std::string failures = in_subprocess([](Checks& check) {
@@ -276,7 +272,7 @@ TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the p
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: an unknown user is refused by name", "[start][A12]", OnCgroup, OnKeeper, OnProcessGroup) {
+TEMPLATE_TEST_CASE("start: an unknown user is refused by name", "[start][A12]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -314,7 +310,7 @@ TEST_CASE("start: without the right to it, another user is EPERM", "[start][A12]
 }
 
 TEMPLATE_TEST_CASE("start: a program that has given up its rights does not give them to its children", "[start][A12]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
     const TestDirectory place;
@@ -337,7 +333,7 @@ TEMPLATE_TEST_CASE("start: a program that has given up its rights does not give 
 // -- A16: files -------------------------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("start: a log that is a directory is EISDIR, one below a file ENOTDIR, and a FIFO is not waited for",
-                   "[start][A16]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][A16]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto& place = manager.directory;
@@ -382,7 +378,7 @@ TEST_CASE("start: a log where this user may not write is EACCES", "[start][A16]"
 
 TEMPLATE_TEST_CASE(
     "start: an output file that cannot be written fails the start, and a FIFO without a reader does not hang it",
-    "[start][A16]", OnCgroup, OnKeeper, OnProcessGroup) {
+    "[start][A16]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto& place = manager.directory;
@@ -399,8 +395,7 @@ TEMPLATE_TEST_CASE(
     }
 }
 
-TEMPLATE_TEST_CASE("start: a FIFO without a writer as input does not hang the start", "[start][A16]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
+TEMPLATE_TEST_CASE("start: a FIFO without a writer as input does not hang the start", "[start][A16]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

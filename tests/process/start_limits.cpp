@@ -49,7 +49,7 @@ bool write_control(const std::filesystem::path& path, const std::string& text) {
 // -- L01, L02: what the system gives ----------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("limits: with k descriptors left a start succeeds or is EMFILE, keeps none, and others run on",
-                   "[start][L01]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][L01]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         struct rlimit limit {};
@@ -142,7 +142,7 @@ TEST_CASE("limits: a user without processes left gets EAGAIN, and can start agai
 }
 
 TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and starts work again later", "[start][L02]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::filesystem::path group = "/sys/fs/cgroup/pids/warden-test-" + std::to_string(::getpid());
     SKIP_UNLESS(::geteuid() == 0 && ::mkdir(group.c_str(), 0755) == 0,

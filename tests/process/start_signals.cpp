@@ -28,7 +28,7 @@ bool is_right_or_unknown(const ExitStatus& status, int code) {
 
 TEMPLATE_TEST_CASE(
     "signals: a child has an empty mask and default dispositions, whatever the program blocks and ignores",
-    "[start][J01][J08]", OnCgroup, OnKeeper, OnProcessGroup) {
+    "[start][J01][J08]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         const auto unsettle = [] {
@@ -60,7 +60,7 @@ TEMPLATE_TEST_CASE(
 
 TEMPLATE_TEST_CASE(
     "signals: a program's default SIGPIPE stays so, and a child that does not read does not end the program",
-    "[start][J08]", OnCgroup, OnKeeper, OnProcessGroup) {
+    "[start][J08]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         ::signal(SIGPIPE, SIG_DFL);
@@ -77,7 +77,7 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE("signals: with SIGCHLD ignored or SA_NOCLDWAIT a status is right or unknown, never 0 and never late",
-                   "[start][J02]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][J02]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const bool ignored : {true, false}) {
         for (const bool before : {true, false}) {
@@ -110,7 +110,7 @@ TEMPLATE_TEST_CASE("signals: with SIGCHLD ignored or SA_NOCLDWAIT a status is ri
 }
 
 TEMPLATE_TEST_CASE("signals: with a foreign waitpid(-1) loop a status is right or unknown, and every handle completes",
-                   "[start][J03]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][J03]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
@@ -132,7 +132,7 @@ TEMPLATE_TEST_CASE("signals: with a foreign waitpid(-1) loop a status is right o
 }
 
 TEMPLATE_TEST_CASE("signals: the program's own children and its SIGCHLD handler are left alone", "[start][J04]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         static std::atomic<int> told{0};
@@ -151,8 +151,7 @@ TEMPLATE_TEST_CASE("signals: the program's own children and its SIGCHLD handler 
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[start][J09]", OnCgroup, OnKeeper,
-                   OnProcessGroup) {
+TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[start][J09]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -168,7 +167,7 @@ TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[
 }
 
 TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a code above 128", "[start][J09]",
-                   OnCgroup, OnKeeper, OnProcessGroup) {
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int signal = 1; signal <= 64; ++signal) {
@@ -187,8 +186,8 @@ TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a
     CHECK(shell.cause == ExitCause::normal);
 }
 
-TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kernel tells it", "[start][J09]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
+TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kernel tells it", "[start][J09]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -230,8 +229,7 @@ TEMPLATE_TEST_CASE("signals: a program that orphans fall to is left no zombie by
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: a leader that has been waited for is no zombie", "[start][J09]", OnCgroup, OnKeeper,
-                   OnProcessGroup) {
+TEMPLATE_TEST_CASE("signals: a leader that has been waited for is no zombie", "[start][J09]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int i = 0; i < 20; ++i) {

@@ -24,7 +24,7 @@ SpawnOptions on_terminal() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("terminal: a process has one of its own, of the size asked for, for all that it reads and writes",
-                   "[start][terminal]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][terminal]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto result = manager->run(
@@ -36,8 +36,8 @@ TEMPLATE_TEST_CASE("terminal: a process has one of its own, of the size asked fo
     CHECK_FALSE(result.incomplete);
 }
 
-TEMPLATE_TEST_CASE("terminal: what is typed is echoed and read, and Ctrl-D ends it", "[start][terminal]", OnCgroup,
-                   OnKeeper, OnProcessGroup) {
+TEMPLATE_TEST_CASE("terminal: what is typed is echoed and read, and Ctrl-D ends it", "[start][terminal]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options = on_terminal();
@@ -60,7 +60,7 @@ TEMPLATE_TEST_CASE("terminal: what is typed is echoed and read, and Ctrl-D ends 
 }
 
 TEMPLATE_TEST_CASE("terminal: its end is the end of the stream, and nothing written before is lost",
-                   "[start][terminal][D12]", OnCgroup, OnKeeper, OnProcessGroup) {
+                   "[start][terminal][D12]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto result = manager->run(victim("lines", "50000"), on_terminal());
@@ -88,8 +88,7 @@ TEMPLATE_TEST_CASE("terminal: a process on one is stopped like any other, with a
     CHECK_FALSE(is_alive(job));
 }
 
-TEMPLATE_TEST_CASE("terminal: another size is told to the process", "[start][terminal]", OnCgroup, OnKeeper,
-                   OnProcessGroup) {
+TEMPLATE_TEST_CASE("terminal: another size is told to the process", "[start][terminal]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");

@@ -51,6 +51,8 @@ struct OnJobObject {
 };
 #if WARDEN_OS_WINDOWS
 #define EVERY_MECHANISM OnJobObject
+#elif !WARDEN_OS_LINUX
+#define EVERY_MECHANISM OnProcessGroup
 #else
 #define EVERY_MECHANISM OnCgroup, OnKeeper, OnProcessGroup
 #endif
