@@ -113,7 +113,7 @@ inline std::optional<Nanoseconds> parse_duration(std::string_view text) noexcept
     if (!has_digits) return std::nullopt;
     for (const auto& unit : units) {
         if (text != unit.name) continue;
-        const double result = digits / divisor * unit.nanoseconds;
+        const double result = digits * unit.nanoseconds / divisor;
         if (!(result < static_cast<double>(Nanoseconds::max().count()))) return std::nullopt;
         return Nanoseconds(static_cast<Nanoseconds::rep>(result));
     }

@@ -10,12 +10,18 @@
 #include <warden/detail/linux/tree_walk.hpp>
 
 #if WARDEN_OS_LINUX
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include <sys/mman.h>
 
 namespace warden::detail {
 
 /// Unmaps the private anonymous memory of this process, the heap included, save the mappings that hold the caller's
 /// stack frame and the thread pointer. Afterwards only code that neither allocates nor uses other threads' memory may
-/// run. Does nothing under a sanitizer, whose bookkeeping is such memory, and nothing without /proc.
+/// run, and that calls no function of a library for the first time. Does nothing under a sanitizer, whose bookkeeping
+/// is such memory, and nothing without /proc.
 WARDEN_IN_CHILD inline void give_back_memory_in_child() noexcept;
 
 // -- implementation ----------------------------------------------------------
@@ -51,10 +57,27 @@ WARDEN_IN_CHILD inline MapLine parse_map_line(const char* text) noexcept {
     return line;
 }
 
+/// Calls what is called afterwards: the dynamic linker looks a function up at its first call, and what it needs for
+/// that may be in memory that goes. The compiler may call the functions on memory by itself.
+WARDEN_IN_CHILD inline void bind_functions_in_child() noexcept {
+    const volatile std::size_t none = 0;
+    const volatile int error = errno;
+    char a = 0;
+    char b = static_cast<char>(error);
+    std::memset(&a, 0, none);
+    std::memcpy(&a, &b, none);
+    std::memmove(&a, &b, none);
+    const volatile int order = std::memcmp(&a, &b, none);
+    static_cast<void>(order);
+    void* const page = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page != MAP_FAILED) ::munmap(page, 4096);
+}
+
 WARDEN_IN_CHILD inline void give_back_memory_in_child() noexcept {
     if (WARDEN_HAS_ASAN || WARDEN_HAS_TSAN) return;
     const long file = raw(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
     if (file < 0) return;
+    bind_functions_in_child();
     const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     const auto thread = reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
     // The C++ runtime keeps data beside its data segments in anonymous mappings that follow a file's; those are small.

@@ -111,8 +111,8 @@ WARDEN_IN_CHILD inline long receive_record(int socket, void* first, std::size_t 
     long size = -EINTR;
     while (size == -EINTR) size = raw(SYS_recvmsg, socket, &message, MSG_CMSG_CLOEXEC);
     if (size < 0) return size;
-    for (struct cmsghdr* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const struct cmsghdr* const header = CMSG_FIRSTHDR(&message);  // all descriptors are in one
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
         const int* from = reinterpret_cast<const int*>(CMSG_DATA(header));
         fd_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (std::size_t i = 0; i < fd_count; ++i) fds[i] = from[i];
