@@ -194,7 +194,7 @@ TEMPLATE_TEST_CASE("concurrency: a kill that races the end of a process is no er
         for (int i = 0; i < each; ++i) {
             auto process = manager->spawn(play("exit", "7"), quiet());
             if ((t + i) % 2 == 0) static_cast<void>(process.wait_for(i * step_of_a_head_start));
-            for (int k = 0; k < 30 && process.running(); ++k) {
+            for (int k = 0; k < so_many(30, 1) && process.running(); ++k) {
                 warden::error_code ec;
                 process.signal((t + i) % 2 == 0 ? polite_number : kill_number, ec);
                 check(ec);
