@@ -9,19 +9,15 @@ set(rooms
     "ground       version|platform|fwd|error"
     "words        timeout|command_line|spawn_options|exit_status|process_info|lifecycle|stop_plan|containment|manager_config"
     "words        output/(alert_rules|log_format|log_limits|log_options)"
-    "engine       output/log_(sink|reader|trail|follower|retention|search)|telemetry/event_log"  # with files and threads
-    "pure         output/.*|telemetry/(event|event_json|health|metrics|prometheus|rfc3339)|detail/(alert_matcher|literal_scanner)"
-    "engine       detail/(posix|linux|windows)/(io_pump|mechanisms|host_signals)"  # of the engine, per system
-    "backend      detail/(posix|linux|windows)/.*"
-    "backend      detail/(unique_handle|leader_end|launch_extension|process_listing|signal_(mask|numbers)|host_system|start_words|launch|preflight_probes|path_watch|loop_wait|default_directories|stored_file|log_(access|directory|file|walk))"
-    "engine       detail/.*"
+    "pure         output/.*|detail/text/.*"
+    "engine       logs/.*|telemetry/.*|detail/.*"
     "front        managed_process|process_manager|impl/.*|src"
     "supervision  supervision/.*|detached/.*"
-    "top          telemetry/http_endpoint|testing/.*|no_direct_spawn|warden"
+    "top          testing/.*|no_direct_spawn|warden"
 )
 set(card_free "warden")          # the umbrella: includes only
 set(os_reader "platform")        # the one reader of the system's macros
-set(process_door "detail/(posix|windows)/boost_launch")  # behind detail/spawn, the one door to Boost.Process
+set(process_door "detail/launch/boost_process_(posix|windows)")  # behind detail/launch/boost_process, the one door
 set(asio_free ground words)      # Asio costs every unit that includes it a second or two
 set(max_lines 400)
 
@@ -112,7 +108,7 @@ foreach(path IN LISTS paths)
                     fault(${number} "on floor `${floor_name}` includes <${included}> from the higher floor `${other_name}`")
                 endif()
             elseif(included MATCHES "^boost/process" AND NOT name MATCHES "^${process_door}$")
-                fault(${number} "opens Boost.Process; only detail/spawn.hpp does, by ${process_door}.hpp")
+                fault(${number} "opens Boost.Process; only detail/launch/boost_process.hpp does, by ${process_door}.hpp")
             elseif(included MATCHES "^boost/asio" AND floor_name IN_LIST asio_free)
                 fault(${number} "on floor `${floor_name}` includes Asio")
             endif()

@@ -3,10 +3,10 @@
 
 #include "system.hpp"
 #include "verb.hpp"
+#include <warden/logs/log_follower.hpp>
+#include <warden/logs/log_reader.hpp>
+#include <warden/logs/log_search.hpp>
 #include <warden/output/line_format.hpp>
-#include <warden/output/log_follower.hpp>
-#include <warden/output/log_reader.hpp>
-#include <warden/output/log_search.hpp>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>

@@ -2,7 +2,7 @@
 // wardenctl on POSIX systems: descriptors and signals.
 
 #include "system.hpp"
-#include <warden/output/log_follower.hpp>
+#include <warden/logs/log_follower.hpp>
 
 #include <array>
 #include <cerrno>

@@ -2,7 +2,7 @@
 // wardenctl on Windows: handles and console events.
 
 #include "system.hpp"
-#include <warden/output/log_follower.hpp>
+#include <warden/logs/log_follower.hpp>
 
 #include <algorithm>
 #include <filesystem>

@@ -15,8 +15,8 @@
 /// Errors:        `error_code& ec` last, or system_error. An empty handle gives `errc::no_process`. In a forked copy of
 ///                the program every operation gives `errc::forked`, and destroying a handle does nothing.
 
-#include <warden/detail/engine_door.hpp>
-#include <warden/detail/initiate.hpp>
+#include <warden/detail/engine/async_initiate.hpp>
+#include <warden/detail/engine/engine_api.hpp>
 #include <warden/process_info.hpp>
 #include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>

@@ -9,12 +9,12 @@
 /// Errors:        SpawnError from `spawn` and `run`; system_error elsewhere, or `error_code& ec` last. In a forked copy
 ///                of the program: `errc::forked`.
 
-#include <warden/detail/engine_door.hpp>
-#include <warden/detail/initiate.hpp>
-#include <warden/detail/spawn.hpp>
+#include <warden/detail/engine/async_initiate.hpp>
+#include <warden/detail/engine/engine_api.hpp>
+#include <warden/detail/launch/boost_process.hpp>
+#include <warden/logs/log_follower.hpp>
 #include <warden/managed_process.hpp>
 #include <warden/manager_config.hpp>
-#include <warden/output/log_follower.hpp>
 #include <warden/spawn_options.hpp>
 #include <warden/telemetry/event.hpp>
 #include <warden/telemetry/health.hpp>

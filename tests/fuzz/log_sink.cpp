@@ -4,7 +4,7 @@
 //   writes that end with `|`; the first byte of each: o opens the file anew, m writes the text many times, l adds a
 //   newline
 #include "fuzz.hpp"
-#include <warden/output/log_sink.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <algorithm>
 #include <fstream>

@@ -4,9 +4,9 @@
 
 #include <support/catch.hpp>
 #include <support/skip.hpp>
-#include <warden/detail/log_access.hpp>
-#include <warden/output/log_reader.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/detail/logs/log_access.hpp>
+#include <warden/logs/log_reader.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <algorithm>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "output_log_directory.hpp"
 #include <support/catch.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <chrono>
 #include <filesystem>

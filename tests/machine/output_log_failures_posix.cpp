@@ -4,7 +4,7 @@
 #if WARDEN_OS_POSIX
 #include "output_log_directory.hpp"
 #include <support/catch.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <chrono>
 #include <cstdint>

@@ -4,9 +4,9 @@
 #if WARDEN_OS_LINUX || WARDEN_OS_WINDOWS
 #include "output_log_follower.hpp"
 #include <support/catch.hpp>
-#include <warden/detail/log_file.hpp>
-#include <warden/output/log_follower.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/detail/logs/log_file.hpp>
+#include <warden/logs/log_follower.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <array>
 #include <atomic>

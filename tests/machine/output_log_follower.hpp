@@ -4,7 +4,7 @@
 
 #include "output_log_directory.hpp"
 #include <support/catch.hpp>
-#include <warden/output/log_follower.hpp>
+#include <warden/logs/log_follower.hpp>
 
 #include <chrono>
 #include <cstdint>

@@ -8,8 +8,8 @@
 #include <support/process.hpp>
 #include <support/skip.hpp>
 #include <support/subprocess.hpp>
-#include <warden/output/log_follower.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/logs/log_follower.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <cerrno>
 #include <chrono>

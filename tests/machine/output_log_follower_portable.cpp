@@ -4,7 +4,7 @@
 #if WARDEN_OS_POSIX && !WARDEN_OS_LINUX
 #include "output_log_directory.hpp"
 #include <support/catch.hpp>
-#include <warden/output/log_follower.hpp>
+#include <warden/logs/log_follower.hpp>
 
 TEST_CASE("log follower: where the system has nothing to wait for, opening one says so") {
     const log_test::Directory directory;

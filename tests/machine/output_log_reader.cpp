@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "output_log_directory.hpp"
 #include <support/catch.hpp>
-#include <warden/output/log_reader.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/logs/log_reader.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <atomic>
 #include <fstream>

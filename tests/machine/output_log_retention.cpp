@@ -2,8 +2,8 @@
 #include "output_log_directory.hpp"
 #include <support/catch.hpp>
 #include <support/skip.hpp>
-#include <warden/output/log_retention.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/logs/log_retention.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <chrono>
 #include <filesystem>

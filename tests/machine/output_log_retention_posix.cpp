@@ -6,8 +6,8 @@
 #include <support/catch.hpp>
 #include <support/skip.hpp>
 #include <support/subprocess.hpp>
-#include <warden/output/log_retention.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/logs/log_retention.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <array>
 #include <chrono>

@@ -2,9 +2,9 @@
 #include "output_log_directory.hpp"
 #include <support/catch.hpp>
 #include <support/skip.hpp>
-#include <warden/output/log_reader.hpp>
-#include <warden/output/log_search.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/logs/log_reader.hpp>
+#include <warden/logs/log_search.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <chrono>
 #include <cstdlib>

@@ -3,7 +3,7 @@
 // Compiled with WARDEN_PORTABLE_POSIX where something better is to be had.
 #include "group_tree.hpp"
 
-#include <warden/detail/posix/process_listing.hpp>
+#include <warden/detail/system/process_listing_portable.hpp>
 
 #include <cstdlib>
 #include <fstream>

@@ -7,8 +7,8 @@
 #include <support/process.hpp>
 #include <support/skip.hpp>
 #include <support/subprocess.hpp>
-#include <warden/detail/io_loop.hpp>
-#include <warden/detail/posix/group_tree.hpp>
+#include <warden/detail/containment/process_group_portable.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
 
 #include <atomic>
 #include <chrono>

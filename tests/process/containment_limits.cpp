@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Members that cannot obey at once, or that change their control group: what is still ended, what is said of it.
 #include <support/fixture.hpp>
-#include <warden/detail/linux/cgroup_hierarchy.hpp>
+#include <warden/detail/containment/cgroup_hierarchy_linux.hpp>
 
 #include <csignal>
 #include <fstream>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What programs write into files of their own, which are shells here.
 #include <support/fixture.hpp>
+#include <warden/logs/log_reader.hpp>
 #include <warden/output/line_format.hpp>
-#include <warden/output/log_reader.hpp>
 
 #include <fstream>
 

@@ -3,7 +3,7 @@
 #include <support/fixture.hpp>
 #include <support/initializers.hpp>
 #include <support/start.hpp>
-#include <warden/detail/unique_handle.hpp>
+#include <warden/detail/system/unique_fd_posix.hpp>
 
 #include <boost/process/v2/posix/bind_fd.hpp>
 #include <boost/process/v2/start_dir.hpp>

@@ -2,9 +2,9 @@
 // The logs of real processes: within their bounds while they are written, followed, collected, found, pruned.
 #include <machine/output_log_directory.hpp>
 #include <scenarios/output.hpp>
+#include <warden/logs/log_reader.hpp>
+#include <warden/logs/log_search.hpp>
 #include <warden/output/line_format.hpp>
-#include <warden/output/log_reader.hpp>
-#include <warden/output/log_search.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 

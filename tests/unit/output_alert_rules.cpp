@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <support/catch.hpp>
-#include <warden/detail/alert_matcher.hpp>
+#include <warden/detail/output/alert_matcher.hpp>
 #include <warden/output/alert_rules.hpp>
 
 #include <algorithm>

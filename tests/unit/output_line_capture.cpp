@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <support/catch.hpp>
-#include <warden/detail/line_capture.hpp>
+#include <warden/detail/output/line_capture.hpp>
 
 #include <algorithm>
 #include <atomic>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <support/catch.hpp>
-#include <warden/output/stream_mark.hpp>
+#include <warden/detail/logs/stream_mark.hpp>
 
 #include <cstdint>
 #include <string>

@@ -4,12 +4,12 @@
 #if WARDEN_OS_WINDOWS
 #include "../machine/output_log_directory.hpp"
 #include <support/catch.hpp>
-#include <warden/detail/log_directory.hpp>
-#include <warden/detail/log_file.hpp>
-#include <warden/detail/loop_wait.hpp>
-#include <warden/output/log_follower.hpp>
-#include <warden/output/log_reader.hpp>
-#include <warden/output/log_sink.hpp>
+#include <warden/detail/logs/log_directory.hpp>
+#include <warden/detail/logs/log_file.hpp>
+#include <warden/detail/logs/loop_wait.hpp>
+#include <warden/logs/log_follower.hpp>
+#include <warden/logs/log_reader.hpp>
+#include <warden/logs/log_sink.hpp>
 
 #include <boost/asio/io_context.hpp>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The logs of real processes where the system refuses to write, or has no marks.
 #include <scenarios/output.hpp>
+#include <warden/logs/log_reader.hpp>
+#include <warden/logs/log_search.hpp>
 #include <warden/output/line_format.hpp>
-#include <warden/output/log_reader.hpp>
-#include <warden/output/log_search.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A child has the streams that were asked for, whatever the program holds; and the program keeps its own.
-#include <warden/detail/windows/unique_handle.hpp>
+#include <warden/detail/system/unique_handle_windows.hpp>
 
 #include <array>
 #include <set>

@@ -2,9 +2,9 @@
 // What the tests of the Windows backend stand on: a loop, a manager's job, and children whose ends and words are told.
 #pragma once
 
-#include <warden/detail/windows/job_object.hpp>
-#include <warden/detail/windows/prepared_launch.hpp>
-#include <warden/detail/windows/process_listing.hpp>
+#include <warden/detail/containment/job_object_windows.hpp>
+#include <warden/detail/launch/prepared_launch_windows.hpp>
+#include <warden/detail/system/process_listing_windows.hpp>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/windows/stream_handle.hpp>

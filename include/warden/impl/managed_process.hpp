@@ -7,9 +7,9 @@
 /// Knows:         the engine.
 /// Thread-safety: see managed_process.hpp.
 
-#include <warden/detail/communication.hpp>
-#include <warden/detail/engine.hpp>
-#include <warden/detail/signal_numbers.hpp>
+#include <warden/detail/engine/communication.hpp>
+#include <warden/detail/engine/engine.hpp>
+#include <warden/detail/system/signal_numbers.hpp>
 #include <warden/managed_process.hpp>
 
 #include <future>

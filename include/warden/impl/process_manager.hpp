@@ -7,7 +7,7 @@
 /// Knows:         the engine.
 /// Thread-safety: see process_manager.hpp.
 
-#include <warden/detail/engine.hpp>
+#include <warden/detail/engine/engine.hpp>
 #include <warden/process_manager.hpp>
 
 #include <boost/uuid/uuid_io.hpp>

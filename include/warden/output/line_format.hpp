@@ -10,9 +10,9 @@
 /// Errors:        what is no line of the format is nothing.
 /// Allocates:     strings.
 
+#include <warden/detail/text/utf8.hpp>
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/log_format.hpp>
-#include <warden/output/utf8.hpp>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>

@@ -10,7 +10,7 @@
 /// Errors:        `std::bad_alloc` when a chunk ends inside a line; then that end is lost.
 /// Allocates:     at most a little over `max_line_bytes`, and only while a line is spread over chunks.
 
-#include <warden/output/text_measure.hpp>
+#include <warden/detail/text/text_measure.hpp>
 
 #include <algorithm>
 #include <cstddef>

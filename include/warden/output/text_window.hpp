@@ -10,8 +10,8 @@
 /// Errors:        `std::bad_alloc`; then the window is unchanged.
 /// Allocates:     nothing before the first `append`; then a few times the bound at most.
 
+#include <warden/detail/text/text_measure.hpp>
 #include <warden/output/log_limits.hpp>
-#include <warden/output/text_measure.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -9,8 +9,8 @@
 /// Thread-safety: distinct checks: safe. They read the environment of the program, as safely as `getenv(3)`.
 /// Errors:        the message of a failed check; what the system does not answer is a failure too.
 
-#include <warden/detail/preflight_probes.hpp>
-#include <warden/detail/start_words.hpp>
+#include <warden/detail/launch/preflight_probes.hpp>
+#include <warden/detail/launch/spawn_failure.hpp>
 #include <warden/error.hpp>
 #include <warden/spawn_options.hpp>
 

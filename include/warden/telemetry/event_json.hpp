@@ -10,9 +10,9 @@
 /// Thread-safety: pure functions.
 /// Allocates:     the line; for a usual event nothing else.
 
-#include <warden/output/utf8.hpp>
+#include <warden/detail/text/rfc3339.hpp>
+#include <warden/detail/text/utf8.hpp>
 #include <warden/telemetry/event.hpp>
-#include <warden/telemetry/rfc3339.hpp>
 
 #include <boost/json/array.hpp>
 #include <boost/json/monotonic_resource.hpp>

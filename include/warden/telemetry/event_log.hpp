@@ -10,10 +10,10 @@
 /// Errors:        of `open` by code; afterwards none: what cannot be written is counted.
 /// Allocates:     one line per event; see also `LogSink`.
 
+#include <warden/detail/logs/log_owner.hpp>
 #include <warden/error.hpp>
+#include <warden/logs/log_sink.hpp>
 #include <warden/manager_config.hpp>
-#include <warden/output/log_owner.hpp>
-#include <warden/output/log_sink.hpp>
 #include <warden/telemetry/event_json.hpp>
 
 #include <algorithm>

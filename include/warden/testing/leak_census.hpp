@@ -8,7 +8,7 @@
 /// Does not know: what was there before, and so what is a leak.
 /// Thread-safety: safe. What comes and goes while it looks may be missed or seen.
 
-#include <warden/detail/linux/holdings.hpp>
+#include <warden/detail/system/procfs_descriptors_linux.hpp>
 #include <warden/testing/leak.hpp>
 
 #if WARDEN_OS_LINUX

@@ -10,11 +10,11 @@
 /// Thread-safety: safe, but it changes the environment: nobody may read that at the same moment (getenv(3)).
 /// Errors:        system_error; then nothing has changed.
 
-#include <warden/detail/linux/fork_apart.hpp>
-#include <warden/detail/linux/leak_watcher.hpp>
-#include <warden/detail/linux/pidfd.hpp>
-#include <warden/detail/unique_handle.hpp>
+#include <warden/detail/containment/pidfd_linux.hpp>
+#include <warden/detail/launch/fork_helper_linux.hpp>
+#include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/error.hpp>
+#include <warden/testing/leak_watcher.hpp>
 
 #if WARDEN_OS_LINUX
 #include <cerrno>

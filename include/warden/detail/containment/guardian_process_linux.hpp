@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The guardian: a small process beside the host that outlives it just long enough to end what it leaves behind.
+///
+/// Knows:         the host's pidfd, the host's control group if it has one, the keepers that it forks.
+/// Does not know: the heap, locks, the host's memory, which it gives back. Async-signal-safe throughout.
+/// Ends:          when told to, or when the host has ended and nothing of it is left.
+
+#include <warden/detail/containment/keeper_process_linux.hpp>
+#include <warden/detail/containment/release_memory_linux.hpp>
+
+#if WARDEN_OS_LINUX
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+namespace warden::detail {
+
+/// What the guardian is born with.
+struct GuardianPorts {
+    int control;  ///< To the host.
+    int host;     ///< Readable once the host has ended: its pidfd, or the end of a pipe that it holds.
+    int group;    ///< The directory of the host's own control group, which holds all its trees; -1 if it has none.
+    char group_name[64];  ///< The name of that directory in the one above.
+};
+
+/// Is the guardian, from its fork to its end.
+[[noreturn]] WARDEN_IN_CHILD inline void run_guardian(const GuardianPorts& inherited) noexcept;
+
+/// Kills all that is in the control group `directory`, and all groups beneath it. An errno, or 0.
+WARDEN_IN_CHILD inline int kill_group(int directory) noexcept;
+
+/// Removes all groups beneath `directory`. Whether none is left.
+WARDEN_IN_CHILD inline bool remove_groups_below(int directory, int depth = 0) noexcept;
+
+// -- implementation ----------------------------------------------------------
+
+WARDEN_IN_CHILD inline int kill_group(int directory) noexcept {
+    const long file = raw(SYS_openat, directory, "cgroup.kill", O_WRONLY | O_CLOEXEC, 0);
+    if (file < 0) return static_cast<int>(-file);
+    const long written = raw(SYS_write, file, "1", 1L);
+    raw(SYS_close, file);
+    return written < 0 ? static_cast<int>(-written) : 0;
+}
+
+WARDEN_IN_CHILD inline bool remove_groups_below(int directory, int depth) noexcept {
+    const long listing = raw(SYS_openat, directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (listing < 0) return false;
+    bool all = true;
+    alignas(8) char entries[2048];
+    for (long size = 0; (size = raw(SYS_getdents64, listing, entries, sizeof entries)) > 0;) {
+        for (long at = 0; at < size;) {
+            const char* entry = entries + at;
+            const char* name = entry + 19;
+            at += static_cast<unsigned char>(entry[16]) | static_cast<unsigned char>(entry[17]) << 8;
+            const bool is_directory = entry[18] == 4;
+            if (!is_directory || (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')))) continue;
+            if (raw(SYS_unlinkat, listing, name, AT_REMOVEDIR) == 0) continue;
+            const long child = depth < 32 ? raw(SYS_openat, listing, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0) : -1;
+            if (child < 0) {
+                all = false;
+                continue;
+            }
+            remove_groups_below(static_cast<int>(child), depth + 1);
+            raw(SYS_close, child);
+            if (raw(SYS_unlinkat, listing, name, AT_REMOVEDIR) != 0) all = false;
+        }
+    }
+    raw(SYS_close, listing);
+    return all;
+}
+
+/// Kills the group and removes what is beneath it, until neither a member nor a group is left. A child that was about
+/// to enter by itself when the host ended is met by the next round: only an empty group can be removed.
+WARDEN_IN_CHILD inline void empty_group_in_guardian(int group) noexcept {
+    const long events = raw(SYS_openat, group, "cgroup.events", O_RDONLY | O_CLOEXEC, 0);
+    for (long wait_ms = 1;; wait_ms = wait_ms < 500 ? wait_ms * 2 : 1000) {
+        kill_group(group);
+        char text[128];
+        if (events >= 0) {
+            raw(SYS_lseek, events, 0L, SEEK_SET);
+            raw(SYS_read, events, text, sizeof text);
+        }
+        if (remove_groups_below(group)) break;
+        struct pollfd changed = {static_cast<int>(events), POLLPRI, 0};
+        const struct timespec patience = {wait_ms / 1000, wait_ms % 1000 * 1'000'000};
+        raw(SYS_ppoll, &changed, 1, &patience, nullptr, sizeof(std::uint64_t));
+    }
+    if (events >= 0) raw(SYS_close, events);
+}
+
+/// Empties the host's own group, then removes it.
+WARDEN_IN_CHILD inline void end_group_in_guardian(const GuardianPorts& ports) noexcept {
+    if (ports.group < 0) return;
+    empty_group_in_guardian(ports.group);
+    const long above = raw(SYS_openat, ports.group, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    raw(SYS_unlinkat, above, ports.group_name, AT_REMOVEDIR);
+    raw(SYS_close, above);
+}
+
+/// Puts the ports at 3, 4 and 5, the null device at 0, 1 and 2, and closes everything else.
+WARDEN_IN_CHILD inline void settle_descriptors(GuardianPorts& ports) noexcept {
+    const int wanted[3] = {ports.control, ports.host, ports.group};
+    long copies[3] = {-1, -1, -1};
+    for (int i = 0; i < 3; ++i) {
+        if (wanted[i] >= 0) copies[i] = raw(SYS_fcntl, wanted[i], F_DUPFD_CLOEXEC, 10);
+    }
+    int kept[3];
+    std::uint32_t count = 0;
+    for (int i = 0; i < 3; ++i) {
+        if (copies[i] >= 0) raw(SYS_dup3, copies[i], 3 + i, O_CLOEXEC);
+        if (copies[i] >= 0) kept[count++] = 3 + i;
+    }
+    close_descriptors_in_child(kept, count);
+    const long null = raw(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+    for (int fd = 0; fd < 3; ++fd) {
+        if (null >= 0 && null != fd) raw(SYS_dup3, null, fd, O_CLOEXEC);
+    }
+    if (null > 2) raw(SYS_close, null);
+    ports.control = 3;
+    ports.host = 4;
+    ports.group = copies[2] >= 0 ? 5 : -1;
+}
+
+WARDEN_IN_CHILD inline int open_child_signals() noexcept {
+    const std::uint64_t only_child = std::uint64_t{1} << (SIGCHLD - 1);
+    return static_cast<int>(raw(SYS_signalfd4, -1, &only_child, sizeof only_child, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+/// Forks a keeper and hands the other end of its socket to the host.
+WARDEN_IN_CHILD inline void make_keeper(const GuardianPorts& ports, int signals, PidSet& keepers) noexcept {
+    int ends[2] = {-1, -1};
+    KeeperReady ready{};
+    const long failed = raw(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
+    ready.pid = static_cast<std::int32_t>(failed < 0 ? failed : raw(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0));
+    if (failed >= 0 && ready.pid == 0) {
+        raw(SYS_close, ports.control);
+        raw(SYS_close, signals);
+        if (ports.group >= 0) raw(SYS_close, ports.group);
+        raw(SYS_close, ends[0]);
+        raw(SYS_setsid);
+        raw(SYS_prctl, PR_SET_NAME, "warden-keeper", 0, 0, 0);
+        raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        keepers.unmap();
+        run_keeper({ends[1], open_child_signals(), ports.host});
+    }
+    if (ready.pid > 0) keepers.add(ready.pid);
+    send_record(ports.control, &ready, sizeof ready, nullptr, 0, ends, ready.pid > 0 ? 1u : 0u);
+    for (const int end : ends) {
+        if (end >= 0) raw(SYS_close, end);
+    }
+}
+
+/// Reaps; ends what a keeper that did not end by itself left behind. Whether any child is left.
+WARDEN_IN_CHILD inline bool reap_in_guardian(PidSet& keepers, PidSet& orphans) noexcept {
+    for (;;) {
+        int status = 0;
+        const long pid = raw(SYS_wait4, -1, &status, WNOHANG | __WALL, nullptr);
+        if (pid == -EINTR) continue;
+        if (pid <= 0) return pid == 0;
+        const bool was_keeper = keepers.has(static_cast<int>(pid));
+        keepers.remove(static_cast<int>(pid));
+        orphans.remove(static_cast<int>(pid));
+        if (was_keeper && WIFEXITED(status)) continue;
+        while (signal_descendants(SIGKILL, orphans, &keepers).fresh > 0) {}
+    }
+}
+
+[[noreturn]] WARDEN_IN_CHILD inline void run_guardian(const GuardianPorts& inherited) noexcept {
+    default_signals_in_child();
+    raw(SYS_prctl, PR_SET_NAME, "warden-guardian", 0, 0, 0);
+    raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    raw(SYS_chdir, "/");
+    GuardianPorts ports = inherited;
+    settle_descriptors(ports);
+    give_back_memory_in_child();
+    PidSet keepers;
+    PidSet orphans;
+    const int signals = open_child_signals();
+    if (signals < 0 || !keepers.map() || !orphans.map()) exit_in_child(1);
+    for (;;) {
+        struct pollfd ready[3] = {{ports.control, POLLIN, 0}, {signals, POLLIN, 0}, {ports.host, POLLIN, 0}};
+        if (raw(SYS_ppoll, ready, 3, nullptr, nullptr, sizeof(std::uint64_t)) < 0) continue;
+        if (ready[1].revents != 0) {
+            drain_signals(signals);
+            reap_in_guardian(keepers, orphans);
+        }
+        if (ready[2].revents != 0) break;
+        if (ready[0].revents == 0) continue;
+        GuardianCommand command{};
+        std::size_t none = 0;
+        int fds[descriptors_beside];
+        const long size = receive_record(ports.control, &command, sizeof command, nullptr, 0, fds, none);
+        if (size == static_cast<long>(sizeof command) && command == GuardianCommand::make_keeper) {
+            make_keeper(ports, signals, keepers);
+        } else if (size != -EAGAIN) {
+            break;
+        }
+    }
+    raw(SYS_close, ports.control);
+    end_group_in_guardian(ports);
+    while (reap_in_guardian(keepers, orphans)) {
+        struct pollfd ready = {signals, POLLIN, 0};
+        raw(SYS_ppoll, &ready, 1, nullptr, nullptr, sizeof(std::uint64_t));
+        drain_signals(signals);
+    }
+    exit_in_child(0);
+}
+
+}  // namespace warden::detail
+#endif

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Containment by a keeper per tree: the host's side of it.
+///
+/// Knows:         the socket to the keeper; what is below the keeper is the tree.
+/// Does not know: how the keeper does it.
+/// Thread-safety: one thread at a time, except signalling, which is safe.
+/// Errors:        the system's codes; `errc::containment_lost` once the keeper is gone.
+
+#include <warden/containment.hpp>
+#include <warden/detail/containment/guardian_linux.hpp>
+#include <warden/detail/system/procfs_linux.hpp>
+
+#if WARDEN_OS_LINUX
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <poll.h>
+
+namespace warden::detail {
+
+/// One tree below a keeper of its own.
+class KeeperTree {
+public:
+    static constexpr Mechanism mechanism = Mechanism::keeper;
+    static constexpr bool launches_directly = false;
+
+    KeeperTree(std::shared_ptr<Guardian> guardian, SpareKeeper keeper)
+        : guardian_(std::move(guardian)), keeper_(std::move(keeper)) {}
+    KeeperTree(KeeperTree&&) = delete;
+    ~KeeperTree();
+
+    /// Has the keeper launch the leader. On failure nothing is left of it.
+    void launch(const ChildPlan& plan, ChildAnswer& answer);
+
+    /// From now on tells the end of the leader and of the tree; see `LeaderEnded`.
+    void watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct);
+
+    [[nodiscard]] Pid pid() const noexcept { return pid_; }
+    [[nodiscard]] error_code signal_leader(int signal) const noexcept;
+    [[nodiscard]] error_code signal_tree(int signal) const noexcept {
+        return tell({KeeperCommand::signal_tree, signal});
+    }
+    [[nodiscard]] error_code kill_tree() const noexcept { return tell({KeeperCommand::empty, 0}); }
+    /// One by one.
+    [[nodiscard]] error_code last_resort() const noexcept { return signal_tree(SIGKILL); }
+    [[nodiscard]] std::vector<Pid> members() const { return procfs::descendants(keeper_.pid); }
+    [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
+
+private:
+    struct Watch;
+    [[nodiscard]] error_code tell(KeeperCommand command) const noexcept;
+
+    const std::shared_ptr<Guardian> guardian_;
+    SpareKeeper keeper_;
+    Pid pid_ = 0;
+    bool refused_ = false;  // the keeper has said that there is no leader
+    UniqueFd pidfd_;  // none where pidfds are refused; then signals for the leader go by its pid, through the keeper
+    std::shared_ptr<Watch> watch_;
+};
+
+// -- implementation ----------------------------------------------------------
+
+/// What the host has changed since its keepers were forked goes with the request.
+inline void take_inherited(const InheritedAttributes& now, const InheritedAttributes& keepers, LaunchRequest& request) {
+    for (std::size_t i = 0; i < now.limits.size(); ++i) {
+        const auto& [soft, hard] = now.limits[i];
+        if (soft == keepers.limits[i].rlim_cur && hard == keepers.limits[i].rlim_max) continue;
+        request.inherited[i] = now.limits[i];
+        request.inherited_mask |= 1u << i;
+    }
+    if (!request.plan.change_ids && (now.user != keepers.user || now.group != keepers.group)) {
+        request.plan.change_ids = true;
+        request.plan.user = now.user;
+        request.plan.group = now.group;
+        request.plan.groups = now.groups.data();
+        request.plan.group_count = static_cast<std::uint32_t>(now.groups.size());
+    }
+    if (request.plan.umask < 0) request.plan.umask = now.umask;
+    if (!request.plan.change_nice && now.nice != keepers.nice) {
+        request.plan.change_nice = true;
+        request.plan.nice = now.nice;
+    }
+}
+
+/// The text of a launch request; see `LaunchRequest`.
+[[nodiscard]] inline std::string launch_text(const ChildPlan& plan, LaunchRequest& request) {
+    std::string text(reinterpret_cast<const char*>(plan.groups), plan.group_count * sizeof(gid_t));
+    const auto append = [&](const char* const* list) {
+        std::uint32_t count = 0;
+        for (; list[count]; ++count) text.append(list[count]).push_back('\0');
+        return count;
+    };
+    request.candidate_count = append(plan.candidates);
+    request.argument_count = append(plan.argv);
+    request.variable_count = append(plan.environment);
+    if (plan.directory) text.append(plan.directory).push_back('\0');
+    return text;
+}
+
+inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
+    const auto fail = [&](int error, SpawnStep step) { answer = {error, static_cast<std::int32_t>(step), 0}; };
+    LaunchRequest request{};
+    request.plan = plan;
+    const InheritedAttributes now = read_inherited();
+    take_inherited(now, *keeper_.inherited, request);
+    const std::string text = launch_text(request.plan, request);
+    request.text_bytes = static_cast<std::uint32_t>(text.size());
+    const UniqueFd here(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!here) return fail(errno, SpawnStep::working_directory);
+    UniqueFd file;
+    if (text.size() > inline_text_bytes) {
+        file.reset(::memfd_create("warden-launch", MFD_CLOEXEC));
+        std::size_t written = 0;
+        while (file && written < text.size()) {
+            const ssize_t size = ::write(file.get(), text.data() + written, text.size() - written);
+            if (size <= 0) break;
+            written += static_cast<std::size_t>(size);
+        }
+        if (!file || written < text.size()) return fail(errno, SpawnStep::launch);
+        request.in_memory_file = 1;
+    }
+    const int fds[] = {plan.stdio[0], plan.stdio[1], plan.stdio[2], here.get(), file.get()};
+    const bool beside = static_cast<bool>(file);
+    ::fcntl(keeper_.socket.get(), F_SETFL, 0);  // the answer is waited for, in this thread
+    const long sent = send_record(keeper_.socket.get(), &request, sizeof request, text.data(), beside ? 0 : text.size(),
+                                  fds, beside ? 5 : 4);
+    if (sent < 0) return fail(static_cast<int>(-sent), SpawnStep::containment);
+    LaunchReply reply{};
+    int received[descriptors_beside];
+    std::size_t count = 0;
+    const long size = receive_record(keeper_.socket.get(), &reply, sizeof reply, nullptr, 0, received, count);
+    if (size != static_cast<long>(sizeof reply))
+        return fail(size < 0 ? static_cast<int>(-size) : EPIPE, SpawnStep::containment);
+    ::fcntl(keeper_.socket.get(), F_SETFL, O_NONBLOCK);
+    if (count == 1) pidfd_.reset(received[0]);
+    answer = reply.answer;
+    pid_ = answer.error == 0 ? reply.pid : 0;
+    refused_ = answer.error != 0;
+}
+
+inline error_code KeeperTree::tell(KeeperCommand command) const noexcept {
+    const long sent = send_record(keeper_.socket.get(), &command, sizeof command, nullptr, 0, nullptr, 0);
+    if (sent >= 0) return {};
+    // Without a keeper nothing is left to be signalled, or the guardian ends it.
+    return sent == -EPIPE || sent == -ECONNRESET ? system_code(ESRCH) : system_code(static_cast<int>(-sent));
+}
+
+inline error_code KeeperTree::signal_leader(int signal) const noexcept {
+    const error_code ec = pidfd_ ? signal_pidfd(pidfd_.get(), signal) : system_code(ENOSYS);
+    const bool refused = ec.value() == EPERM || ec.value() == ENOSYS;
+    return refused ? tell({KeeperCommand::signal_leader, signal}) : ec;
+}
+
+/// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
+struct KeeperTree::Watch {
+    using Descriptor = boost::asio::posix::stream_descriptor;
+
+    Watch(boost::asio::io_context& loop, int descriptor) : socket(loop, descriptor) {}
+    ~Watch() {
+        if (socket.is_open()) socket.release();  // the tree owns it
+    }
+
+    Descriptor socket;
+    LeaderEnded ended;
+    std::function<void()> extinct;
+    bool leader_ended = false;
+    bool keeper_ready = false;  // it has said that nothing is left
+
+    static void wait(const std::shared_ptr<Watch>& self) {
+        self->socket.async_wait(Descriptor::wait_read, [self](const error_code& ec) {
+            if (!ec) self->receive(self);
+        });
+    }
+
+    void receive(const std::shared_ptr<Watch>& self) {
+        KeeperEvent event{};
+        std::size_t none = 0;
+        int fds[descriptors_beside];
+        const long size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
+        if (size == -EAGAIN) return wait(self);
+        const bool gone = size != static_cast<long>(sizeof event);  // the keeper itself was killed
+        const bool is_extinct = gone || event.extinct != 0;
+        keeper_ready = !gone && is_extinct;
+        if (is_extinct) socket.release();
+        else wait(self);
+        if (!leader_ended) {
+            leader_ended = true;
+            ended(gone ? LeaderEnd{} : LeaderEnd{decode_wait_status(event.wait_status), decode_usage(event.usage)},
+                  is_extinct);
+        } else if (is_extinct) {
+            extinct();
+        }
+    }
+};
+
+inline KeeperTree::~KeeperTree() {
+    const bool ready = watch_ ? watch_->keeper_ready : refused_;
+    watch_.reset();
+    if (ready) guardian_->give_keeper(std::move(keeper_));
+    // Else closing the socket makes the keeper empty the tree.
+}
+
+inline void KeeperTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
+    watch_ = std::make_shared<Watch>(loop, keeper_.socket.get());
+    watch_->ended = std::move(ended);
+    watch_->extinct = std::move(extinct);
+    Watch::wait(watch_);
+}
+
+}  // namespace warden::detail
+#endif

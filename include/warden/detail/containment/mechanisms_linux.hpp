@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// What can hold trees on Linux, and the choice among it: control group, keeper, process group.
+///
+/// Knows:         which of them works here, and the guardian that two of them need.
+/// Does not know: how a process is launched or stopped.
+/// Thread-safety: `hold` and the reports are safe; the rest is for the set-up and the end.
+
+#include <warden/detail/engine/process_table.hpp>
+#include <warden/detail/launch/spawn_failure.hpp>
+#include <warden/detail/system/host_system.hpp>
+#include <warden/telemetry/health.hpp>
+
+#if WARDEN_OS_LINUX
+#include <boost/asio/steady_timer.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace warden::detail {
+
+class Mechanisms {
+public:
+    /// `name` is for what is made outside this program.
+    Mechanisms(std::shared_ptr<Services> services, const ProcessTable& table, std::string name)
+        : services_(std::move(services)),
+          table_(table),
+          name_(std::move(name)),
+          sweep_timer_(services_->loop.context()) {}
+
+    /// Chooses by the configuration, and starts the guardian where there is one.
+    [[nodiscard]] std::optional<SetUpError> set_up();
+
+    /// What is in force, and what it promises now.
+    [[nodiscard]] ContainmentReport report() const {
+        ContainmentReport report = report_;
+        if (unguarded_) report.covers_host_crash = false;
+        return report;
+    }
+
+    /// Gives the process a tree to be launched in. @throws SpawnError
+    void hold(ProcessRecord& record);
+
+    [[nodiscard]] HealthFinding guardian_health() const;
+    [[nodiscard]] Pid guardian_pid() const { return guardian_ ? guardian_->pid() : 0; }
+
+    /// On the loop: a tree is gone; what fell from it to this program is reaped.
+    void tree_gone() {
+        if (home_ && is_subreaper()) sweep_adopted(10);
+    }
+
+    /// Every tree is gone: ends the guardian. Not on the loop.
+    void stop(SteadyTime deadline) {
+        if (guardian_) guardian_->stop(deadline);
+    }
+    /// On the loop, after `stop`.
+    void close() {
+        sweep_timer_.cancel();
+        if (guardian_) guardian_->close();
+        home_.reset();
+    }
+
+private:
+    [[nodiscard]] std::optional<SetUpError> choose();
+    [[nodiscard]] static ContainmentReport with_keeper(std::string why_no_group) {
+        return {Mechanism::keeper, true, true, is_superuser(), std::move(why_no_group)};
+    }
+    [[nodiscard]] std::optional<SetUpError> start_guardian();
+    void sweep_adopted(int looks);
+
+    const std::shared_ptr<Services> services_;
+    const ProcessTable& table_;
+    const std::string name_;
+    boost::asio::steady_timer sweep_timer_;
+    ContainmentReport report_;
+    std::shared_ptr<CgroupHome> home_;
+    std::shared_ptr<Guardian> guardian_;
+    std::atomic<bool> unguarded_{false};  // the guardian was lost and there is no other yet
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline constexpr std::string_view keeper_needs = "a keeper needs /proc with the children of threads in it";
+
+inline std::optional<SetUpError> Mechanisms::set_up() {
+    if (auto error = choose()) return error;
+    return report_.mechanism == Mechanism::process_group ? std::nullopt : start_guardian();
+}
+
+inline std::optional<SetUpError> Mechanisms::choose() {
+    const Mechanism wanted = services_->config.mechanism;
+    std::string why;
+    if (wanted == Mechanism::automatic || wanted == Mechanism::cgroup) home_ = CgroupHome::make(name_, why);
+    if (home_) {
+        report_ = {Mechanism::cgroup, true, true, true, {}};
+        return std::nullopt;
+    }
+    const bool has_children = ::access("/proc/thread-self/children", R_OK) == 0;
+    if (wanted == Mechanism::keeper || (wanted == Mechanism::automatic && has_children)) {
+        report_ = with_keeper(wanted == Mechanism::keeper ? "the configuration asks for a keeper" : why);
+        if (has_children) return std::nullopt;
+        return SetUpError{errc::containment_unavailable, std::string(keeper_needs)};
+    }
+    if (wanted == Mechanism::process_group || wanted == Mechanism::automatic) {
+        why = wanted == Mechanism::automatic ? why + "; " + std::string(keeper_needs)
+                                             : "the configuration asks for the process group";
+        report_ = {Mechanism::process_group, false, false, false, why};
+        return std::nullopt;
+    }
+    if (why.empty()) why = "there is no '" + std::string(to_string(wanted)) + "' on this system";
+    report_.why_not_stronger = why;
+    return SetUpError{errc::containment_unavailable, why};
+}
+
+inline std::optional<SetUpError> Mechanisms::start_guardian() {
+    GuardianDuty duty;
+    duty.group_name = name_;
+    if (home_) duty.group = home_->directory();
+    else duty.spare_keepers = services_->config.spare_keepers;
+    guardian_ = std::make_shared<Guardian>(services_->loop.context(), duty);
+    error_code ec;
+    guardian_->start(
+        [this, services = services_.get()](const error_code& failed) {
+            unguarded_ = static_cast<bool>(failed);
+            Event lost;
+            lost.kind = EventKind::guardian_lost;
+            lost.severity = failed ? Severity::critical : Severity::error;
+            lost.message = failed ? "the guardian was lost and cannot be replaced: " + failed.message()
+                                  : "the guardian was lost; another one is in place";
+            services->emit(std::move(lost));
+        },
+        ec);
+    report_.covers_host_crash = !ec;
+    if (!ec) return std::nullopt;
+    return SetUpError{ec, "the guardian process cannot be started"};
+}
+
+inline void Mechanisms::hold(ProcessRecord& record) {
+    error_code ec;
+    record.containment = report();
+    if (report_.mechanism == Mechanism::cgroup) {
+        std::string group = home_->take_group(ec);
+        if (!ec) return static_cast<void>(record.tree.emplace<CgroupTree>(home_, std::move(group)));
+        const ContainmentReport weaker = with_keeper("a control group could not be made: " + ec.message());
+        if (services_->config.mechanism != Mechanism::automatic || !meets(weaker, record.options.containment)) {
+            fail_start(record.command, ec, SpawnStep::containment, {}, "a control group could not be made");
+        }
+        record.containment = weaker;
+    }
+    if (record.containment.mechanism == Mechanism::process_group) {
+        record.tree.emplace<ProcessGroupTree>();
+        return;
+    }
+    SpareKeeper keeper = guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
+    if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, "no keeper can be had");
+    record.tree.emplace<KeeperTree>(guardian_, std::move(keeper));
+}
+
+inline HealthFinding Mechanisms::guardian_health() const {
+    const ContainmentReport promises = report();
+    if (promises.mechanism == Mechanism::process_group)
+        return {"guardian", HealthStatus::ok, "the process group has none: " + promises.why_not_stronger};
+    const Pid pid = unguarded_ ? 0 : guardian_pid();
+    if (pid != 0) return {"guardian", HealthStatus::ok, "pid " + std::to_string(pid)};
+    return {"guardian", HealthStatus::failing, "there is none; it is tried again every second"};
+}
+
+/// Reaps processes of our own groups that fell to this program when their parents ended, because it is a subreaper or
+/// the first process of its namespace. Somebody else's are never touched, nor are leaders, which are awaited
+/// elsewhere. One may still be on its way: looks again a few times.
+inline void Mechanisms::sweep_adopted(int looks) {
+    const auto records = table_.alive();
+    for (const Pid child : procfs::children(services_->owner)) {
+        const bool is_leader =
+            std::any_of(records.begin(), records.end(), [&](const auto& r) { return r->pid == child; });
+        if (is_leader || !home_ || !home_->holds(child)) continue;
+        siginfo_t info{};
+        raw(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL, nullptr);
+    }
+    if (looks == 0) return;
+    sweep_timer_.expires_after(std::chrono::milliseconds(20));
+    sweep_timer_.async_wait([this, looks](const error_code& ec) {
+        if (!ec) sweep_adopted(looks - 1);
+    });
+}
+
+}  // namespace warden::detail
+#endif

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// One exchange with a process: its input is fed, its outputs are collected, its end is awaited.
+///
+/// Knows:         that the end of a process and the end of its output are two things.
+/// Does not know: who asked; the process is not ended here.
+/// Thread-safety: `start` and `cancel` from any thread; the rest happens on the loop.
+
+#include <warden/detail/engine/process_record.hpp>
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace warden::detail {
+
+class Communication : public std::enable_shared_from_this<Communication> {
+public:
+    using Done = std::function<void(const error_code&, CompletedProcess)>;
+
+    /// `done` is called once, on the loop: `errc::timed_out`, `operation_aborted`, or a result.
+    Communication(std::shared_ptr<Services> services, std::shared_ptr<ProcessRecord> record, Done done)
+        : services_(std::move(services)),
+          record_(std::move(record)),
+          done_(std::move(done)),
+          deadline_timer_(services_->loop.context()),
+          drain_timer_(services_->loop.context()) {}
+
+    void start(std::string input, const Timeout& timeout);
+    void cancel();
+
+private:
+    void on_exit();
+    void finish(const error_code& ec);
+    /// On the loop, after what goes on there now.
+    [[nodiscard]] std::function<void()> later(void (Communication::*then)());
+    void finish_well() { finish({}); }
+
+    const std::shared_ptr<Services> services_;
+    const std::shared_ptr<ProcessRecord> record_;
+    Done done_;
+    boost::asio::steady_timer deadline_timer_;
+    boost::asio::steady_timer drain_timer_;
+    SteadyTime deadline_ = SteadyTime::max();
+    std::uint64_t waiting_for_ = 0;  // of the state
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline void Communication::start(std::string input, const Timeout& timeout) {
+    deadline_ = deadline_after(SteadyTime::clock::now(), timeout.length());
+    services_->loop.dispatch([self = shared_from_this(), text = std::move(input)]() mutable {
+        ProcessRecord& record = *self->record_;
+        if (record.input) {
+            if (!text.empty()) record.input->write(std::move(text), [](const error_code&) {});  // it may end unread
+            record.input->close_when_written();
+        }
+        if (has_ended(record.state.facts())) return self->on_exit();
+        self->waiting_for_ = record.state.when(has_ended, self->later(&Communication::on_exit));
+        if (self->deadline_ == SteadyTime::max()) return;
+        self->deadline_timer_.expires_at(self->deadline_);
+        self->deadline_timer_.async_wait([self](const error_code& ec) {
+            if (!ec) self->finish(has_ended(self->record_->state.facts()) ? error_code{} : errc::timed_out);
+        });
+    });
+}
+
+inline void Communication::cancel() {
+    services_->loop.dispatch([self = shared_from_this()] { self->finish(boost::asio::error::operation_aborted); });
+}
+
+inline std::function<void()> Communication::later(void (Communication::*then)()) {
+    return [self = shared_from_this(), then] { self->services_->loop.post([self, then] { (*self.*then)(); }); };
+}
+
+inline void Communication::on_exit() {
+    if (!done_) return;
+    if (is_output_complete(record_->state.facts())) return finish({});
+    waiting_for_ = record_->state.when(is_output_complete, later(&Communication::finish_well));
+    drain_timer_.expires_at(
+        std::min(deadline_, deadline_after(SteadyTime::clock::now(), services_->config.drain_budget)));
+    drain_timer_.async_wait([self = shared_from_this()](const error_code& ec) {
+        if (!ec) self->finish({});
+    });
+}
+
+inline void Communication::finish(const error_code& ec) {
+    const Done done = std::exchange(done_, nullptr);
+    if (!done) return;
+    deadline_timer_.cancel();
+    drain_timer_.cancel();
+    record_->state.take_back(waiting_for_);
+    if (ec) return done(ec, {});
+    CompletedProcess result;
+    record_->finish_output(result);
+    const ProcessFacts facts = record_->state.facts();
+    result.status = *facts.status;
+    result.cause = facts.cause;
+    result.duration = facts.ended - facts.started;
+    done({}, std::move(result));
+}
+
+}  // namespace warden::detail

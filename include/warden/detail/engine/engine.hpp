@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// One manager from the inside: chooses the containment, starts processes, stops them, cleans up.
+///
+/// Knows:         the order of a start and of an end.
+/// Does not know: handles; it gives out records.
+/// Thread-safety: safe.
+/// Errors:        SpawnError from `spawn`; nothing else throws.
+
+#include <warden/detail/containment/mechanisms.hpp>
+#include <warden/detail/engine/engine_api.hpp>
+#include <warden/detail/engine/process_table.hpp>
+#include <warden/detail/launch/prepared_launch.hpp>
+#include <warden/detail/output/alert_watch.hpp>
+#include <warden/detail/output/open_logs.hpp>
+#include <warden/detail/runtime/host_signals.hpp>
+#include <warden/detail/runtime/services.hpp>
+#include <warden/logs/log_retention.hpp>
+#include <warden/telemetry/health.hpp>
+
+#include <boost/uuid/random_generator.hpp>
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace warden::detail {
+
+class Engine : public std::enable_shared_from_this<Engine> {
+public:
+    using Records = std::vector<std::shared_ptr<ProcessRecord>>;
+
+    explicit Engine(ManagerConfig config);
+    ~Engine() { shut_down(); }
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    /// After construction: the guardian, the event log, the signal handlers. What fails here fails every start.
+    void set_up();
+
+    [[nodiscard]] std::shared_ptr<ProcessRecord> spawn(CommandLine command, SpawnOptions options, const Output& unsaid,
+                                                       LaunchExtension* extension);
+
+    /// Stops all of them at the same time and waits until they are gone or their plans are over. In the order of
+    /// `records`. From a callback for output of one of them, not until the rest of its output was consumed.
+    [[nodiscard]] std::vector<StopReport> stop(const Records& records,
+                                               const std::function<StopPlan(const ProcessRecord&)>& plan,
+                                               StopReason reason);
+
+    /// Stops everything, within the graceful timeout, then by force.
+    std::map<Uuid, StopReport> clean_up();
+
+    /// Cleans up and ends all threads and helpers. Starts are refused from then on. Does nothing in a forked copy.
+    void shut_down();
+
+    [[nodiscard]] ContainmentReport containment() const { return mechanisms_.report(); }
+    [[nodiscard]] bool signals_handled() const { return !services->config.handle_signals || HostSignals::installed(); }
+    /// Looks at everything now; takes milliseconds with many processes.
+    [[nodiscard]] HealthReport health();
+    [[nodiscard]] Pid guardian_pid() const { return mechanisms_.guardian_pid(); }
+
+    const std::shared_ptr<Services> services;
+    ProcessTable table;
+
+private:
+    void open_event_log();
+    void on_signal(int signal);
+    void tick_health();
+    void prune_logs();
+    void tell_health(const HealthReport& report);
+    [[nodiscard]] StopPlan cleanup_plan(const ProcessRecord& record) const;
+
+    void validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const;
+    void check_preflight(const CommandLine& command, const SpawnOptions& options) const;
+    void open_logs(ProcessRecord& record, const Output& out, const Output& err);
+    [[nodiscard]] std::shared_ptr<AlertWatch> alert_watch(ProcessRecord& record) const;
+    void collect_log(ProcessRecord& record);
+    void connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const;
+    void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);
+    void watch_count();
+
+    boost::asio::steady_timer health_timer_;
+    struct Episode {
+        int bad_looks = 0;
+        int good_looks = 0;
+        bool told = false;
+    };
+    std::map<std::string, Episode, std::less<>> episodes_;  // of checks that are not well
+    std::filesystem::path data_directory_;
+    std::filesystem::path log_directory_;
+    OpenLogs logs_;
+    const std::shared_ptr<const AlertSet> alerts_ = std::make_shared<const AlertSet>(services->config.alerts.rules);
+    Mechanisms mechanisms_;
+    HostSignals host_signals_;
+    std::optional<SetUpError> set_up_error_;
+    std::mutex cleaning_mutex_;
+    std::condition_variable cleaned_up_;
+    std::atomic<bool> cleaning_up_{false};  // to false: under the mutex
+    std::atomic<bool> over_alert_threshold_{false};
+    std::once_flag shut_down_once_;
+};
+
+[[nodiscard]] inline Uuid new_uuid() {
+    static thread_local boost::uuids::random_generator generator;
+    return generator();
+}
+
+}  // namespace warden::detail
+
+#include <warden/detail/engine/engine_health.hpp>
+#include <warden/detail/engine/engine_lifetime.hpp>
+#include <warden/detail/engine/engine_spawn.hpp>

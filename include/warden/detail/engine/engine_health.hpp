@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The part of the engine that looks whether everything is as it should be, when asked and at every tick.
+///
+/// Knows:         what a manager needs, and which members of a tree are zombies or orphans.
+/// Does not know: processes outside the trees of this manager; a foreign child of the program is not looked at.
+/// Thread-safety: see engine.hpp, which includes this.
+
+#include <warden/detail/engine/engine.hpp>
+#include <warden/detail/system/process_listing.hpp>
+#include <warden/telemetry/health.hpp>
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace warden::detail {
+
+/// Sorts out the members of one tree. The leader is nobody's orphan.
+inline void find_suspects(const ProcessRecord& record, const std::vector<TreeMember>& members, HealthReport& report) {
+    for (const TreeMember& member : members) {
+        if (member.escaped) report.escaped.push_back({record.uuid, member});
+        if (member.pid == record.pid) continue;
+        const bool has_parent =
+            std::any_of(members.begin(), members.end(), [&](const TreeMember& m) { return m.pid == member.parent; });
+        if (member.state == 'Z' || member.state == 'X') report.zombies.push_back({record.uuid, member});
+        else if (!has_parent) report.orphans.push_back({record.uuid, member});
+    }
+}
+
+/// Adds the zombies of members: a control group does not list who has ended.
+[[nodiscard]] inline std::vector<TreeMember> with_zombies(std::vector<TreeMember> members) {
+    for (std::size_t i = 0, living = members.size(); i < living; ++i) {
+        for (const Pid child : children(members[i].pid)) {
+            const auto is_child = [&](const TreeMember& m) { return m.pid == child; };
+            if (std::any_of(members.begin(), members.end(), is_child)) continue;
+            auto found = member(child);
+            if (found && found->state == 'Z') members.push_back(std::move(*found));
+        }
+    }
+    return members;
+}
+
+/// "3 (pid 17 [sleep], ...)", at most a few by name.
+[[nodiscard]] inline std::string in_words(const std::vector<HealthSuspect>& suspects) {
+    constexpr std::size_t most_named = 5;
+    std::string text = std::to_string(suspects.size());
+    for (std::size_t i = 0; i < std::min(suspects.size(), most_named); ++i) {
+        const TreeMember& process = suspects[i].process;
+        text += (i == 0 ? " (pid " : ", pid ") + std::to_string(process.pid) + ' ' + process.command;
+    }
+    if (suspects.size() > most_named) text += ", ...";
+    return suspects.empty() ? text : text + ')';
+}
+
+inline HealthReport Engine::health() {
+    HealthReport report;
+    const auto find = [&](std::string check, HealthStatus status, std::string detail) {
+        report.findings.push_back({std::move(check), status, std::move(detail)});
+    };
+    const auto found_if = [](bool bad, HealthStatus how) { return bad ? how : HealthStatus::ok; };
+    const ManagerConfig& config = services->config;
+    const bool is_set_up = !set_up_error_;
+    find("set-up", found_if(!is_set_up, HealthStatus::failing), is_set_up ? "done" : set_up_error_->message);
+    report.findings.push_back(mechanisms_.guardian_health());
+    const bool handled = signals_handled();
+    find("signal handlers", found_if(!handled, HealthStatus::degraded),
+         !config.handle_signals ? "left to the program, whose duty cleanup_all() is"
+         : handled              ? "installed"
+                                : "replaced by others: a signal may end the program without its cleanup");
+    const std::size_t active = table.active();
+    const bool full = active >= config.max_processes;
+    find("limits", found_if(full || active > config.alerts.active_processes, HealthStatus::degraded),
+         std::to_string(active) + " of " + std::to_string(config.max_processes) + " processes are active");
+    const bool writable = is_writable(log_directory_);
+    find("log directory", found_if(!writable, HealthStatus::degraded),
+         log_directory_.string() + (writable ? " is writable" : " cannot be written"));
+    for (const auto& record : table.alive()) find_suspects(*record, with_zombies(record->tree_members()), report);
+    find("zombies", found_if(report.zombies.size() > config.alerts.zombies, HealthStatus::degraded),
+         in_words(report.zombies));
+    find("orphans", found_if(report.orphans.size() > config.alerts.orphans, HealthStatus::degraded),
+         in_words(report.orphans));
+    find("escaped", found_if(!report.escaped.empty(), HealthStatus::degraded), in_words(report.escaped));
+    return report;
+}
+
+/// On the loop: after every interval a look, from a thread that may take its time.
+inline void Engine::tick_health() {
+    health_timer_.expires_after(std::min<Nanoseconds>(services->config.cleanup_interval, std::chrono::hours(24 * 365)));
+    health_timer_.async_wait([this](const error_code& ec) {
+        if (ec) return;
+        boost::asio::post(services->dispatcher.executor(), [weak = weak_from_this()] {
+            const auto self = weak.lock();
+            if (!self || self->table.is_closed()) return;
+            self->services->dispatcher.run_guarded([&] {
+                self->prune_logs();
+                self->tell_health(self->health());
+            });
+            self->services->loop.post([weak] {
+                const auto engine = weak.lock();
+                if (engine && !engine->table.is_closed()) engine->tick_health();
+            });
+        });
+    });
+}
+
+inline void Engine::prune_logs() {
+    for (const auto& directory : {log_directory_, data_directory_ / "events"}) {
+        std::error_code missing;
+        if (!std::filesystem::exists(directory, missing)) continue;
+        const PruneReport report = warden::prune_logs(directory, services->config.log_retention);
+        if (report.removed == 0 && report.failures == 0) continue;
+        Event pruned;
+        pruned.kind = report.failures == 0 ? EventKind::cleanup : EventKind::cleanup_failed;
+        if (report.failures > 0) pruned.severity = Severity::warning;
+        pruned.message =
+            std::to_string(report.removed) + " old log files were removed below '" + directory.string() + '\'';
+        if (report.failures > 0)
+            pruned.message += "; '" + report.first_failed.string() + "' could not be: " + report.first_error.message();
+        pruned.attributes = {{"warden.logs.removed", static_cast<std::int64_t>(report.removed)},
+                             {"warden.logs.removed_bytes", static_cast<std::int64_t>(report.removed_bytes)}};
+        services->emit(std::move(pruned));
+    }
+}
+
+inline void Engine::tell_health(const HealthReport& report) {
+    Event looked;
+    looked.kind = EventKind::health;
+    const HealthStatus status = report.status();
+    if (status != HealthStatus::ok) looked.severity = Severity::warning;
+    if (status == HealthStatus::failing) looked.severity = Severity::critical;
+    looked.message = report.reasons();
+    looked.attributes = {{"warden.health", std::string(to_string(status))},
+                         {"warden.active", static_cast<std::int64_t>(table.active())},
+                         {"warden.zombies", static_cast<std::int64_t>(report.zombies.size())},
+                         {"warden.orphans", static_cast<std::int64_t>(report.orphans.size())},
+                         {"warden.escaped", static_cast<std::int64_t>(report.escaped.size())}};
+    services->emit(std::move(looked));
+    // An alert when it begins, and again after two looks without it: one look can miss a process that changes parents.
+    // A zombie is one only at the second look: every process is, between its end and its reaping.
+    for (const HealthFinding& finding : report.findings) {
+        Episode& episode = episodes_[finding.check];
+        if (finding.status == HealthStatus::ok) {
+            if (!episode.told || ++episode.good_looks == 2) episode = {};
+            continue;
+        }
+        episode.good_looks = 0;
+        const bool has_lasted = ++episode.bad_looks >= (finding.check == "zombies" ? 2 : 1);
+        if (!has_lasted || std::exchange(episode.told, true)) continue;
+        Event alert;
+        alert.kind = EventKind::alert;
+        alert.severity = finding.status == HealthStatus::failing ? Severity::critical : Severity::warning;
+        alert.message = finding.check + ": " + finding.detail;
+        services->metrics.alerted();
+        services->emit(std::move(alert));
+    }
+}
+
+}  // namespace warden::detail

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Makes a child as cheaply as vfork(2) does, with a pidfd from birth, if possible inside a control group.
+///
+/// Knows:         clone3(2), its refusal by old kernels and seccomp filters, and the way round by clone(2).
+/// Does not know: what the child does.
+/// Thread-safety: safe. The calling thread waits until the child executes or ends; the others go on.
+/// Errors:        an errno.
+
+#include <warden/detail/launch/child_linux.hpp>
+#include <warden/detail/system/unique_fd_posix.hpp>
+
+#if WARDEN_OS_LINUX
+#include <atomic>
+
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+namespace warden::detail {
+
+/// A child just made.
+struct Cloned {
+    int pid = -1;
+    int pidfd = -1;  ///< Owned by the caller.
+    int error = 0;   ///< An errno; then there is no child.
+};
+
+/// Set once clone3(2) has been refused in this program; the way round is taken from then on.
+inline std::atomic<bool> clone3_refused{false};
+
+/// Makes a child that runs `entry(argument)` on memory shared with this process, while the calling thread waits.
+/// `entry` must not return. With `group` (a directory descriptor of a control group, or -1) the child is born there;
+/// where clone3(2) is refused that cannot be, and the error is its errno. All signals are blocked in the child, and
+/// in this thread meanwhile.
+WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group) noexcept;
+
+// -- implementation ----------------------------------------------------------
+
+inline constexpr std::size_t child_stack_bytes = std::size_t{64} * 1024;
+
+/// clone3(2) or clone(2), by number, with a stack of its own for the child, which calls `entry`. A negative errno on
+/// failure. Not by the C library, which has no clone3, and whose clone the thread sanitizer takes for a fork(2).
+#if WARDEN_ARCH_X86_64
+WARDEN_IN_CHILD inline long clone_and_call(long number, long first, long second, long third, void (*entry)(void*),
+                                           void* argument) noexcept {
+    register long result __asm__("rax") = number;
+    register long a __asm__("rdi") = first;
+    register long b __asm__("rsi") = second;
+    register long c __asm__("rdx") = third;
+    register long d __asm__("r10") = 0;
+    register long e __asm__("r8") = 0;
+    register void (*function)(void*) __asm__("r12") = entry;
+    register void* value __asm__("r13") = argument;
+    __asm__ volatile(
+        "syscall\n\t"
+        "testq %%rax, %%rax\n\t"
+        "jnz 1f\n\t"
+        "xorl %%ebp, %%ebp\n\t"
+        "movq %%r13, %%rdi\n\t"
+        "callq *%%r12\n\t"
+        "hlt\n"
+        "1:"
+        : "+r"(result)
+        : "r"(a), "r"(b), "r"(c), "r"(d), "r"(e), "r"(function), "r"(value)
+        : "rcx", "r11", "memory", "cc");
+    return result;
+}
+#elif WARDEN_ARCH_AARCH64
+WARDEN_IN_CHILD inline long clone_and_call(long number, long first, long second, long third, void (*entry)(void*),
+                                           void* argument) noexcept {
+    register long call __asm__("x8") = number;
+    register long result __asm__("x0") = first;
+    register long b __asm__("x1") = second;
+    register long c __asm__("x2") = third;
+    register long d __asm__("x3") = 0;
+    register long e __asm__("x4") = 0;
+    register void (*function)(void*) __asm__("x9") = entry;
+    register void* value __asm__("x10") = argument;
+    __asm__ volatile(
+        "svc #0\n\t"
+        "cbnz x0, 1f\n\t"
+        "mov x29, xzr\n\t"
+        "mov x0, x10\n\t"
+        "blr x9\n\t"
+        "brk #0\n"
+        "1:"
+        : "+r"(result)
+        : "r"(call), "r"(b), "r"(c), "r"(d), "r"(e), "r"(function), "r"(value)
+        : "memory", "cc");
+    return result;
+}
+#else
+struct CloneEntry {
+    void (*entry)(void*);
+    void* argument;
+};
+WARDEN_IN_CHILD inline int call_entry_in_child(void* raw_entry) noexcept {
+    const auto* call = static_cast<const CloneEntry*>(raw_entry);
+    call->entry(call->argument);
+    return 127;
+}
+WARDEN_IN_CHILD inline long clone_and_call(long number, long first, long second, long third, void (*entry)(void*),
+                                           void* argument) noexcept {
+    if (number != SYS_clone) return -ENOSYS;
+    CloneEntry call{entry, argument};
+    const int result = ::clone(call_entry_in_child, reinterpret_cast<void*>(second), static_cast<int>(first), &call,
+                               reinterpret_cast<int*>(third), nullptr, nullptr);
+    return result < 0 ? -errno : result;
+}
+#endif
+
+/// Whether an errno of clone3 means that the call itself is not to be had, rather than that this child is not.
+[[nodiscard]] WARDEN_IN_CHILD inline bool is_refusal(long result) noexcept {
+    return result == -ENOSYS || result == -EPERM || result == -E2BIG;
+}
+
+WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group) noexcept {
+    Cloned child;
+    void* const stack = ::mmap(nullptr, child_stack_bytes, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    if (stack == MAP_FAILED) {
+        child.error = errno;
+        return child;
+    }
+    const std::uint64_t former_mask = set_signal_mask(every_signal);
+    constexpr std::uint64_t flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD;
+    long result = -ENOSYS;
+    if (!clone3_refused.load(std::memory_order_relaxed)) {
+        clone_args args{};
+        args.flags = flags | (group >= 0 ? CLONE_INTO_CGROUP : 0);
+        args.pidfd = reinterpret_cast<std::uintptr_t>(&child.pidfd);
+        args.exit_signal = SIGCHLD;
+        args.stack = reinterpret_cast<std::uintptr_t>(stack);
+        args.stack_size = child_stack_bytes;
+        args.cgroup = group >= 0 ? static_cast<std::uint64_t>(group) : 0;
+        result = clone_and_call(SYS_clone3, reinterpret_cast<long>(&args), sizeof args, 0, entry, argument);
+        if (is_refusal(result)) clone3_refused.store(true, std::memory_order_relaxed);
+    }
+    if (is_refusal(result) && group < 0) {
+        result = clone_and_call(SYS_clone, static_cast<long>(flags | SIGCHLD),
+                                reinterpret_cast<long>(stack) + static_cast<long>(child_stack_bytes),
+                                reinterpret_cast<long>(&child.pidfd), entry, argument);
+    }
+    set_signal_mask(former_mask);
+    ::munmap(stack, child_stack_bytes);
+    child.pid = result < 0 ? -1 : static_cast<int>(result);
+    child.error = result < 0 ? static_cast<int>(-result) : 0;
+    if (result < 0) child.pidfd = -1;
+    return child;
+}
+
+/// A plan and what became of it, for the two sides of a launch.
+struct DirectLaunch {
+    const ChildPlan* plan;
+    ChildAnswer answer;
+};
+WARDEN_IN_CHILD inline void launch_entry_in_child(void* raw_launch) noexcept {
+    auto* launch = static_cast<DirectLaunch*>(raw_launch);
+    execute_in_child(*launch->plan, launch->answer);
+}
+
+/// Launches `plan` as a child of this process. On failure the answer says why, and the child has been reaped.
+WARDEN_IN_CHILD inline Cloned launch_child(const ChildPlan& wanted, int group, ChildAnswer& answer) noexcept {
+    ChildPlan plan = wanted;
+    DirectLaunch launch{&plan, {}};
+    Cloned child = clone_child(launch_entry_in_child, &launch, group);
+    if (group >= 0 && is_refusal(-child.error)) {  // the child has to enter the group by itself, before it executes
+        const long procs = raw(SYS_openat, group, "cgroup.procs", O_WRONLY | O_CLOEXEC, 0);
+        if (procs >= 0) {
+            plan.join_group = static_cast<std::int32_t>(procs);
+            child = clone_child(launch_entry_in_child, &launch, -1);
+            raw(SYS_close, procs);
+        }
+    }
+    answer = launch.answer;
+    if (child.error != 0) {
+        const bool refused_by_group = group >= 0 && child.error != EAGAIN && child.error != ENOMEM;
+        answer = {child.error, static_cast<std::int32_t>(refused_by_group ? SpawnStep::containment : SpawnStep::launch),
+                  0};
+        return child;
+    }
+    if (answer.error == 0 && answer.reached_exec == 0) {  // it was killed on the way
+        answer = {ECANCELED, static_cast<std::int32_t>(SpawnStep::launch), 0};
+    }
+    if (answer.error != 0) {
+        while (raw(SYS_wait4, child.pid, nullptr, __WALL, nullptr) == -EINTR) {}
+        raw(SYS_close, child.pidfd);
+        child.pid = child.pidfd = -1;
+        child.error = answer.error;
+    }
+    return child;
+}
+
+}  // namespace warden::detail
+#endif

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Turns a command and its options into a plan for a child, with all descriptors open: everything that can fail before
+/// a child exists fails here.
+///
+/// Knows:         options, PATH, pipes, files, users.
+/// Does not know: how the child is made or held.
+/// Errors:        SpawnError, with the step.
+
+#include <warden/command_line.hpp>
+#include <warden/detail/launch/child_plan_posix.hpp>
+#include <warden/detail/launch/environment_posix.hpp>
+#include <warden/detail/launch/launch_extension_posix.hpp>
+#include <warden/detail/launch/spawn_failure.hpp>
+#include <warden/detail/system/pipe_posix.hpp>
+#include <warden/detail/system/unique_fd_posix.hpp>
+#include <warden/spawn_options.hpp>
+
+#if WARDEN_OS_POSIX
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace warden::detail {
+
+/// The program's hold on what a child has: one end of a pipe, the child's end of its terminal.
+using PipeEnd = UniqueFd;
+using TerminalEnd = UniqueFd;
+
+/// Gives a terminal another size: ioctl TIOCSWINSZ, which sends SIGWINCH.
+[[nodiscard]] inline error_code resize_terminal(const TerminalEnd& terminal, const Terminal& size) noexcept;
+
+/// A plan and everything that its pointers point to.
+class PreparedLaunch {
+public:
+    /// @throws SpawnError. `piped` says for stdout and stderr whether warden reads them.
+    PreparedLaunch(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err);
+    PreparedLaunch(const PreparedLaunch&) = delete;
+
+    /// Lets the extension have its say, then completes the plan.
+    void extend(LaunchExtension& extension);
+
+    ChildPlan plan;
+    TerminalEnd terminal;            ///< Its end of its terminal, if it gets one.
+    PipeEnd input;                   ///< Our end of its standard input, if that is a pipe.
+    std::array<PipeEnd, 2> outputs;  ///< Our ends of stdout and stderr, where warden reads them.
+
+    /// There is a child of this plan: the extension is told.
+    void succeed(Pid pid) const {
+        if (extension_) extension_->succeeded(pid);
+    }
+    /// The failure of a child of this plan; the extension is told of it.
+    [[noreturn]] void fail(const ChildAnswer& answer) const;
+
+private:
+    void open_terminal(const Terminal& wanted, bool with_input);
+    void open_input(const Input& wanted);
+    void open_output(std::size_t index, const Output& wanted);
+    void find_program();
+    void take_identity(const Identity& identity);
+    void take_limits(const ResourceLimits& limits);
+    [[nodiscard]] std::pair<UniqueFd, UniqueFd> make_pipe();
+    [[nodiscard]] UniqueFd take_end(const Conduit& conduit, std::size_t end);
+    int hand_over(UniqueFd fd);
+
+    const CommandLine& command_;
+    const SpawnOptions& options_;
+    LaunchExtension* extension_ = nullptr;
+    std::vector<std::string> environment_;
+    std::vector<const char*> environment_pointers_;
+    std::vector<const char*> argv_;
+    std::vector<std::string> candidates_;
+    std::vector<const char*> candidate_pointers_;
+    std::vector<gid_t> groups_;
+    std::vector<int> kept_;
+    std::vector<UniqueFd> handed_over_;  // the child's ends; closed with this object
+};
+
+// -- implementation ----------------------------------------------------------
+
+/// Puts the null device where the program has no standard input, output or error, so that none of our descriptors ever
+/// gets such a number. It stays there.
+inline void occupy_standard_descriptors() noexcept {
+    for (int fd = 0; fd < 3; ++fd) {
+        if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY));
+    }
+}
+
+/// The groups of a user: getgrouplist(3), which counts in `int` on macOS. Not every system says how many there are.
+template <class Id>
+[[nodiscard]] std::vector<gid_t> groups_of(const struct passwd& user, int (*list)(const char*, Id, Id*, int*)) {
+    std::vector<Id> found(64);
+    for (;; found.resize(found.size() * 2)) {
+        int count = static_cast<int>(found.size());
+        if (list(user.pw_name, static_cast<Id>(user.pw_gid), found.data(), &count) < 0) continue;
+        return {found.begin(), found.begin() + count};
+    }
+}
+
+inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOptions& options, const Output& out,
+                                      const Output& err)
+    : command_(command), options_(options), environment_(child_environment(options.environment)) {
+    argv_.push_back(command.program().c_str());
+    for (const auto& argument : command.arguments()) argv_.push_back(argument.c_str());
+    argv_.push_back(nullptr);
+    for (const auto& variable : environment_) environment_pointers_.push_back(variable.c_str());
+    environment_pointers_.push_back(nullptr);
+    find_program();
+    plan.argv = argv_.data();
+    plan.environment = environment_pointers_.data();
+    if (!options.working_directory.empty()) plan.directory = options.working_directory.c_str();
+    take_identity(options.identity);
+    take_limits(options.limits);
+    if (options.terminal) {
+        open_terminal(*options.terminal, options.stdin_.kind() == Input::pipe);
+        return;
+    }
+    open_input(options.stdin_);
+    open_output(1, out);
+    if (is_joined(out, err)) plan.stdio[2] = plan.stdio[1];
+    else open_output(2, err);
+}
+
+inline void PreparedLaunch::find_program() {
+    const std::string& program = command_.program();
+    if (program.find('/') != std::string::npos) {
+        candidates_.push_back(program);
+    } else {
+        std::string_view path = "/usr/local/bin:/usr/bin:/bin";
+        for (const auto& variable : environment_) {
+            if (variable.rfind("PATH=", 0) == 0) path = std::string_view(variable).substr(5);
+        }
+        while (!path.empty()) {
+            const auto end = std::min(path.find(':'), path.size());
+            if (end > 0 && path[0] == '/') candidates_.push_back(std::string(path.substr(0, end)) + '/' + program);
+            path.remove_prefix(std::min(end + 1, path.size()));
+        }
+    }
+    for (const auto& candidate : candidates_) candidate_pointers_.push_back(candidate.c_str());
+    candidate_pointers_.push_back(nullptr);
+    plan.candidates = candidate_pointers_.data();
+}
+
+/// Keeps `fd` open until the launch is over; numbers below 3 are avoided, for they are targets in the child.
+inline int PreparedLaunch::hand_over(UniqueFd fd) {
+    if (fd && fd.get() < 3) fd = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+    if (!fd) fail_start(command_, system_code(errno), SpawnStep::descriptors);
+    handed_over_.push_back(std::move(fd));
+    return handed_over_.back().get();
+}
+
+inline std::pair<UniqueFd, UniqueFd> PreparedLaunch::make_pipe() {
+    auto ends = make_closed_pipe();
+    if (!ends.first) {
+        fail_start(command_, system_code(errno), SpawnStep::descriptors, {},
+                   "raise the limit of open files (ulimit -n), or run fewer processes at once");
+    }
+    return ends;
+}
+
+inline UniqueFd PreparedLaunch::take_end(const Conduit& conduit, std::size_t end) {
+    Conduit::State& state = *conduit.state_;
+    const std::lock_guard lock(state.mutex);
+    if (!state.made) {
+        auto [to_read, to_write] = make_pipe();
+        state.ends = {std::make_shared<UniqueFd>(std::move(to_read)), std::make_shared<UniqueFd>(std::move(to_write))};
+        state.made = true;
+    }
+    const auto taken = std::static_pointer_cast<UniqueFd>(std::exchange(state.ends[end], nullptr));
+    if (!taken) {
+        fail_start(command_, errc::invalid_options, SpawnStep::descriptors, {},
+                   "this end of the conduit has gone to another process; make a new Conduit for each pair");
+    }
+    return std::move(*taken);
+}
+
+inline error_code resize_terminal(const TerminalEnd& terminal, const Terminal& size) noexcept {
+    const struct winsize wanted { size.rows, size.columns, 0, 0 };
+    return ::ioctl(terminal.get(), TIOCSWINSZ, &wanted) == 0 ? error_code{} : system_code(errno);
+}
+
+inline void PreparedLaunch::open_terminal(const Terminal& wanted, bool with_input) {
+    UniqueFd ours(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    char name[64];
+    const bool is_named = ours && ::grantpt(ours.get()) == 0 && ::unlockpt(ours.get()) == 0 &&
+                          ::ptsname_r(ours.get(), name, sizeof name) == 0;
+    UniqueFd theirs(is_named ? ::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1);
+    if (!theirs || resize_terminal(theirs, wanted))
+        fail_start(command_, system_code(errno), SpawnStep::descriptors, {}, "a pseudoterminal cannot be had");
+    if (with_input) {
+        input = UniqueFd(::fcntl(ours.get(), F_DUPFD_CLOEXEC, 3));
+        if (!input) fail_start(command_, system_code(errno), SpawnStep::descriptors);
+    }
+    outputs[0] = std::move(ours);
+    terminal = UniqueFd(::fcntl(theirs.get(), F_DUPFD_CLOEXEC, 3));
+    if (!terminal) fail_start(command_, system_code(errno), SpawnStep::descriptors);
+    plan.stdio.fill(terminal.get());
+    plan.take_terminal = true;
+}
+
+inline void PreparedLaunch::open_input(const Input& wanted) {
+    if (wanted.kind() == Input::pipe) {
+        auto [theirs, ours] = make_pipe();
+        ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+        input = std::move(ours);
+        plan.stdio[0] = hand_over(std::move(theirs));
+        return;
+    }
+    if (wanted.kind() == Input::process) {
+        plan.stdio[0] = hand_over(take_end(wanted.conduit(), 0));
+        return;
+    }
+    if (wanted.kind() == Input::inherit && ::fcntl(STDIN_FILENO, F_GETFD) >= 0) {
+        plan.stdio[0] = STDIN_FILENO;
+        return;
+    }
+    const std::filesystem::path path = wanted.kind() == Input::file ? wanted.path() : "/dev/null";
+    UniqueFd file(
+        ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));  // a FIFO without a writer: at its end
+    if (!file) fail_start(command_, system_code(errno), SpawnStep::input_file, path);
+    ::fcntl(file.get(), F_SETFL, 0);
+    plan.stdio[0] = hand_over(std::move(file));
+}
+
+inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted) {
+    if (is_read(wanted)) {
+        auto [ours, theirs] = make_pipe();
+        ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
+        outputs[index - 1] = std::move(ours);
+        plan.stdio[index] = hand_over(std::move(theirs));
+        return;
+    }
+    if (wanted.is_only(Output::process)) {
+        plan.stdio[index] = hand_over(take_end(wanted.conduit(), 1));
+        return;
+    }
+    const int own = static_cast<int>(index);
+    if (wanted.has(Output::inherit) && ::fcntl(own, F_GETFD) >= 0) {
+        plan.stdio[index] = own;
+        return;
+    }
+    const bool to_file = wanted.is_only(Output::file);
+    const std::filesystem::path path = to_file ? wanted.path() : "/dev/null";
+    const int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | (to_file ? O_CREAT | O_TRUNC | O_NONBLOCK : 0);
+    UniqueFd file(::open(path.c_str(), flags, 0666));
+    if (!file) fail_start(command_, system_code(errno), SpawnStep::output_file, path);
+    if (to_file) ::fcntl(file.get(), F_SETFL, 0);  // a FIFO without a reader has been refused by now
+    plan.stdio[index] = hand_over(std::move(file));
+}
+
+/// The number in `text`, or what `look_up(name)` finds.
+template <class Id, class LookUp>
+[[nodiscard]] inline std::optional<Id> id_of(const std::string& text, LookUp look_up) {
+    Id id{};
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), id);
+    if (failed == std::errc{} && end == text.data() + text.size()) return id;
+    return look_up(text);
+}
+
+inline void PreparedLaunch::take_identity(const Identity& identity) {
+    plan.umask = identity.umask ? static_cast<std::int32_t>(*identity.umask) : -1;
+    plan.change_nice = identity.nice.has_value();
+    plan.nice = identity.nice.value_or(0);
+    if (identity.user.empty() && identity.group.empty()) return;
+    std::vector<char> space(std::size_t{16} * 1024);
+    plan.change_ids = true;
+    plan.user = ::geteuid();
+    plan.group = ::getegid();
+    if (!identity.user.empty()) {
+        struct passwd entry {};
+        struct passwd* found = nullptr;
+        const auto user = id_of<uid_t>(identity.user, [&](const std::string& name) -> std::optional<uid_t> {
+            ::getpwnam_r(name.c_str(), &entry, space.data(), space.size(), &found);
+            return found ? std::optional(found->pw_uid) : std::nullopt;
+        });
+        if (!user)
+            fail_start(command_, errc::invalid_options, SpawnStep::identity, identity.user, "there is no such user");
+        if (!found) ::getpwuid_r(*user, &entry, space.data(), space.size(), &found);
+        plan.user = *user;
+        if (found) {
+            plan.group = found->pw_gid;
+            groups_ = groups_of(*found, &::getgrouplist);
+        }
+    }
+    if (!identity.group.empty()) {
+        const auto group = id_of<gid_t>(identity.group, [&](const std::string& name) -> std::optional<gid_t> {
+            struct group entry {};
+            struct group* found = nullptr;
+            ::getgrnam_r(name.c_str(), &entry, space.data(), space.size(), &found);
+            return found ? std::optional(found->gr_gid) : std::nullopt;
+        });
+        if (!group)
+            fail_start(command_, errc::invalid_options, SpawnStep::identity, identity.group, "there is no such group");
+        plan.group = *group;
+    }
+    plan.groups = groups_.data();
+    plan.group_count = static_cast<std::uint32_t>(groups_.size());
+}
+
+inline void PreparedLaunch::take_limits(const ResourceLimits& limits) {
+    if (limits.memory_bytes || limits.cpu_share || limits.processes) {
+        fail_start(command_, errc::invalid_options, SpawnStep::resource_limits, {},
+                   "memory_bytes, cpu_share and processes cannot be held here; leave them out");
+    }
+    const auto take = [&](int resource, std::optional<std::uint64_t> value) {
+        if (value) plan.limits[plan.limit_count++] = {resource, static_cast<rlim_t>(*value)};
+    };
+    if (limits.cpu_time) take(RLIMIT_CPU, std::chrono::ceil<std::chrono::seconds>(*limits.cpu_time).count());
+    take(RLIMIT_NOFILE, limits.open_files);
+    take(RLIMIT_FSIZE, limits.file_bytes);
+    take(RLIMIT_CORE, limits.core_bytes);
+}
+
+inline void PreparedLaunch::extend(LaunchExtension& extension) {
+    if (const error_code ec = extension.prepare(command_.program(), plan.argv, plan.environment, kept_)) {
+        fail_start(command_, ec, SpawnStep::launch, {}, "an initializer refused");
+    }
+    std::erase_if(kept_, [](int fd) { return fd < 3; });
+    std::sort(kept_.begin(), kept_.end());
+    kept_.erase(std::unique(kept_.begin(), kept_.end()), kept_.end());
+    plan.kept = kept_.data();
+    plan.kept_count = static_cast<std::uint32_t>(kept_.size());
+    plan.hook = [](void* raw_extension) { return static_cast<LaunchExtension*>(raw_extension)->run_in_child(); };
+    plan.hook_argument = &extension;
+    extension_ = &extension;
+}
+
+/// What to do about an executable that could not be executed.
+[[nodiscard]] inline std::string advice_for(int error, const std::string& path, bool searched) {
+    struct stat status {};
+    const bool exists = ::stat(path.c_str(), &status) == 0;
+    if (error == ENOENT && exists) return "the interpreter that its first line or its ELF header names is missing";
+    if (error == ENOENT && searched) return "it is in no directory of PATH";
+    if (error == EACCES && exists && S_ISDIR(status.st_mode)) return "it is a directory";
+    if (error == EACCES && exists) return "it is not executable for this user, or its file system is mounted noexec";
+    if (error == ENOEXEC) return "it is no program of this system; a script needs a first line such as #!/bin/sh";
+    if (error == ETXTBSY) return "it is open for writing; close it before it is started";
+    if (error == E2BIG) return "arguments and environment together are too long";
+    return {};
+}
+
+inline void PreparedLaunch::fail(const ChildAnswer& answer) const {
+    const auto step = static_cast<SpawnStep>(answer.step);
+    if (extension_) extension_->failed(system_code(answer.error), step == SpawnStep::launch);
+    const error_code code = answer.error == ECANCELED ? error_code(errc::launch_incomplete) : system_code(answer.error);
+    if (step == SpawnStep::working_directory) fail_start(command_, code, step, options_.working_directory);
+    if (step == SpawnStep::executable) {
+        const bool searched = command_.program().find('/') == std::string::npos;
+        std::string path = command_.program();
+        bool there = false;
+        for (const auto& candidate : candidates_) {  // the one that was there
+            if (!searched || ::access(candidate.c_str(), F_OK) != 0) continue;
+            path = candidate;
+            there = true;
+            break;
+        }
+        // A directory of PATH that may not be searched says EACCES of everything.
+        const int error = searched && !there && answer.error == EACCES ? ENOENT : answer.error;
+        std::filesystem::path shown = path;
+        if (!searched && shown.is_relative() && !options_.working_directory.empty())
+            path = options_.working_directory / shown;
+        fail_start(command_, error == answer.error ? code : system_code(error), step, shown,
+                   advice_for(error, path, searched));
+    }
+    fail_start(command_, code, step);
+}
+
+}  // namespace warden::detail
+#endif

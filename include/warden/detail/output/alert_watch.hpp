@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The alert rules of one process at work: what matches, what of it is told, and to whom.
+///
+/// Knows:         rules, matchers, gates.
+/// Does not know: processes, events; who made it acts.
+/// Thread-safety: one thread at a time.
+
+#include <warden/detail/output/alert_matcher.hpp>
+#include <warden/spawn_options.hpp>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace warden::detail {
+
+class AlertWatch {
+public:
+    struct Reactions {
+        std::function<void(const AlertRule&, const Alert&)> tell;
+        std::function<void(const AlertRule&)> act;  ///< A rule whose action is not `tell` matched for the first time.
+        std::function<void(const AlertRule&, const std::string&)> trouble;  ///< A rule was switched off.
+    };
+
+    AlertWatch(const std::shared_ptr<const AlertSet>& set, Reactions reactions)
+        : rules_(set->rules()),  // the matchers hold the set
+          reactions_(std::move(reactions)),
+          acted_(rules_.size()),
+          matchers_{AlertMatcher(set, &AlertRule::from_stdout, on_trouble()),
+                    AlertMatcher(set, &AlertRule::from_stderr, on_trouble())} {
+        for (const AlertRule& rule : rules_) gates_.emplace_back(rule);
+    }
+    AlertWatch(const AlertWatch&) = delete;
+    AlertWatch& operator=(const AlertWatch&) = delete;
+
+    /// Looks at lines that all end with a newline.
+    void look(Stream stream, std::string_view lines) {
+        const SteadyTime now = SteadyTime::clock::now();
+        matchers_[static_cast<std::size_t>(stream)].find(lines, [&](std::size_t index, std::string_view line) {
+            const AlertRule& rule = rules_[index];
+            if (rule.action != AlertAction::tell && !acted_[index]) {
+                acted_[index] = true;
+                reactions_.act(rule);
+            }
+            const auto suppressed = gates_[index].pass(line, now);
+            if (!suppressed) return;
+            reactions_.tell(rule, {rule.title(), std::string(to_string(stream)), std::string(line), *suppressed,
+                                   std::chrono::system_clock::now()});
+        });
+    }
+
+private:
+    [[nodiscard]] AlertMatcher::Trouble on_trouble() {
+        return [this](std::size_t index, const std::string& words) { reactions_.trouble(rules_[index], words); };
+    }
+
+    const std::vector<AlertRule>& rules_;
+    const Reactions reactions_;
+    std::vector<bool> acted_;
+    std::vector<AlertGate> gates_;
+    std::array<AlertMatcher, 2> matchers_;
+};
+
+}  // namespace warden::detail

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The bounded way from the I/O loop to one consumer of output that may be slow.
+///
+/// Knows:         bytes waiting, how many may wait, what was dropped, who waits for it and is waited for by it.
+/// Does not know: what the consumer does.
+/// Thread-safety: `offer` on the loop; the consumer is called by one thread at a time, in order.
+
+#include <warden/detail/runtime/dispatcher.hpp>
+#include <warden/spawn_options.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace warden::detail {
+
+class ConsumerQueue;
+/// Of one process; null where there is none.
+using OutputQueues = std::array<ConsumerQueue*, 5>;
+
+class ConsumerQueue : public std::enable_shared_from_this<ConsumerQueue> {
+public:
+    /// Returns how many of the bytes it could not do anything with.
+    using Consume = std::function<std::size_t(Stream, std::string_view)>;
+
+    /// With `pause` it takes everything: who offers stops at `has_room`, so what waits is bounded by half of
+    /// `most_bytes` and what was in the pipes. The consumer runs on `executor`, or, if that is none, on the dispatcher.
+    ConsumerQueue(std::shared_ptr<Dispatcher> dispatcher, Executor executor, std::size_t most_bytes,
+                  SlowConsumer when_slow, Consume consume)
+        : dispatcher_(std::move(dispatcher)),
+          executor_(std::move(executor)),
+          most_bytes_(most_bytes),
+          when_slow_(when_slow),
+          consume_(std::move(consume)) {}
+
+    /// Hands over `bytes`, or, if too much waits, counts what `payload` says is in them as dropped.
+    void offer(Stream stream, std::string bytes, std::size_t payload) {
+        const std::size_t waiting = waiting_.load(std::memory_order_acquire);
+        if (when_slow_ == SlowConsumer::drop && waiting != 0 && waiting + bytes.size() > most_bytes_) {
+            dropped_.fetch_add(payload, std::memory_order_relaxed);
+            return;
+        }
+        waiting_.fetch_add(bytes.size(), std::memory_order_acq_rel);
+        enqueue({stream, std::move(bytes), nullptr});
+    }
+
+    /// Runs `f` after everything that was offered; at once while the queue is held up.
+    void after_all(std::function<void()> f) {
+        enqueue({Stream::stdout_, {}, std::move(f)});
+        excuse_if_held_up();
+    }
+
+    /// Whether the caller is the consumer.
+    [[nodiscard]] bool is_consuming_here() const {
+        const std::lock_guard lock(mutex_);
+        return consumer_ == std::this_thread::get_id();
+    }
+
+    /// Whether this one cannot go on while the consumer of `other` does not return. Two on an executor of the user:
+    /// it may have one thread.
+    [[nodiscard]] bool needs(const ConsumerQueue& other) const noexcept {
+        return this == &other || (executor_ && other.executor_);
+    }
+
+    /// Until `go_on`, nobody waits for what was offered: it cannot be consumed before that.
+    void hold_up() {
+        {
+            const std::lock_guard lock(mutex_);
+            ++held_up_;
+        }
+        excuse_if_held_up();
+    }
+    void go_on() {
+        const std::lock_guard lock(mutex_);
+        --held_up_;
+    }
+
+    /// Whether at least half of the queue is free.
+    [[nodiscard]] bool has_room() const noexcept { return waiting_.load(std::memory_order_acquire) <= most_bytes_ / 2; }
+
+    /// Called on the dispatcher whenever there is room after a call. Set it before the first `offer`.
+    void on_room(std::function<void()> f) { on_room_ = std::move(f); }
+
+    [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
+
+private:
+    struct Item {
+        Stream stream;
+        std::string bytes;
+        std::function<void()> instead;  // of the consumer
+    };
+
+    void enqueue(Item item) {
+        {
+            const std::lock_guard lock(mutex_);
+            items_.push_back(std::move(item));
+            if (std::exchange(is_running_, true)) return;
+        }
+        run_next();
+    }
+
+    void excuse_if_held_up() {
+        std::vector<std::function<void()>> due;
+        {
+            const std::lock_guard lock(mutex_);
+            if (held_up_ == 0) return;
+            for (Item& item : items_) {
+                if (item.instead) due.push_back(std::exchange(item.instead, [] {}));
+            }
+        }
+        for (const auto& f : due) f();
+    }
+
+    /// One item a turn: whoever shares the executor gets his.
+    void run_next() {
+        auto turn = [self = shared_from_this()] {
+            if (self->take_turn()) self->run_next();
+        };
+        if (executor_) executor_(std::move(turn));
+        else boost::asio::post(dispatcher_->executor(), std::move(turn));
+    }
+
+    /// Whether there is more to do.
+    bool take_turn() {
+        std::unique_lock lock(mutex_);
+        const Item item = std::move(items_.front());
+        items_.pop_front();
+        consumer_ = std::this_thread::get_id();
+        lock.unlock();
+        if (item.instead) {
+            item.instead();
+        } else {
+            const bool too_late = dispatcher_->is_closing();
+            std::size_t dropped = too_late ? item.bytes.size() : 0;
+            if (!too_late) dispatcher_->run_guarded([&] { dropped = consume_(item.stream, item.bytes); });
+            dropped_.fetch_add(dropped, std::memory_order_relaxed);
+            waiting_.fetch_sub(item.bytes.size(), std::memory_order_acq_rel);
+            if (on_room_ && has_room()) on_room_();
+        }
+        lock.lock();
+        consumer_ = {};
+        return is_running_ = !items_.empty();
+    }
+
+    const std::shared_ptr<Dispatcher> dispatcher_;
+    const Executor executor_;
+    const std::size_t most_bytes_;
+    const SlowConsumer when_slow_;
+    const Consume consume_;
+    std::function<void()> on_room_;
+    std::atomic<std::size_t> waiting_{0};
+    std::atomic<std::uint64_t> dropped_{0};
+    mutable std::mutex mutex_;
+    std::deque<Item> items_;
+    bool is_running_ = false;   // a turn is on its way
+    std::thread::id consumer_;  // of the turn that is being taken
+    int held_up_ = 0;
+};
+
+/// The end of a process is told when its output was consumed. Who waits for that end in a consumer of that output says
+/// so by one of these: then it is told without what the consumer, which waits, cannot be given. On the stack of who
+/// waits, not longer than the queues.
+class WaitingForEnd {
+public:
+    WaitingForEnd() = default;
+    explicit WaitingForEnd(const OutputQueues& queues) { add(queues); }
+    WaitingForEnd(const WaitingForEnd&) = delete;
+    ~WaitingForEnd() {
+        for (auto* queue : held_up_) queue->go_on();
+    }
+
+    /// All consumers of one process; null where there is none.
+    void add(const OutputQueues& queues) {
+        for (const auto* mine : queues) {
+            if (!mine || !mine->is_consuming_here()) continue;
+            for (auto* queue : queues) {
+                if (!queue || !queue->needs(*mine)) continue;
+                held_up_.push_back(queue);
+                queue->hold_up();
+            }
+        }
+    }
+
+private:
+    std::vector<ConsumerQueue*> held_up_;
+};
+
+}  // namespace warden::detail

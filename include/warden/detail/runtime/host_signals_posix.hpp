@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The signals that ask the program to end, as one manager hears of them: on its loop.
+///
+/// Knows:         the pipe between the signal handlers and the loop.
+/// Does not know: what is done then.
+/// Thread-safety: `start` and `stop` are not for the loop; `close` is; the rest is safe.
+
+#include <warden/detail/launch/spawn_failure.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/runtime/termination_signals_posix.hpp>
+#include <warden/detail/system/pipe_posix.hpp>
+
+#if WARDEN_OS_POSIX
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include <unistd.h>
+
+namespace warden::detail {
+
+class HostSignals {
+public:
+    explicit HostSignals(IoLoop& loop) : read_(loop.context()) {}
+
+    /// From now on `on_signal` is called on the loop for each SIGTERM, SIGINT and SIGHUP.
+    [[nodiscard]] std::optional<SetUpError> start(std::function<void(int signal)> on_signal);
+
+    /// Takes the handlers back. Does nothing if there are none.
+    void stop() {
+        if (write_) ShutdownHooks::instance().remove(write_.get());
+    }
+    void close() {
+        if (read_.is_open()) read_.close();
+    }
+
+    /// The manager has done what `signal` asks for. When all have, it takes its usual effect: may not return.
+    static void finished(int signal) { ShutdownHooks::instance().finished(signal); }
+    /// Whether our handlers are in place.
+    [[nodiscard]] static bool installed() { return ShutdownHooks::instance().installed(); }
+
+private:
+    void listen();
+
+    std::function<void(int)> on_signal_;
+    UniqueFd write_;
+    boost::asio::posix::stream_descriptor read_;
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline std::optional<SetUpError> HostSignals::start(std::function<void(int)> on_signal) {
+    on_signal_ = std::move(on_signal);
+    auto [to_read, to_write] = make_closed_pipe();
+    if (!to_read) return SetUpError{system_code(errno), "no pipe for the signal handlers"};
+    make_nonblocking(to_read.get());
+    make_nonblocking(to_write.get());
+    read_.assign(to_read.release());
+    if (!ShutdownHooks::instance().add(to_write.get())) {
+        return SetUpError{errc::invalid_configuration,
+                          "more managers handle signals than there is room for; set handle_signals = false"};
+    }
+    write_ = std::move(to_write);
+    listen();
+    return std::nullopt;
+}
+
+inline void HostSignals::listen() {
+    read_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const error_code& ec) {
+        if (ec) return;
+        unsigned char number = 0;
+        while (::read(read_.native_handle(), &number, 1) == 1) on_signal_(number);
+        listen();
+    });
+}
+
+}  // namespace warden::detail
+#endif

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Reads what /proc says of processes: for listings and reports, never as a proof of who is who.
+///
+/// Knows:         proc(5); names may hold anything, so `stat` is parsed from its last ')'.
+/// Thread-safety: safe. What vanishes while it is read is left out.
+/// Errors:        absent values.
+
+#include <warden/fwd.hpp>
+#include <warden/platform.hpp>
+#include <warden/process_info.hpp>
+
+#if WARDEN_OS_LINUX
+#include <warden/detail/system/unique_fd_posix.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace warden::detail::procfs {
+
+/// The parts of /proc/<pid>/stat that are used here.
+struct Stat {
+    Pid pid = 0;
+    Pid parent = 0;
+    Pid group = 0;
+    Pid session = 0;
+    char state = '?';
+    std::string name;
+    std::uint64_t major_faults = 0;
+    std::uint64_t user_ticks = 0;
+    std::uint64_t system_ticks = 0;
+    std::uint64_t threads = 0;
+    std::uint64_t start_ticks = 0;
+    std::uint64_t resident_pages = 0;
+};
+
+/// A whole small file; empty if it cannot be read.
+[[nodiscard]] inline std::string read_file(const std::string& path, std::size_t at_most = 1 << 16);
+
+[[nodiscard]] inline std::optional<Stat> parse_stat(std::string_view text);
+[[nodiscard]] inline std::optional<Stat> read_stat(Pid pid);
+
+/// Whether the process has ended. One whose first thread has ended while others run shows Z too.
+[[nodiscard]] inline bool has_ended(const Stat& stat) noexcept {
+    return stat.state == 'X' || (stat.state == 'Z' && stat.threads <= 1);
+}
+
+/// The children of all threads of `pid`.
+[[nodiscard]] inline std::vector<Pid> children(Pid pid);
+
+/// All descendants of `pid`, parents first.
+[[nodiscard]] inline std::vector<Pid> descendants(Pid pid);
+
+/// A process as a member of a tree; nothing if it is gone.
+[[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
+
+/// Its control group v2, from the root of the hierarchy: the "0::" line of /proc/<pid>/cgroup. Empty if there is none.
+[[nodiscard]] inline std::string control_group(Pid pid);
+
+/// Who among `pids` has the pipe with inode `inode` open for writing; 0 if nobody that may be looked at.
+[[nodiscard]] inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t inode);
+
+/// Calls `each` with every name in a directory.
+template <class F>
+inline void for_each_entry(const std::string& path, F each);
+
+/// The number that `text` is; nothing if it is anything else.
+template <class Number>
+[[nodiscard]] inline std::optional<Number> to_number(std::string_view text) noexcept {
+    Number value{};
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (failed != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+// -- implementation ----------------------------------------------------------
+
+inline std::string read_file(const std::string& path, std::size_t at_most) {
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    std::string text;
+    if (!file) return text;
+    char buffer[4096];
+    for (ssize_t size = 0; text.size() < at_most && (size = ::read(file.get(), buffer, sizeof buffer)) > 0;) {
+        text.append(buffer, static_cast<std::size_t>(size));
+    }
+    return text;
+}
+
+template <class F>
+inline void for_each_entry(const std::string& path, F each) {
+    struct Close {
+        void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+    };
+    const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
+    if (!directory) return;
+    while (const dirent* entry = ::readdir(directory.get())) each(std::string_view(entry->d_name));
+}
+
+inline std::optional<Stat> parse_stat(std::string_view text) {
+    const auto open = text.find('(');
+    const auto close = text.rfind(')');
+    if (open == std::string_view::npos || close == std::string_view::npos || close < open || open < 2) return {};
+    Stat stat;
+    stat.pid = to_number<Pid>(text.substr(0, open - 1)).value_or(0);
+    stat.name = text.substr(open + 1, close - open - 1);
+    std::vector<std::string_view> fields;
+    for (std::size_t at = close + 2; at < text.size() && fields.size() < 24;) {
+        const auto end = std::min(text.find_first_of(" \n", at), text.size());
+        fields.push_back(text.substr(at, end - at));
+        at = end + 1;
+    }
+    if (fields.size() < 22 || fields[0].size() != 1) return {};
+    stat.state = fields[0][0];
+    stat.parent = to_number<Pid>(fields[1]).value_or(0);
+    stat.group = to_number<Pid>(fields[2]).value_or(0);
+    stat.session = to_number<Pid>(fields[3]).value_or(0);
+    stat.major_faults = to_number<std::uint64_t>(fields[9]).value_or(0);
+    stat.user_ticks = to_number<std::uint64_t>(fields[11]).value_or(0);
+    stat.system_ticks = to_number<std::uint64_t>(fields[12]).value_or(0);
+    stat.threads = to_number<std::uint64_t>(fields[17]).value_or(0);
+    stat.start_ticks = to_number<std::uint64_t>(fields[19]).value_or(0);
+    stat.resident_pages = to_number<std::uint64_t>(fields[21]).value_or(0);
+    return stat;
+}
+
+inline std::optional<Stat> read_stat(Pid pid) {
+    return parse_stat(read_file("/proc/" + std::to_string(pid) + "/stat"));
+}
+
+inline std::vector<Pid> children(Pid pid) {
+    std::vector<Pid> found;
+    const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+    for_each_entry(tasks, [&](std::string_view thread) {
+        if (thread.empty() || thread[0] == '.') return;
+        const std::string text = read_file(tasks + '/' + std::string(thread) + "/children");
+        for (std::size_t at = 0; at < text.size();) {
+            const auto end = std::min(text.find(' ', at), text.size());
+            if (const auto child = to_number<Pid>(std::string_view(text).substr(at, end - at))) found.push_back(*child);
+            at = end + 1;
+        }
+    });
+    return found;
+}
+
+inline std::vector<Pid> descendants(Pid pid) {
+    std::vector<Pid> found = children(pid);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        for (const Pid child : children(found[i])) {
+            if (std::find(found.begin(), found.end(), child) == found.end()) found.push_back(child);
+        }
+    }
+    return found;
+}
+
+inline std::optional<TreeMember> member(Pid pid) {
+    const auto stat = read_stat(pid);
+    if (!stat) return std::nullopt;
+    TreeMember result;
+    result.pid = pid;
+    result.parent = stat->parent;
+    result.state = stat->state == 'Z' && !has_ended(*stat) ? 'S' : stat->state;
+    const auto ticks = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+    result.user_time = std::chrono::milliseconds(stat->user_ticks * 1000 / ticks);
+    result.system_time = std::chrono::milliseconds(stat->system_ticks * 1000 / ticks);
+    result.major_faults = stat->major_faults;
+    result.resident_bytes = stat->resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    const std::string directory = "/proc/" + std::to_string(pid);
+    struct stat owner {};
+    if (::stat(directory.c_str(), &owner) == 0) result.user = owner.st_uid;
+    std::string arguments = read_file(directory + "/cmdline", 4096);
+    while (!arguments.empty() && arguments.back() == '\0') arguments.pop_back();
+    std::replace(arguments.begin(), arguments.end(), '\0', ' ');
+    result.command = arguments.empty() ? '[' + stat->name + ']' : arguments;
+    return result;
+}
+
+inline std::string control_group(Pid pid) {
+    const std::string text = read_file("/proc/" + std::to_string(pid) + "/cgroup");
+    const auto at = text.rfind("0::/");
+    if (at == std::string::npos || (at > 0 && text[at - 1] != '\n')) return {};
+    return text.substr(at + 3, text.find('\n', at) - at - 3);
+}
+
+inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t inode) {
+    const std::string wanted = "pipe:[" + std::to_string(inode) + ']';
+    for (const Pid pid : pids) {
+        const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+        bool holds = false;
+        for_each_entry(directory, [&](std::string_view name) {
+            const std::string path = directory + '/' + std::string(name);
+            char target[64];
+            const ssize_t size = ::readlink(path.c_str(), target, sizeof target);
+            struct stat link {};
+            holds = holds || (size > 0 && std::string_view(target, static_cast<std::size_t>(size)) == wanted &&
+                              ::lstat(path.c_str(), &link) == 0 && (link.st_mode & S_IWUSR) != 0);
+        });
+        if (holds) return pid;
+    }
+    return 0;
+}
+
+}  // namespace warden::detail::procfs
+#endif
