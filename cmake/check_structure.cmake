@@ -2,24 +2,44 @@
 #   cmake -D ROOT=<repository> -P check_structure.cmake
 cmake_minimum_required(VERSION 3.25)
 
-# The floors from the ground up: a header includes only its own floor and those below it.
-# A pattern is matched against the path below include/warden without `.hpp`; the first match counts.
-set(floors ground words pure backend engine front supervision top)
+# A room for each folder, and for the headers beside the folders: its name; the paths in it, below include/warden and
+# without `.hpp`; the rooms whose headers it may include. Each room may include its own headers. The first match counts.
 set(rooms
-    "ground       version|platform|fwd|error"
-    "words        timeout|command_line|spawn_options|exit_status|process_info|lifecycle|stop_plan|containment|manager_config"
-    "words        output/(alert_rules|log_format|log_limits|log_options)"
-    "pure         output/.*|detail/text/.*"
-    "engine       logs/.*|telemetry/.*|detail/.*"
-    "front        managed_process|process_manager|impl/.*|src"
-    "supervision  supervision/.*|detached/.*"
-    "top          testing/.*|no_direct_spawn|warden"
+    "ground             | version|platform|fwd|error|timeout |"
+    "words              | command_line|spawn_options|exit_status|process_info|lifecycle|stop_plan|containment|manager_config | ground output"
+    "detail/text        | detail/text/[^/]+        | ground"
+    "output             | output/[^/]+             | ground detail/text"
+    "detail/system      | detail/system/[^/]+      | ground words detail/text"
+    "detail/launch      | detail/launch/[^/]+      | ground words output detail/system"
+    "detail/logs        | detail/logs/[^/]+        | ground words output detail/text detail/system"
+    "logs               | logs/[^/]+               | ground words output detail/text detail/logs"
+    "telemetry          | telemetry/[^/]+          | ground words output detail/text detail/logs logs"
+    "detail/runtime     | detail/runtime/[^/]+     | ground words detail/system telemetry"
+    "detail/containment | detail/containment/[^/]+ | ground words detail/system detail/launch detail/runtime telemetry"
+    "detail/output      | detail/output/[^/]+      | ground words output detail/text detail/system detail/logs logs detail/runtime"
+    "detail/engine      | detail/engine/[^/]+      | ground words output detail/text detail/system detail/launch detail/logs logs telemetry detail/runtime detail/containment detail/output"
+    "front              | managed_process|process_manager|src | ground words output logs telemetry detail/launch detail/engine impl"
+    "impl               | impl/[^/]+               | ground words detail/system detail/engine front"
+    "supervision        | supervision/[^/]+        | ground words detail/launch front"
+    "testing            | testing/[^/]+            | ground words detail/system detail/launch detail/containment front"
+    "top                | warden|no_direct_spawn   | ground words output logs telemetry front supervision"
 )
+set(mutual "front impl")         # two rooms that include each other: a class, and its code
 set(card_free "warden")          # the umbrella: includes only
 set(os_reader "platform")        # the one reader of the system's macros
-set(process_door "detail/launch/boost_process_(posix|windows)")  # behind detail/launch/boost_process, the one door
-set(asio_free ground words)      # Asio costs every unit that includes it a second or two
+set(process_door "detail/launch/boost_process")  # with any suffix: the one door to Boost.Process
+set(asio_free ground words output detail/text)   # Asio costs every unit that includes it half a second
 set(max_lines 400)
+
+# The suffix of a file is the system that it is for, and the condition that wraps its body.
+set(suffixes
+    "_posix    | WARDEN_OS_POSIX"
+    "_portable | WARDEN_OS_POSIX && !WARDEN_OS_LINUX"
+    "_linux    | WARDEN_OS_LINUX"
+    "_windows  | WARDEN_OS_WINDOWS")
+string(CONCAT system_headers
+    "^(unistd|fcntl|poll|sched|spawn|pthread|dirent|grp|pwd|termios|netdb|dlfcn|ifaddrs|syslog|windows|winsock2|ws2tcpip"
+    "|tlhelp32|psapi|shlobj|winternl|io|process)\\.h$|^(sys|linux|netinet|arpa|net)/")
 
 set(os_macros
     "__linux__|__linux|__gnu_linux__|_WIN32|_WIN64|__CYGWIN__|__MINGW32__|__APPLE__|__MACH__"
@@ -33,18 +53,48 @@ macro(fault line text)
     math(EXPR faults "${faults} + 1")
 endmacro()
 
-# The index of the floor on which the header `name` is, or -1.
-function(find_floor name result)
-    set(${result} -1 PARENT_SCOPE)
-    foreach(room IN LISTS rooms)
-        string(REGEX MATCH "^([a-z]+) +(.*)$" _ "${room}")
-        set(floor ${CMAKE_MATCH_1})
-        if(name MATCHES "^(${CMAKE_MATCH_2})$")
-            list(FIND floors ${floor} index)
-            set(${result} ${index} PARENT_SCOPE)
+# -- the rooms, and whether their own table keeps the rules ------------------------
+foreach(row IN LISTS rooms)
+    string(REGEX MATCH "^([a-z/]+) +\\| +([^ ]+) +\\|(.*)$" _ "${row}")
+    set(room ${CMAKE_MATCH_1})
+    set(pattern_of_${room} ${CMAKE_MATCH_2})
+    string(STRIP "${CMAKE_MATCH_3}" may)
+    string(REPLACE " " ";" may_${room} "${may}")
+    list(APPEND names ${room})
+endforeach()
+foreach(room IN LISTS names)
+    foreach(other IN LISTS may_${room})
+        if(NOT other IN_LIST names)
+            message(FATAL_ERROR "structure: the row of `${room}` names the room `${other}`, which there is not")
+        endif()
+        if(room IN_LIST may_${other} AND NOT "${mutual}" MATCHES "${room}" )
+            message(FATAL_ERROR "structure: `${room}` and `${other}` include each other")
+        endif()
+    endforeach()
+endforeach()
+
+# The room in which the header `name` is, or nothing.
+function(find_room name result)
+    foreach(room IN LISTS names)
+        if(name MATCHES "^(${pattern_of_${room}})$")
+            set(${result} ${room} PARENT_SCOPE)
             return()
         endif()
     endforeach()
+    set(${result} "" PARENT_SCOPE)
+endfunction()
+
+# The condition that the suffix of `name` stands for, or nothing.
+function(find_condition name result)
+    foreach(row IN LISTS suffixes)
+        string(REGEX MATCH "^(_[a-z]+) +\\| (.*)$" _ "${row}")
+        if(name MATCHES "${CMAKE_MATCH_1}$")
+            string(REGEX MATCH "^(_[a-z]+) +\\| (.*)$" _ "${row}")
+            set(${result} "${CMAKE_MATCH_2}" PARENT_SCOPE)
+            return()
+        endif()
+    endforeach()
+    set(${result} "" PARENT_SCOPE)
 endfunction()
 
 function(read_lines file result)
@@ -56,6 +106,7 @@ function(read_lines file result)
 endfunction()
 
 file(GLOB_RECURSE paths RELATIVE ${ROOT}/include/warden ${ROOT}/include/warden/*)
+list(REMOVE_ITEM paths README.md)
 if(NOT paths)
     message(FATAL_ERROR "no headers below ${ROOT}/include/warden")
 endif()
@@ -67,13 +118,11 @@ foreach(path IN LISTS paths)
     endif()
     set(name ${CMAKE_MATCH_1})
 
-    find_floor(${name} floor)
-    set(floor_name "none")
-    if(floor EQUAL -1)
-        fault(1 "is on no floor: give it a room in cmake/check_structure.cmake")
-    else()
-        list(GET floors ${floor} floor_name)
+    find_room(${name} room)
+    if(NOT room)
+        fault(1 "is in no room: give its folder a row in cmake/check_structure.cmake")
     endif()
+    find_condition(${name} condition)
 
     read_lines(${ROOT}/include/warden/${path} lines)
     list(LENGTH lines length)
@@ -92,28 +141,36 @@ foreach(path IN LISTS paths)
     endif()
 
     set(number 0)
+    set(wrapped FALSE)
     foreach(line IN LISTS lines)
         math(EXPR number "${number} + 1")
         string(REGEX REPLACE "//.*" "" line "${line}")
+        string(STRIP "${line}" line)
         if(line MATCHES "^ *# *include *([<\"])([^>\"]+)")
             set(included ${CMAKE_MATCH_2})
             if(CMAKE_MATCH_1 STREQUAL "\"")
                 fault(${number} "includes \"${included}\": write <warden/...>")
             elseif(included MATCHES "^warden/(.*)\\.hpp$")
-                find_floor(${CMAKE_MATCH_1} other)
+                find_room(${CMAKE_MATCH_1} other)
                 if(NOT EXISTS ${ROOT}/include/${included})
                     fault(${number} "includes <${included}>, which does not exist")
-                elseif(other GREATER floor AND NOT floor EQUAL -1)
-                    list(GET floors ${other} other_name)
-                    fault(${number} "on floor `${floor_name}` includes <${included}> from the higher floor `${other_name}`")
+                elseif(room AND other AND NOT other STREQUAL room AND NOT other IN_LIST may_${room})
+                    fault(${number} "in `${room}` includes <${included}> of `${other}`, which is not below it")
                 endif()
-            elseif(included MATCHES "^boost/process" AND NOT name MATCHES "^${process_door}$")
-                fault(${number} "opens Boost.Process; only detail/launch/boost_process.hpp does, by ${process_door}.hpp")
-            elseif(included MATCHES "^boost/asio" AND floor_name IN_LIST asio_free)
-                fault(${number} "on floor `${floor_name}` includes Asio")
+            elseif(included MATCHES "^boost/process" AND NOT name MATCHES "^${process_door}(_[a-z]+)?$")
+                fault(${number} "opens Boost.Process; only ${process_door}.hpp does")
+            elseif(included MATCHES "^boost/asio" AND room IN_LIST asio_free)
+                fault(${number} "in `${room}` includes Asio")
+            elseif(included MATCHES "${system_headers}" AND NOT condition)
+                fault(${number} "includes <${included}> of one system; its name has no suffix that says which")
             endif()
+        elseif(condition AND line STREQUAL "#if ${condition}")
+            set(wrapped TRUE)
         elseif(NOT name STREQUAL os_reader AND line MATCHES "(^|[^A-Za-z0-9_])(${os_macros})([^A-Za-z0-9_]|$)")
             fault(${number} "reads ${CMAKE_MATCH_2}; only ${os_reader}.hpp does, others ask WARDEN_OS_* and WARDEN_HAS_*")
+        elseif(condition AND NOT wrapped AND line MATCHES "^(namespace|class|struct|inline|#define)")
+            fault(${number} "begins before `#if ${condition}`, which its suffix promises")
+            set(wrapped TRUE)
         endif()
     endforeach()
 endforeach()

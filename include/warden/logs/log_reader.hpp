@@ -10,7 +10,7 @@
 /// Errors:        by code, or `system_error` from the overload without one.
 /// Allocates:     what it returns, and a buffer of that size.
 
-#include <warden/detail/logs/log_access.hpp>
+#include <warden/detail/logs/log_files.hpp>
 #include <warden/error.hpp>
 #include <warden/output/text_window.hpp>
 
@@ -25,9 +25,6 @@
 
 namespace warden {
 
-/// What `tail_file` reads at most. Of a line that is longer, the end is returned.
-inline constexpr std::size_t most_tail_bytes = std::size_t{64} << 20;
-
 /// The newest `count` lines, oldest first, without their newlines; an unterminated last line counts. Goes on into the
 /// rotated files if the active one has fewer. Reads from the end: the cost does not depend on the size of the log.
 /// Refuses symbolic links (ELOOP), directories (EISDIR) and what is not a regular file (EINVAL); ENOENT if there is no
@@ -38,37 +35,6 @@ inline constexpr std::size_t most_tail_bytes = std::size_t{64} << 20;
 
 // -- implementation ----------------------------------------------------------
 namespace detail {
-
-/// The name that rotation gives a file: `path.1` and so on.
-inline std::filesystem::path rotated_path(const std::filesystem::path& path, std::size_t number) {
-    std::filesystem::path rotated = path;
-    return rotated += '.' + std::to_string(number);
-}
-
-/// The end of a file in which `count` lines begin, or as much of it as `most` bytes allow.
-inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t most, error_code& ec) {
-    auto begin = static_cast<std::size_t>(log.status.size);
-    std::vector<std::string> blocks;  // the newest first
-    std::size_t newlines = 0;
-    std::size_t block_size = std::size_t{8} << 10;
-    while (begin > 0 && most > 0 && newlines <= count) {
-        const std::size_t size = std::min({begin, block_size, most});
-        std::string block(size, '\0');
-        const std::size_t done = read_at(log.handle, begin - size, block.data(), size, ec);
-        if (ec) return {};
-        if (done < size) blocks.clear();  // somebody cut the file meanwhile: what is left is its end
-        block.resize(done);
-        newlines += measure(block).newlines;
-        blocks.push_back(std::move(block));
-        begin -= size;
-        most -= size;
-        block_size = std::min(block_size * 2, std::size_t{1} << 20);
-    }
-    std::string text;
-    std::reverse(blocks.begin(), blocks.end());
-    for (const std::string& block : blocks) text += block;
-    return text;
-}
 
 /// As `tail_file`; nothing if the log was rotated meanwhile, so that a newer file could be taken for an older one,
 /// unless that is no matter.

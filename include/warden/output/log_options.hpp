@@ -4,11 +4,12 @@
 /// @file
 /// Where the log files of a process are, what they are called, how long they may become, and how long they stay.
 ///
-/// Knows:         naming schemes and how a name from outside becomes one that is safe in a file system.
+/// Knows:         naming schemes.
 /// Does not know: files. Nothing here looks at the disk.
 /// Thread-safety: values.
 /// Allocates:     strings.
 
+#include <warden/detail/text/file_name.hpp>
 #include <warden/output/log_format.hpp>
 #include <warden/output/log_limits.hpp>
 
@@ -81,11 +82,6 @@ struct LogPaths {
 /// different names that look alike when made safe are told apart by a fingerprint, except in `by_name`.
 [[nodiscard]] LogPaths log_paths(const LogNaming& naming, const LogFacts& facts);
 
-/// A name that is safe as a part of a path everywhere: ASCII letters, digits and `._-+@`, anything else becomes `_`;
-/// never empty, no leading dot or dash, no trailing dot, at most 120 bytes. What Windows reserves for devices gets a
-/// `_`.
-[[nodiscard]] std::string safe_file_name(std::string_view name);
-
 /// The log of one process.
 struct LogOptions {
     std::optional<std::filesystem::path> directory{};  ///< If not set: the log directory of the manager.
@@ -119,7 +115,6 @@ struct LogRetention {
 namespace detail {
 
 inline constexpr std::array<std::string_view, 5> log_fields{"name", "type", "uuid", "stream", "date"};
-inline constexpr std::size_t longest_file_name = 240;  // leaves room for what a sink appends to it
 
 /// Calls `literal` and `field` for what a pattern consists of; false if its braces do not match.
 template <class Literal, class Field>
@@ -134,34 +129,6 @@ bool parse_pattern(std::string_view pattern, Literal literal, Field field) {
         pattern.remove_prefix(close + 1);
     }
     return true;
-}
-
-inline bool is_device_name(std::string_view name) {
-    constexpr std::array<std::string_view, 6> plain{"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"};
-    std::string upper(name);
-    for (char& c : upper) {
-        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    }
-    if (std::find(plain.begin(), plain.end(), upper) != plain.end()) return true;
-    return upper.size() == 4 && (upper.starts_with("COM") || upper.starts_with("LPT")) && upper[3] >= '0' &&
-           upper[3] <= '9';
-}
-
-/// Eight hexadecimal digits that tell names apart which look alike when made safe (FNV-1a).
-inline std::string fingerprint(std::string_view text) {
-    std::uint32_t hash = 2166136261u;
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
-    std::string digits(8, '0');
-    for (std::size_t i = 8; i-- > 0; hash >>= 4) digits[i] = "0123456789abcdef"[hash & 15u];
-    return digits;
-}
-
-/// `name` made safe, in at most `most` bytes, and marked if that changed it.
-inline std::string distinct_file_name(std::string_view name, std::size_t most) {
-    std::string safe = safe_file_name(name);
-    if (safe == name && safe.size() <= most) return safe;
-    safe.resize(std::min(safe.size(), most - 9));
-    return safe + '-' + fingerprint(name);
 }
 
 /// Seconds since the epoch as `YYYYMMDD_HHMMSS`, UTC.
@@ -180,24 +147,6 @@ inline std::string compact_date(std::chrono::system_clock::time_point time) {
 }
 
 }  // namespace detail
-
-inline std::string safe_file_name(std::string_view name) {
-    constexpr std::size_t most = 120;
-    std::string safe(name.substr(0, most));
-    for (char& c : safe) {
-        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && std::string_view("._-+@").find(c) == std::string_view::npos) c = '_';
-    }
-    if (safe.empty()) return "_";
-    if (safe.front() == '.' || safe.front() == '-') safe.front() = '_';
-    if (safe.back() == '.') safe.back() = '_';
-    const std::size_t stem = std::min(safe.find('.'), safe.size());
-    if (detail::is_device_name(std::string_view(safe).substr(0, stem))) {
-        safe.insert(stem, 1, '_');
-        safe.resize(std::min(safe.size(), most));
-    }
-    return safe;
-}
 
 inline std::vector<std::string> LogNaming::mistakes() const {
     std::vector<std::string> found;

@@ -15,11 +15,21 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace warden {
+namespace detail {
+
+/// The bound that `limits` set, `times` over; SIZE_MAX where that is too large.
+[[nodiscard]] constexpr TextSize bound_of(const LogLimits& limits, std::size_t times = 1) noexcept {
+    const auto product = [times](std::size_t value) { return value > SIZE_MAX / times ? SIZE_MAX : value * times; };
+    return {product(limits.max_lines), product(limits.max_chars), product(limits.max_bytes())};
+}
+
+}  // namespace detail
 
 /// As much of the end of what was appended as is within the bound and begins a line. If the oldest line that would
 /// still fit in part is longer than the whole bound, the window begins inside that line, but never inside a character.

@@ -22,8 +22,8 @@
 /// unless its session tells: one that another descendant began.
 
 #include <warden/testing/leak.hpp>
-#include <warden/testing/leak_census.hpp>
-#include <warden/testing/program_watch.hpp>
+#include <warden/testing/leak_census_linux.hpp>
+#include <warden/testing/program_watch_linux.hpp>
 #include <warden/timeout.hpp>
 
 #if WARDEN_OS_LINUX
@@ -38,8 +38,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <poll.h>
 
 namespace warden::testing {
 

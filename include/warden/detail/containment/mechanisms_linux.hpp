@@ -5,20 +5,21 @@
 /// What can hold trees on Linux, and the choice among it: control group, keeper, process group.
 ///
 /// Knows:         which of them works here, and the guardian that two of them need.
-/// Does not know: how a process is launched or stopped.
-/// Thread-safety: `hold` and the reports are safe; the rest is for the set-up and the end.
+/// Does not know: records of processes; how a process is launched or stopped.
+/// Thread-safety: `place` and the reports are safe; the rest is for the set-up and the end.
 
-#include <warden/detail/engine/process_table.hpp>
-#include <warden/detail/launch/spawn_failure.hpp>
+#include <warden/detail/containment/tree.hpp>
+#include <warden/detail/runtime/services.hpp>
+#include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/system/host_system.hpp>
 #include <warden/telemetry/health.hpp>
 
 #if WARDEN_OS_LINUX
 #include <boost/asio/steady_timer.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,10 +33,13 @@ namespace warden::detail {
 
 class Mechanisms {
 public:
-    /// `name` is for what is made outside this program.
-    Mechanisms(std::shared_ptr<Services> services, const ProcessTable& table, std::string name)
+    using IsLeader = std::function<bool(Pid)>;
+
+    /// `name` is for what is made outside this program. `is_leader` says on the loop whether that child of this program
+    /// is the first process of a tree, whose end is awaited elsewhere.
+    Mechanisms(std::shared_ptr<Services> services, IsLeader is_leader, std::string name)
         : services_(std::move(services)),
-          table_(table),
+          is_leader_(std::move(is_leader)),
           name_(std::move(name)),
           sweep_timer_(services_->loop.context()) {}
 
@@ -49,8 +53,10 @@ public:
         return report;
     }
 
-    /// Gives the process a tree to be launched in. @throws SpawnError
-    void hold(ProcessRecord& record);
+    /// Makes `tree` ready for the launch of its leader. Returns what holds it, and what that promises. On error the
+    /// tree stays empty, and `advice` says more.
+    [[nodiscard]] ContainmentReport place(Tree& tree, const ContainmentDemand& demand, std::string& advice,
+                                          error_code& ec);
 
     [[nodiscard]] HealthFinding guardian_health() const;
     [[nodiscard]] Pid guardian_pid() const { return guardian_ ? guardian_->pid() : 0; }
@@ -80,7 +86,7 @@ private:
     void sweep_adopted(int looks);
 
     const std::shared_ptr<Services> services_;
-    const ProcessTable& table_;
+    const IsLeader is_leader_;
     const std::string name_;
     boost::asio::steady_timer sweep_timer_;
     ContainmentReport report_;
@@ -146,25 +152,28 @@ inline std::optional<SetUpError> Mechanisms::start_guardian() {
     return SetUpError{ec, "the guardian process cannot be started"};
 }
 
-inline void Mechanisms::hold(ProcessRecord& record) {
-    error_code ec;
-    record.containment = report();
-    if (report_.mechanism == Mechanism::cgroup) {
+inline ContainmentReport Mechanisms::place(Tree& tree, const ContainmentDemand& demand, std::string& advice,
+                                           error_code& ec) {
+    ContainmentReport placed = report();
+    if (placed.mechanism == Mechanism::cgroup) {
         std::string group = home_->take_group(ec);
-        if (!ec) return static_cast<void>(record.tree.emplace<CgroupTree>(home_, std::move(group)));
-        const ContainmentReport weaker = with_keeper("a control group could not be made: " + ec.message());
-        if (services_->config.mechanism != Mechanism::automatic || !meets(weaker, record.options.containment)) {
-            fail_start(record.command, ec, SpawnStep::containment, {}, "a control group could not be made");
+        if (!ec) {
+            tree.emplace<CgroupTree>(home_, std::move(group));
+            return placed;
         }
-        record.containment = weaker;
+        advice = "a control group could not be made";
+        placed = with_keeper(advice + ": " + ec.message());
+        if (services_->config.mechanism != Mechanism::automatic || !meets(placed, demand)) return report();
     }
-    if (record.containment.mechanism == Mechanism::process_group) {
-        record.tree.emplace<ProcessGroupTree>();
-        return;
+    ec.clear();
+    if (placed.mechanism == Mechanism::process_group) {
+        tree.emplace<ProcessGroupTree>();
+        return placed;
     }
     SpareKeeper keeper = guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
-    if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, "no keeper can be had");
-    record.tree.emplace<KeeperTree>(guardian_, std::move(keeper));
+    if (ec) advice = "no keeper is available";
+    else tree.emplace<KeeperTree>(guardian_, std::move(keeper));
+    return placed;
 }
 
 inline HealthFinding Mechanisms::guardian_health() const {
@@ -180,11 +189,8 @@ inline HealthFinding Mechanisms::guardian_health() const {
 /// the first process of its namespace. Somebody else's are never touched, nor are leaders, which are awaited
 /// elsewhere. One may still be on its way: looks again a few times.
 inline void Mechanisms::sweep_adopted(int looks) {
-    const auto records = table_.alive();
     for (const Pid child : procfs::children(services_->owner)) {
-        const bool is_leader =
-            std::any_of(records.begin(), records.end(), [&](const auto& r) { return r->pid == child; });
-        if (is_leader || !home_ || !home_->holds(child)) continue;
+        if (is_leader_(child) || !home_ || !home_->holds(child)) continue;
         siginfo_t info{};
         raw(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL, nullptr);
     }

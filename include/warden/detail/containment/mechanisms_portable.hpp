@@ -5,13 +5,15 @@
 /// What can hold trees on a POSIX system of which no more is known: the process group, which needs no guardian.
 ///
 /// Knows:         what it does not promise, and says so.
-/// Thread-safety: `hold` and the reports are safe; the rest is for the set-up and the end.
+/// Thread-safety: `place` and the reports are safe; the rest is for the set-up and the end.
 
-#include <warden/detail/engine/process_table.hpp>
-#include <warden/detail/launch/spawn_failure.hpp>
+#include <warden/detail/containment/tree.hpp>
+#include <warden/detail/runtime/services.hpp>
+#include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/telemetry/health.hpp>
 
 #if WARDEN_OS_POSIX && !WARDEN_OS_LINUX
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,16 +23,19 @@ namespace warden::detail {
 
 class Mechanisms {
 public:
-    Mechanisms(std::shared_ptr<Services> services, const ProcessTable&, std::string) : services_(std::move(services)) {}
+    using IsLeader = std::function<bool(Pid)>;
+
+    Mechanisms(std::shared_ptr<Services> services, const IsLeader&, const std::string&)
+        : services_(std::move(services)) {}
 
     [[nodiscard]] std::optional<SetUpError> set_up();
 
     [[nodiscard]] ContainmentReport report() const { return report_; }
 
-    /// Gives the process a tree to be launched in.
-    void hold(ProcessRecord& record) {
-        record.containment = report_;
-        record.tree.emplace<GroupTree>();
+    /// Makes `tree` ready for the launch of its leader. Returns what holds it, and what that promises. Never fails.
+    [[nodiscard]] ContainmentReport place(Tree& tree, const ContainmentDemand&, std::string&, error_code&) {
+        tree.emplace<GroupTree>();
+        return report_;
     }
 
     [[nodiscard]] HealthFinding guardian_health() const {

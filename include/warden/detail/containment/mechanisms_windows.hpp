@@ -4,14 +4,16 @@
 /// @file
 /// What can hold trees on Windows: Job Objects, which the system itself closes when the program ends.
 ///
-/// Thread-safety: `hold` and the reports are safe; the rest is for the set-up and the end.
+/// Thread-safety: `place` and the reports are safe; the rest is for the set-up and the end.
 
-#include <warden/detail/engine/process_table.hpp>
-#include <warden/detail/launch/spawn_failure.hpp>
+#include <warden/detail/containment/tree.hpp>
+#include <warden/detail/runtime/services.hpp>
+#include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/system/host_system.hpp>
 #include <warden/telemetry/health.hpp>
 
 #if WARDEN_OS_WINDOWS
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,16 +24,19 @@ namespace warden::detail {
 
 class Mechanisms {
 public:
-    Mechanisms(std::shared_ptr<Services> services, const ProcessTable&, std::string) : services_(std::move(services)) {}
+    using IsLeader = std::function<bool(Pid)>;
+
+    Mechanisms(std::shared_ptr<Services> services, const IsLeader&, const std::string&)
+        : services_(std::move(services)) {}
 
     [[nodiscard]] std::optional<SetUpError> set_up();
 
     [[nodiscard]] ContainmentReport report() const { return report_; }
 
-    /// Gives the process a tree to be launched in.
-    void hold(ProcessRecord& record) {
-        record.containment = report_;
-        record.tree.emplace<JobTree>(job_);
+    /// Makes `tree` ready for the launch of its leader. Returns what holds it, and what that promises. Never fails.
+    [[nodiscard]] ContainmentReport place(Tree& tree, const ContainmentDemand&, std::string&, error_code&) {
+        tree.emplace<JobTree>(job_);
+        return report_;
     }
 
     [[nodiscard]] static HealthFinding guardian_health() {

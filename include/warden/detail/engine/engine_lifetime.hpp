@@ -20,7 +20,8 @@ namespace warden::detail {
 inline Engine::Engine(ManagerConfig config)
     : services(std::make_shared<Services>(std::move(config), new_uuid())),
       health_timer_(services->loop.context()),
-      mechanisms_(services, table, "warden-" + to_string(services->instance_id)),
+      mechanisms_(
+          services, [this](Pid pid) { return table.has_leader(pid); }, "warden-" + to_string(services->instance_id)),
       host_signals_(services->loop) {
     const ManagerConfig& settings = services->config;
     data_directory_ = data_directory_of(settings);

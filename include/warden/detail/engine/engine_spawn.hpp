@@ -194,7 +194,10 @@ inline std::shared_ptr<AlertWatch> Engine::alert_watch(ProcessRecord& record) co
 }
 
 inline void Engine::launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension) {
-    mechanisms_.hold(record);
+    error_code ec;
+    std::string advice;
+    record.containment = mechanisms_.place(record.tree, record.options.containment, advice, ec);
+    if (ec) fail_start(record.command, ec, SpawnStep::containment, {}, advice);
     if (extension) {
         if (!visit_tree(record.tree, false, [](auto& held) { return held.launches_directly; })) {
             fail_start(record.command, errc::containment_unavailable, SpawnStep::containment, {},

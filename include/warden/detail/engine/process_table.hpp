@@ -12,6 +12,7 @@
 
 #include <boost/uuid/uuid_io.hpp>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
 #include <map>
@@ -102,6 +103,12 @@ public:
         const std::lock_guard lock(mutex_);
         for (const auto& [uuid, record] : alive_) found.push_back(record);
         return found;
+    }
+
+    /// Whether a tree that lives was launched with that process as its leader.
+    [[nodiscard]] bool has_leader(Pid pid) const {
+        const std::lock_guard lock(mutex_);
+        return std::any_of(alive_.begin(), alive_.end(), [&](const auto& entry) { return entry.second->pid == pid; });
     }
 
     /// The processes of that name or uuid (in full, as text); living ones first.

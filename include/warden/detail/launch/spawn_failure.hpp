@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// The words of a start that failed, and of a manager that could not be set up.
+/// The text of a start that failed.
 ///
 /// Thread-safety: functions without state.
 /// Errors:        SpawnError, which is its purpose.
@@ -16,12 +16,6 @@
 #include <system_error>
 
 namespace warden::detail {
-
-/// Why a manager could not be set up: it fails every start.
-struct SetUpError {
-    error_code code;
-    std::string message;
-};
 
 [[nodiscard]] inline std::string quoted(const std::string& text) { return "'" + text + "'"; }
 [[nodiscard]] inline std::string quoted(const std::filesystem::path& path) { return quoted(path.string()); }

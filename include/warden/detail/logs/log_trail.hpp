@@ -10,10 +10,9 @@
 /// Errors:        the system's code. What was not returned yet is not lost.
 /// Allocates:     what it returns; path names.
 
-#include <warden/detail/logs/log_access.hpp>
+#include <warden/detail/logs/log_files.hpp>
 #include <warden/detail/logs/path_watch.hpp>
 #include <warden/error.hpp>
-#include <warden/logs/log_reader.hpp>
 #include <warden/output/log_limits.hpp>
 
 #include <algorithm>

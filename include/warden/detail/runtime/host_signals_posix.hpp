@@ -8,8 +8,8 @@
 /// Does not know: what is done then.
 /// Thread-safety: `start` and `stop` are not for the loop; `close` is; the rest is safe.
 
-#include <warden/detail/launch/spawn_failure.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/runtime/termination_signals_posix.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 

@@ -11,8 +11,8 @@
 /// Does not know: what is done then.
 /// Thread-safety: safe; `start` and `stop` are not for the loop.
 
-#include <warden/detail/launch/spawn_failure.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/system/api_windows.hpp>
 #include <warden/detail/system/signal_numbers.hpp>
 

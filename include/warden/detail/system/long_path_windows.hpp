@@ -14,8 +14,8 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
+#include <warden/detail/text/file_name.hpp>
 #include <warden/error.hpp>
-#include <warden/output/log_options.hpp>
 
 #include <boost/system/detail/errc.hpp>
 

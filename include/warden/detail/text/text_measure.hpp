@@ -9,8 +9,6 @@
 /// Thread-safety: values and pure functions.
 /// Allocates:     never.
 
-#include <warden/output/log_limits.hpp>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -37,8 +35,7 @@ struct TextSize {
     }
 };
 
-/// The bound itself, `times` over, and half of it, rounded up.
-[[nodiscard]] constexpr TextSize bound_of(const LogLimits& limits, std::size_t times = 1) noexcept;
+/// Half of a bound, rounded up.
 [[nodiscard]] constexpr TextSize half_of(const TextSize& bound) noexcept;
 
 /// A byte that continues a UTF-8 character.
@@ -80,11 +77,6 @@ constexpr TextSize& TextSize::operator-=(const TextSize& other) noexcept {
     chars -= other.chars;
     bytes -= other.bytes;
     return *this;
-}
-
-constexpr TextSize bound_of(const LogLimits& limits, std::size_t times) noexcept {
-    const auto product = [times](std::size_t value) { return value > SIZE_MAX / times ? SIZE_MAX : value * times; };
-    return {product(limits.max_lines), product(limits.max_chars), product(limits.max_bytes())};
 }
 
 constexpr TextSize half_of(const TextSize& bound) noexcept {

@@ -14,7 +14,7 @@
 #include <warden/detail/launch/fork_helper_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/error.hpp>
-#include <warden/testing/leak_watcher.hpp>
+#include <warden/testing/leak_watcher_linux.hpp>
 
 #if WARDEN_OS_LINUX
 #include <cerrno>
