@@ -122,7 +122,7 @@ Sample through_callback(warden::ProcessManager& manager, std::size_t bytes, std:
     options.stdout_ = warden::Output::log;
     options.stderr_ = warden::Output::null;
     options.on_line = [&lines](const warden::OutputLine& line) { lines.add(line.text); };
-    options.slow_consumer = warden::SlowConsumer::pause;
+    options.overflow_policy = warden::OverflowPolicy::block;
     const Sample got = through_reader(manager, bytes, options, lines, [](auto&) {});
     count = lines.count;
     return got;
@@ -197,7 +197,7 @@ Sample through_alerts(warden::ProcessManager& manager, std::size_t bytes, unsign
     std::atomic<unsigned> told{0};
     warden::SpawnOptions options;
     options.stdout_ = warden::Output::log;
-    options.slow_consumer = warden::SlowConsumer::pause;
+    options.overflow_policy = warden::OverflowPolicy::block;
     for (const char* text_of : texts) {
         options.alerts.push_back(warden::AlertRule::literal(text_of));
         options.alerts.back().callback = [&told](const warden::Alert&) { ++told; };

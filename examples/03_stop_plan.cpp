@@ -31,9 +31,9 @@ int main(int argc, char** argv) try {
     const auto plan = warden::StopPlan{}.signal(SIGINT, 200ms).terminate(300ms).kill(2s).last_resort(1s);
     const warden::StopReport report = process.stop(plan);
 
-    for (const warden::StopRecord& step : report.steps) {
+    for (const warden::StopStepResult& step : report.steps) {
         std::cout << to_string(step.action) << ": " << step.duration / 1ms << " ms"
-                  << (step.ended_it ? ", that ended it" : "") << '\n';
+                  << (step.tree_exited ? ", that ended it" : "") << '\n';
     }
     for (const warden::Survivor& survivor : report.survivors) {
         std::cout << "pid " << survivor.pid << " is left: " << survivor.reason << '\n';

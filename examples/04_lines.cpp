@@ -25,7 +25,7 @@ int main(int argc, char** argv) try {
         words, {
                    .timeout = warden::no_timeout,
                    .on_line = show,
-                   .slow_consumer = warden::SlowConsumer::pause,  // rather let the program wait than drop a line
+                   .overflow_policy = warden::OverflowPolicy::block,  // rather let the program wait than drop a line
                });
     const warden::ExitStatus status = process.wait();
 

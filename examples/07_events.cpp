@@ -32,7 +32,7 @@ int main(int argc, char** argv) try {
 
     const warden::MetricsSnapshot metrics = manager.metrics();
     std::cout << "started: " << metrics.spawned_total
-              << ", ended by themselves: " << metrics.exits_by(warden::ExitCause::normal) << '\n';
+              << ", ended by themselves: " << metrics.exits_by(warden::ExitCause::exited) << '\n';
 
     std::istringstream prometheus(to_prometheus(metrics, {{"host", "example"}}));
     for (std::string line; std::getline(prometheus, line);) {

@@ -28,7 +28,7 @@ int main(int argc, char** argv) try {
         words, {
                    .timeout = 1min,
                    .alerts = {error, AlertRule::literal("listening", AlertAction::ready),
-                              AlertRule::literal("panic", AlertAction::fail)},
+                              AlertRule::literal("panic", AlertAction::stop)},
                });
     const warden::ExitStatus status = process.wait();
     std::cout << status.to_string() << ", cause " << to_string(process.cause()) << '\n';

@@ -24,8 +24,8 @@ void LogWatch::look() {
         const auto lines = std::count(text.begin(), text.end(), '\n') + (!text.empty() && text.back() != '\n');
         const auto chars = std::count_if(text.begin(), text.end(),
                                          [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; });
-        most_lines_ = std::max(most_lines_, static_cast<std::size_t>(lines));
-        most_chars_ = std::max(most_chars_, static_cast<std::size_t>(chars));
+        max_lines_ = std::max(max_lines_, static_cast<std::size_t>(lines));
+        max_chars_ = std::max(max_chars_, static_cast<std::size_t>(chars));
         bytes_now_ += text.size();
     }
 }

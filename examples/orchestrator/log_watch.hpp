@@ -25,19 +25,19 @@ public:
     [[nodiscard]] const warden::LogLimits& limits() const noexcept { return limits_; }
     [[nodiscard]] std::size_t files() const noexcept { return files_.size(); }
     [[nodiscard]] std::uint64_t looks() const noexcept { return looks_; }
-    [[nodiscard]] std::size_t most_lines() const noexcept { return most_lines_; }  ///< In one file.
-    [[nodiscard]] std::size_t most_chars() const noexcept { return most_chars_; }
+    [[nodiscard]] std::size_t max_lines() const noexcept { return max_lines_; }  ///< In one file.
+    [[nodiscard]] std::size_t max_chars() const noexcept { return max_chars_; }
     [[nodiscard]] std::uint64_t bytes_now() const noexcept { return bytes_now_; }  ///< Of all files together.
     [[nodiscard]] bool always_within() const noexcept {
-        return looks_ > 0 && most_lines_ <= limits_.max_lines && most_chars_ <= limits_.max_chars;
+        return looks_ > 0 && max_lines_ <= limits_.max_lines && max_chars_ <= limits_.max_chars;
     }
 
 private:
     std::vector<std::filesystem::path> files_;
     warden::LogLimits limits_;
     std::uint64_t looks_ = 0;
-    std::size_t most_lines_ = 0;
-    std::size_t most_chars_ = 0;
+    std::size_t max_lines_ = 0;
+    std::size_t max_chars_ = 0;
     std::uint64_t bytes_now_ = 0;
 };
 

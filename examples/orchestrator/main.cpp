@@ -115,7 +115,7 @@ private:
     int awaited_ = 0;
     bool asking_ = false;
     std::uint16_t port_ = 0;
-    std::size_t most_marked_ = 0;
+    std::size_t max_marked_ = 0;
     std::vector<proof::Process> seen_;    // every process of ours that ever showed itself
     std::vector<std::string> instances_;  // the ids of the managers
 };
@@ -170,7 +170,7 @@ void Demo::work(Fleet& fleet) {
     loop_.run();
 
     remember(fleet);
-    most_marked_ = proof::marked(marker_).size();
+    max_marked_ = proof::marked(marker_).size();
     const proof::Process grandchild = proof::look_at(fleet.heard->escaped_pid);
     screen_.draw(fleet.rows(), Clock::now() - began_);
     screen_.keep_table();
@@ -255,8 +255,8 @@ void Demo::prove() {
     const auto nothing = [&](const auto& found, const std::string& text) {
         screen_.check(found.empty(), found.empty() ? text : text + ": " + std::to_string(found.size()) + " are left");
     };
-    screen_.check(most_marked_ >= 3, "while they ran, " + std::string(proof::scan_name) + " found " +
-                                         std::to_string(most_marked_) + " " + std::string(proof::marked_name));
+    screen_.check(max_marked_ >= 3, "while they ran, " + std::string(proof::scan_name) + " found " +
+                                        std::to_string(max_marked_) + " " + std::string(proof::marked_name));
     nothing(proof::marked(marker_), "now the same scan finds none");
     nothing(proof::left_of(seen_),
             "of " + std::to_string(seen_.size()) + " processes that were ever seen, all are gone");

@@ -21,8 +21,8 @@ std::string count_of(std::uint64_t number) {
 
 void show_log(Screen& screen, const char* name, const LogWatch& log, std::uint64_t written) {
     screen.cells({name, in_bytes(written), std::to_string(log.files()), in_bytes(log.bytes_now()),
-                  count_of(log.most_lines()) + " of " + count_of(log.limits().max_lines),
-                  count_of(log.most_chars()) + " of " + count_of(log.limits().max_chars), std::to_string(log.looks())},
+                  count_of(log.max_lines()) + " of " + count_of(log.limits().max_lines),
+                  count_of(log.max_chars()) + " of " + count_of(log.limits().max_chars), std::to_string(log.looks())},
                  {9, -9, -6, -10, -18, -23, -7});
 }
 
@@ -41,7 +41,7 @@ void note_step(StopsInWords& stops, const warden::Event& event) {
 
 std::string in_words(const warden::StopReport& report) {
     std::string text;
-    for (const warden::StopRecord& step : report.steps) add_step(text, to_string(step.action), step.duration);
+    for (const warden::StopStepResult& step : report.steps) add_step(text, to_string(step.action), step.duration);
     return text;
 }
 
@@ -76,7 +76,7 @@ void show_stops(Screen& screen, const Fleet& fleet, const StopsInWords& stops) {
                  "the one that ignores " + std::string(request_name) + " was killed, after it had been asked");
     screen.check(ended(fleet.overrun, requests_arrive() ? State::stopped : State::force_killed, ExitCause::timed_out),
                  "the one that overran its timeout was stopped");
-    screen.check(ended(fleet.escape, State::completed, ExitCause::normal),
+    screen.check(ended(fleet.escape, State::completed, ExitCause::exited),
                  "the grandchild that had left its session is gone, though its parent ended long before");
     screen.check(fleet.trainer.state() == State::completed && fleet.heard->steps_done == Heard::steps,
                  "every line of the trainer was heard");
@@ -103,7 +103,7 @@ void show_metrics(Screen& screen, const warden::MetricsSnapshot& metrics) {
     };
     screen.fact("started, failed to start",
                 count_of(metrics.spawned_total) + ", " + count_of(metrics.spawn_failures_total));
-    screen.fact("ended by themselves", count_of(metrics.exits_by(ExitCause::normal)));
+    screen.fact("ended by themselves", count_of(metrics.exits_by(ExitCause::exited)));
     screen.fact("stopped, forced, timed out", count_of(metrics.exits_by(ExitCause::stopped)) + ", " +
                                                   count_of(metrics.exits_by(ExitCause::forced)) + ", " +
                                                   count_of(metrics.exits_by(ExitCause::timed_out)));

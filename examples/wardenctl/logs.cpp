@@ -53,7 +53,7 @@ public:
     void flush();
 
 private:
-    static constexpr std::size_t most_bytes = std::size_t{64} << 10;  // that wait to be written
+    static constexpr std::size_t max_bytes = std::size_t{64} << 10;  // that wait to be written
 
     bool json_;
     std::string text_;
@@ -77,7 +77,7 @@ void Printer::print(const warden::FollowedLine& line) {
         text_ += line.text;
         if (!line.partial) text_ += '\n';
     }
-    if (text_.size() > most_bytes) flush();
+    if (text_.size() > max_bytes) flush();
 }
 
 void Printer::flush() {

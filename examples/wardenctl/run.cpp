@@ -178,7 +178,7 @@ Verb add_run(CLI::App& app) {
     options.type = "command";
     options.stdin_ = warden::Input::inherit;
     options.stdout_ = options.stderr_ = warden::Output::log;
-    options.slow_consumer = warden::SlowConsumer::pause;  // nothing is lost
+    options.overflow_policy = warden::OverflowPolicy::block;  // nothing is lost
     options.timeout = warden::no_timeout;
 
     CLI::App* command = app.add_subcommand("run", "Runs one command, contained, and ends with its exit code");

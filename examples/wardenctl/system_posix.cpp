@@ -51,7 +51,7 @@ void end_without_reader() {
 
 bool wait_for_more(const warden::LogFollower& follower) {
     std::array<pollfd, 2> events{
-        {{warden::detail::FollowerDoor::wait_handle(follower), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
+        {{warden::detail::LogFollowerAccess::wait_handle(follower), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
     while (::poll(events.data(), events.size(), -1) < 0) {
         if (errno != EINTR) throw std::system_error(errno, std::system_category(), "poll");
     }

@@ -51,11 +51,11 @@ std::vector<std::string> begin(int, char**) {
 }
 
 std::error_code copy_to(warden::Stream stream, std::string_view text) {
-    constexpr std::size_t most_bytes = 1 << 20;
+    constexpr std::size_t max_bytes = 1 << 20;
     const HANDLE handle = ::GetStdHandle(stream == warden::Stream::stdout_ ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
     while (!text.empty()) {
         DWORD size = 0;
-        const auto wanted = static_cast<DWORD>(std::min(text.size(), most_bytes));
+        const auto wanted = static_cast<DWORD>(std::min(text.size(), max_bytes));
         if (::WriteFile(handle, text.data(), wanted, &size, nullptr) == 0) return code_of(::GetLastError());
         if (size == 0) return code_of(ERROR_WRITE_FAULT);  // a pipe that does not wait for its reader
         text.remove_prefix(size);
@@ -69,7 +69,7 @@ void end_without_reader() { ::ExitProcess(no_reader); }
 
 bool wait_for_more(const warden::LogFollower& follower) {
     constexpr auto longest = warden::detail::PathWatch::look_interval;
-    const HANDLE event = warden::detail::FollowerDoor::wait_handle(follower);
+    const HANDLE event = warden::detail::LogFollowerAccess::wait_handle(follower);
     if (::WaitForSingleObject(event, static_cast<DWORD>(longest.count())) == WAIT_FAILED)
         throw std::system_error(code_of(::GetLastError()), "WaitForSingleObject");
     return !reader_is_gone();

@@ -63,7 +63,7 @@ public:
     [[nodiscard]] std::string to_string() const;
 
     /// `errc::invalid_command` for an empty program or a NUL byte anywhere; else success.
-    [[nodiscard]] error_code check() const noexcept;
+    [[nodiscard]] error_code validate() const noexcept;
 
     friend bool operator==(const CommandLine&, const CommandLine&) = default;
 
@@ -115,7 +115,7 @@ inline std::string CommandLine::to_string() const {
     return text;
 }
 
-inline error_code CommandLine::check() const noexcept {
+inline error_code CommandLine::validate() const noexcept {
     const auto has_nul = [](const std::string& word) { return word.find('\0') != std::string::npos; };
     if (program_.empty() || has_nul(program_)) return errc::invalid_command;
     for (const auto& argument : arguments_) {

@@ -63,7 +63,7 @@ private:
 /// Why a process ended.
 enum class ExitCause : std::uint8_t {
     unknown,        ///< It has not ended, or nobody can tell.
-    normal,         ///< By itself, with any exit code.
+    exited,         ///< By itself, with any exit code.
     stopped,        ///< On request, within the grace.
     forced,         ///< On request, by force.
     timed_out,      ///< Its timeout was over.
@@ -79,7 +79,7 @@ enum class ExitCause : std::uint8_t {
 // -- implementation ----------------------------------------------------------
 namespace detail {
 inline constexpr std::array<std::string_view, 9> exit_cause_names{
-    "unknown", "normal", "stopped", "forced", "timed_out", "memory_limit", "cpu_limit", "crashed", "host_shutdown"};
+    "unknown", "exited", "stopped", "forced", "timed_out", "memory_limit", "cpu_limit", "crashed", "host_shutdown"};
 static_assert(exit_cause_names.size() == static_cast<std::size_t>(ExitCause::host_shutdown) + 1);
 }  // namespace detail
 

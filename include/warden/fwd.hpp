@@ -12,7 +12,7 @@ namespace warden {
 using Pid = std::int32_t;
 
 class CommandLine;
-class Conduit;
+class ProcessPipe;
 class Environment;
 class ExitStatus;
 class Input;

@@ -48,26 +48,29 @@ struct AlertOptions {
 
 /// All settings of a `ProcessManager`. Each has a default; those with a variable can be set by a deployment too.
 struct ManagerConfig {
-    std::size_t max_processes = 100;                          ///< WARDEN_MAX_PROCESSES, 1 to 1,000,000
-    Timeout default_timeout = std::chrono::seconds(300);      ///< WARDEN_DEFAULT_TIMEOUT; `none` for `no_timeout`
-    Nanoseconds graceful_timeout = std::chrono::seconds(5);   ///< WARDEN_GRACEFUL_TIMEOUT: for all together at cleanup
-    Nanoseconds cleanup_interval = std::chrono::seconds(60);  ///< WARDEN_CLEANUP_INTERVAL: between health ticks
+    std::size_t max_processes = 100;                         ///< WARDEN_MAX_PROCESSES, 1 to 1,000,000
+    Timeout default_timeout = std::chrono::seconds(300);     ///< WARDEN_DEFAULT_TIMEOUT; `none` for `no_timeout`
+    Nanoseconds graceful_timeout = std::chrono::seconds(5);  ///< WARDEN_GRACEFUL_TIMEOUT: for all together at cleanup
+    union {
+        Nanoseconds health_interval = std::chrono::seconds(60);  ///< WARDEN_CLEANUP_INTERVAL: between checks of health
+        Nanoseconds cleanup_interval;                            ///< Another name of `health_interval`.
+    };
     StopPlan stop_plan = StopPlan::standard();
     std::filesystem::path data_directory{};  ///< WARDEN_DATA_DIRECTORY; default by the XDG rules
     std::filesystem::path log_directory{};   ///< WARDEN_LOG_DIRECTORY; default `logs` in the former
     /// Of log and event files, ended and in use: WARDEN_LOG_MAX_FILES, WARDEN_LOG_MAX_AGE. Looked after
-    /// every `cleanup_interval`, and at the end.
+    /// every `health_interval`, and at the end.
     LogRetention log_retention{};
     bool handle_signals = true;                  ///< WARDEN_HANDLE_SIGNALS: SIGTERM, SIGINT, SIGHUP
     Mechanism mechanism = Mechanism::automatic;  ///< WARDEN_MECHANISM
     EventLogOptions event_log{};
     AlertOptions alerts{};
-    Nanoseconds drain_budget = std::chrono::seconds(2);  ///< WARDEN_DRAIN_BUDGET: for output after the exit
-    std::size_t consumer_queue_bytes = 4u << 20;         ///< Per callback or copy; what does not fit is dropped
-    std::size_t max_line_bytes = 16u << 10;              ///< Longer lines reach callbacks in parts
-    std::size_t pipe_bytes = 1u << 20;                   ///< Asked of the system for output pipes that flood
-    std::size_t spare_keepers = 2;                       ///< Kept ready where the mechanism is `keeper`, 1 to 64
-    bool redact_arguments = false;                       ///< WARDEN_REDACT_ARGUMENTS: events name the program only
+    Nanoseconds drain_timeout = std::chrono::seconds(2);  ///< WARDEN_DRAIN_TIMEOUT: for output after the exit
+    std::size_t consumer_queue_bytes = 4u << 20;          ///< Per callback or copy; what does not fit is dropped
+    std::size_t max_line_bytes = 16u << 10;               ///< Longer lines reach callbacks in parts
+    std::size_t pipe_bytes = 1u << 20;                    ///< Asked of the system for output pipes that flood
+    std::size_t spare_keepers = 2;                        ///< Kept ready where the mechanism is `keeper`, 1 to 64
+    bool redact_arguments = false;                        ///< WARDEN_REDACT_ARGUMENTS: events name the program only
 
     /// Where each setting came from that is not a default: its name and the variable.
     std::map<std::string, std::string> sources{};
@@ -188,7 +191,7 @@ inline constexpr std::array environment_settings{
     EnvironmentSetting{"GRACEFUL_TIMEOUT", true, a_duration,
                        [](ManagerConfig& c, std::string_view t) { return assign_duration(c.graceful_timeout, t); }},
     EnvironmentSetting{"CLEANUP_INTERVAL", true, a_duration,
-                       [](ManagerConfig& c, std::string_view t) { return assign_duration(c.cleanup_interval, t); }},
+                       [](ManagerConfig& c, std::string_view t) { return assign_duration(c.health_interval, t); }},
     EnvironmentSetting{"DATA_DIRECTORY", false, "a path",
                        [](ManagerConfig& c, std::string_view t) { return assign_path(c.data_directory, t); }},
     EnvironmentSetting{"LOG_DIRECTORY", false, "a path",
@@ -202,19 +205,24 @@ inline constexpr std::array environment_settings{
                        [](ManagerConfig& c, std::string_view t) { return assign_flag(c.handle_signals, t); }},
     EnvironmentSetting{"MECHANISM", false, "auto, cgroup, keeper, process_group or job_object",
                        [](ManagerConfig& c, std::string_view t) { return assign_mechanism(c.mechanism, t); }},
-    EnvironmentSetting{"DRAIN_BUDGET", false, a_duration,
-                       [](ManagerConfig& c, std::string_view t) { return assign_duration(c.drain_budget, t); }},
+    EnvironmentSetting{"DRAIN_TIMEOUT", false, a_duration,
+                       [](ManagerConfig& c, std::string_view t) { return assign_duration(c.drain_timeout, t); }},
     EnvironmentSetting{"EVENT_LOG", false, a_flag,
                        [](ManagerConfig& c, std::string_view t) { return assign_flag(c.event_log.enabled, t); }},
     EnvironmentSetting{"REDACT_ARGUMENTS", false, a_flag,
                        [](ManagerConfig& c, std::string_view t) { return assign_flag(c.redact_arguments, t); }},
 };
 
-/// "these must be mended:" and one mistake a line.
-[[nodiscard]] inline std::string joined(const std::vector<std::string>& mistakes) {
-    std::string text = "these must be mended:";
+/// One mistake a line.
+[[nodiscard]] inline std::string listed(const std::vector<std::string>& mistakes) {
+    std::string text;
     for (const auto& mistake : mistakes) text += "\n  - " + mistake;
     return text;
+}
+
+/// "invalid `what`:" and one mistake a line.
+[[nodiscard]] inline std::string invalid(std::string_view what, const std::vector<std::string>& mistakes) {
+    return "invalid " + std::string(what) + ':' + listed(mistakes);
 }
 
 }  // namespace detail
@@ -239,7 +247,7 @@ inline ManagerConfig ManagerConfig::from_environment(const std::function<const c
     }
     const auto more = config.validate();
     mistakes.insert(mistakes.end(), more.begin(), more.end());
-    if (!mistakes.empty()) throw system_error(errc::invalid_configuration, detail::joined(mistakes));
+    if (!mistakes.empty()) throw system_error(errc::invalid_configuration, detail::invalid("configuration", mistakes));
     return config;
 }
 
@@ -260,18 +268,18 @@ inline std::vector<std::string> ManagerConfig::validate() const {
     range("pipe_bytes", pipe_bytes, 4096, 1u << 26);
     range("spare_keepers", spare_keepers, 1, 64);
     not_negative("graceful_timeout", graceful_timeout);
-    not_negative("drain_budget", drain_budget);
-    if (cleanup_interval < std::chrono::milliseconds(10)) found.emplace_back("cleanup_interval must be 10ms or more");
+    not_negative("drain_timeout", drain_timeout);
+    if (health_interval < std::chrono::milliseconds(10)) found.emplace_back("health_interval must be 10ms or more");
     if (!default_timeout.is_valid()) {
         found.emplace_back("default_timeout must be positive; for none say no_timeout (in the environment: none)");
     }
     const auto append = [&](const std::vector<std::string>& more) {
         found.insert(found.end(), more.begin(), more.end());
     };
-    append(stop_plan.mistakes());
-    append(log_retention.mistakes());
-    append(event_log.limits.mistakes());
-    append(event_log.on_limit.mistakes(event_log.limits));
+    append(stop_plan.validate());
+    append(log_retention.validate());
+    append(event_log.limits.validate());
+    append(event_log.on_limit.validate(event_log.limits));
     return found;
 }
 

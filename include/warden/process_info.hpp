@@ -87,7 +87,7 @@ struct CompletedProcess {
     Nanoseconds duration{};
     ExitCause cause = ExitCause::unknown;
 
-    [[nodiscard]] bool success() const noexcept { return status.success() && cause == ExitCause::normal; }
+    [[nodiscard]] bool success() const noexcept { return status.success() && cause == ExitCause::exited; }
 };
 
 /// The result of `pipeline`.

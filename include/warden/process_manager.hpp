@@ -135,7 +135,7 @@ public:
     [[nodiscard]] ContainmentReport containment() const;
     [[nodiscard]] MetricsSnapshot metrics() const;
     /// Looks now whether everything is as it should be: set-up, guardian, handlers, limits, log directory, zombies and
-    /// orphans in the trees. The same look is told as an event every `cleanup_interval`, with alerts for what is new.
+    /// orphans in the trees. The same look is told as an event every `health_interval`, with alerts for what is new.
     [[nodiscard]] HealthReport health() const;
     [[nodiscard]] const ManagerConfig& config() const noexcept;
     [[nodiscard]] Uuid instance_id() const noexcept;

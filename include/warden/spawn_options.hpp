@@ -62,7 +62,7 @@ public:
     [[nodiscard]] const std::map<std::string, std::optional<std::string>>& changes() const noexcept { return changes_; }
 
     /// `errc::invalid_environment` for an empty key, a key with `=`, or a NUL byte; else success.
-    [[nodiscard]] error_code check() const noexcept;
+    [[nodiscard]] error_code validate() const noexcept;
 
     friend bool operator==(const Environment&, const Environment&) = default;
 
@@ -76,11 +76,11 @@ private:
 /// A pipe between two processes: what one writes is the input of the other, and never passes through this program.
 /// Give it as `stdout_` (or `stderr_`) to one and as `stdin_` to the other. Copies are the same pipe. Each end goes to
 /// the first process that is started with it, also if that start fails.
-class Conduit {
+class ProcessPipe {
 public:
-    Conduit() : state_(std::make_shared<State>()) {}
+    ProcessPipe() : state_(std::make_shared<State>()) {}
 
-    friend bool operator==(const Conduit&, const Conduit&) = default;
+    friend bool operator==(const ProcessPipe&, const ProcessPipe&) = default;
 
 private:
     friend class Input;
@@ -93,7 +93,7 @@ private:
         std::array<std::shared_ptr<void>, 2> ends;  // to read, to write
     };
 
-    explicit Conduit(std::nullptr_t) noexcept {}
+    explicit ProcessPipe(std::nullptr_t) noexcept {}
 
     std::shared_ptr<State> state_;
 };
@@ -105,43 +105,51 @@ public:
         null,     ///< The null device: end of file at once.
         inherit,  ///< That of the program itself.
         pipe,     ///< A pipe that `write` and `close_stdin` of the handle feed.
-        file,     ///< See `from_file`.
-        process,  ///< See `Conduit`.
     };
 
     Input(Kind kind) : kind_(kind) {}
-    Input(Conduit conduit) : kind_(process), conduit_(std::move(conduit)) {}
+    /// What another process writes.
+    Input(ProcessPipe from) : kind_(from_process), process_pipe_(std::move(from)) {}
+    /// A file that is opened for reading at the start.
     [[nodiscard]] static Input from_file(std::filesystem::path path) {
-        Input input(file);
+        Input input(null);
+        input.kind_ = opened_file;
         input.path_ = std::move(path);
         return input;
     }
 
-    [[nodiscard]] Kind kind() const noexcept { return kind_; }
+    [[nodiscard]] bool is(Kind kind) const noexcept { return kind_ == kind; }
+    [[nodiscard]] bool is_file() const noexcept { return kind_ == opened_file; }
+    [[nodiscard]] bool is_process_pipe() const noexcept { return kind_ == from_process; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-    [[nodiscard]] const Conduit& conduit() const noexcept { return conduit_; }
+    [[nodiscard]] const ProcessPipe& process_pipe() const noexcept { return process_pipe_; }
 
     friend bool operator==(const Input&, const Input&) = default;
 
 private:
-    Kind kind_;
+    enum : std::uint8_t { opened_file = pipe + 1, from_process };  // these two come with a path or a pipe
+
+    std::uint8_t kind_;
     std::filesystem::path path_;
-    Conduit conduit_{nullptr};
+    ProcessPipe process_pipe_{nullptr};
 };
 
 /// Where an output stream of a child goes; several at once with `|`, for example `Output::capture | Output::log`.
 ///
 /// `inherit` alone hands the program's own descriptor to the child; together with others, warden copies to it.
-/// `null`, `merge` and a `Conduit` stand alone. `merge` is for stderr: it goes wherever stdout goes, in the order of
-/// writing. `to_file` truncates the file and hands it to the child; it stands alone too. For a bounded file use `log`.
+/// `null`, `merge` and a `ProcessPipe` stand alone. `merge` is for stderr: it goes wherever stdout goes, in the order
+/// of writing. `to_file` truncates the file and hands it to the child; it stands alone too. For a bounded file use
+/// `log`.
 class Output {
 public:
-    enum Kind : std::uint8_t { null = 1, inherit = 2, capture = 4, log = 8, merge = 16, file = 32, process = 64 };
+    enum Kind : std::uint8_t { null = 1, inherit = 2, capture = 4, log = 8, merge = 16 };
 
     Output(Kind kind) : kinds_(kind) {}
-    Output(Conduit conduit) : kinds_(process), conduit_(std::move(conduit)) {}
+    /// To the input of another process.
+    Output(ProcessPipe to) : kinds_(to_process), process_pipe_(std::move(to)) {}
     [[nodiscard]] static Output to_file(std::filesystem::path path) {
-        Output output(file);
+        Output output(null);
+        output.kinds_ = opened_file;
         output.path_ = std::move(path);
         return output;
     }
@@ -155,8 +163,10 @@ public:
 
     [[nodiscard]] bool has(Kind kind) const noexcept { return (kinds_ & kind) != 0; }
     [[nodiscard]] bool is_only(Kind kind) const noexcept { return kinds_ == kind; }
+    [[nodiscard]] bool is_file() const noexcept { return kinds_ == opened_file; }
+    [[nodiscard]] bool is_process_pipe() const noexcept { return kinds_ == to_process; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-    [[nodiscard]] const Conduit& conduit() const noexcept { return conduit_; }
+    [[nodiscard]] const ProcessPipe& process_pipe() const noexcept { return process_pipe_; }
 
     /// Whether the combination makes sense.
     [[nodiscard]] bool is_valid() const noexcept {
@@ -167,9 +177,11 @@ public:
     friend bool operator==(const Output&, const Output&) = default;
 
 private:
+    enum : std::uint8_t { opened_file = 32, to_process = 64 };  // these two come with a path or a pipe
+
     std::uint8_t kinds_;
     std::filesystem::path path_;
-    Conduit conduit_{nullptr};
+    ProcessPipe process_pipe_{nullptr};
 };
 
 /// Where callbacks run: any executor of Asio (`context.get_executor()`), or what has `execute(f)` like one.
@@ -279,9 +291,9 @@ struct PreflightCheck {
 };
 
 /// What to do with a line or chunk callback, or a copy to the program's own output, that falls behind.
-enum class SlowConsumer : std::uint8_t {
+enum class OverflowPolicy : std::uint8_t {
     drop,   ///< Its queue is bounded; what does not fit is dropped and counted. Nobody waits.
-    pause,  ///< The pipe of this one process is not read meanwhile, so the child waits in `write(2)`. Nothing is lost.
+    block,  ///< The pipe of this one process is not read meanwhile, so the child waits in `write(2)`. Nothing is lost.
 };
 
 /// All of it has defaults; name what differs.
@@ -310,14 +322,14 @@ struct SpawnOptions {
     /// Where the callbacks for lines, chunks and alerts run, one at a time. If nobody runs it, the news of the end of
     /// the process waits for the drain budget.
     Executor executor{};
-    SlowConsumer slow_consumer = SlowConsumer::drop;
+    OverflowPolicy overflow_policy = OverflowPolicy::drop;
     std::size_t capture_bytes = 64u << 20;          ///< Per stream; what comes after is dropped and counted.
     std::map<std::string, std::string> metadata{};  ///< Carried into every event of the process.
 };
 
 // -- implementation ----------------------------------------------------------
 
-inline error_code Environment::check() const noexcept {
+inline error_code Environment::validate() const noexcept {
     for (const auto& [key, value] : changes_) {
         if (key.empty() || key.find('=') != std::string::npos || key.find('\0') != std::string::npos ||
             (value && value->find('\0') != std::string::npos)) {

@@ -114,7 +114,7 @@ public:
 
     /// What is wrong with the plan, in words; empty if nothing is. A plan ends with `kill` or `last_resort`, and its
     /// graces are not negative.
-    [[nodiscard]] std::vector<std::string> mistakes() const;
+    [[nodiscard]] std::vector<std::string> validate() const;
 
     /// Any step, as data.
     StopPlan& add(StopStep step) & {
@@ -129,12 +129,12 @@ private:
 };
 
 /// A step that was taken.
-struct StopRecord {
+struct StopStepResult {
     StopAction action{};
-    Nanoseconds began{};     ///< Since the stop began.
-    Nanoseconds duration{};  ///< Until the tree was gone or the grace was over.
-    bool ended_it = false;   ///< The tree was gone within this step.
-    std::string error;       ///< What the step itself ran into; empty if nothing.
+    Nanoseconds began{};       ///< Since the stop began.
+    Nanoseconds duration{};    ///< Until the tree was gone or the grace was over.
+    bool tree_exited = false;  ///< The tree was gone within this step.
+    std::string error;         ///< What the step itself ran into; empty if nothing.
 };
 
 /// A process that outlived the whole plan.
@@ -147,7 +147,7 @@ struct Survivor {
 /// What a stop did. A stop of a process that had ended by itself has no steps and is clean; of one that a former stop
 /// had ended, whoever began that, it reports what that one did.
 struct StopReport {
-    std::vector<StopRecord> steps;
+    std::vector<StopStepResult> steps;
     std::vector<Survivor> survivors;
     Nanoseconds duration{};
 
@@ -190,7 +190,7 @@ inline Nanoseconds StopPlan::deadline() const noexcept {
     return sum;
 }
 
-inline std::vector<std::string> StopPlan::mistakes() const {
+inline std::vector<std::string> StopPlan::validate() const {
     std::vector<std::string> found;
     const auto forceful = [](StopAction a) { return a == StopAction::kill || a == StopAction::last_resort; };
     if (steps_.empty() || !forceful(steps_.back().action)) {
@@ -205,7 +205,7 @@ inline std::vector<std::string> StopPlan::mistakes() const {
         }
         if (step.action == StopAction::call && !(step.call && step.call->run))
             found.emplace_back("the function of 'call' is empty");
-        if (step.action == StopAction::run_command && step.command.check()) {
+        if (step.action == StopAction::run_command && step.command.validate()) {
             found.emplace_back("the command of 'run_command' is empty or holds a NUL byte");
         }
     }

@@ -26,7 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t most_bytes = 4'096;
+constexpr std::size_t max_bytes = 4'096;
 constexpr unsigned longest_run_seconds = 60;
 
 std::string running;  // the input
@@ -65,7 +65,7 @@ public:
     std::string next() {
         std::string text = one_of_corpus();
         for (std::size_t i = 1 + below(6); i > 0; --i) mutate(text);
-        if (text.size() > most_bytes) text.resize(most_bytes);
+        if (text.size() > max_bytes) text.resize(max_bytes);
         return text;
     }
 
@@ -133,7 +133,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     left_as = "crash-" + std::filesystem::path(argv[0]).filename().string() + '-' + std::to_string(::getpid());
-    running.reserve(most_bytes);
+    running.reserve(max_bytes);
     for (const int number : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM}) ::signal(number, on_signal);
     if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(leave_input);
 

@@ -27,7 +27,7 @@ inline void add(const std::filesystem::path& path, std::string_view text) {
     std::ofstream(path, std::ios::app | std::ios::binary) << text;
 }
 
-/// All lines that can be had without waiting.
+/// All lines that are available without waiting.
 inline std::vector<FollowedLine> lines_now(LogFollower& follower) {
     std::vector<FollowedLine> lines;
     while (auto line = follower.try_next()) lines.push_back(std::move(*line));

@@ -60,12 +60,12 @@ private:
 };
 
 /// How many events wait for a follower at most; one more tells that others were dropped.
-std::size_t most_queued_events() { return std::stoul(support::read_file("/proc/sys/fs/inotify/max_queued_events")); }
+std::size_t max_queued_events() { return std::stoul(support::read_file("/proc/sys/fs/inotify/max_queued_events")); }
 
 /// None of them has a name, or all have one of less than 16 bytes.
 std::size_t queued_events(const LogFollower& follower, bool named) {
     int bytes = 0;
-    REQUIRE(::ioctl(warden::detail::FollowerDoor::wait_handle(follower), FIONREAD, &bytes) == 0);
+    REQUIRE(::ioctl(warden::detail::LogFollowerAccess::wait_handle(follower), FIONREAD, &bytes) == 0);
     return static_cast<std::size_t>(bytes) / (named ? 32 : 16);
 }
 
@@ -81,7 +81,7 @@ TEST_CASE("log follower: its descriptor is readable when there is something to l
     const Directory directory;
     LogSink sink = open_sink(directory / "a.log");
     LogFollower follower = LogFollower::open(sink.path(), From::end);
-    const int fd = warden::detail::FollowerDoor::wait_handle(follower);
+    const int fd = warden::detail::LogFollowerAccess::wait_handle(follower);
     CHECK(texts_now(follower).empty());
     ::pollfd readable{fd, POLLIN, 0};
     CHECK(::poll(&readable, 1, 0) == 0);
@@ -124,7 +124,7 @@ TEST_CASE("log follower: another log in the directory wakes nobody") {
     LogFollower follower = LogFollower::open(sink.path(), From::end);
     CHECK_FALSE(follower.try_next());
     for (std::size_t i = 0; i < 50; ++i) other.write(numbered_line(i));
-    ::pollfd readable{warden::detail::FollowerDoor::wait_handle(follower), POLLIN, 0};
+    ::pollfd readable{warden::detail::LogFollowerAccess::wait_handle(follower), POLLIN, 0};
     CHECK(::poll(&readable, 1, 0) == 0);
 }
 
@@ -307,7 +307,7 @@ TEST_CASE("log follower: waits through renaming, removal and a new file") {
 }
 
 TEST_CASE("log follower: more events than their queue holds lose no line, and the next one wakes it") {
-    const std::size_t most = most_queued_events();
+    const std::size_t most = max_queued_events();
     SKIP_UNLESS(most <= 1'000'000, "fs.inotify.max_queued_events is " + std::to_string(most));
     const Directory directory;
     const auto path = directory / "a.log";
@@ -338,7 +338,7 @@ TEST_CASE("log follower: more events than their queue holds lose no line, and th
 }
 
 TEST_CASE("log follower: the end of a directory that is not told because the queue of events is full is noticed") {
-    const std::size_t most = most_queued_events();
+    const std::size_t most = max_queued_events();
     SKIP_UNLESS(most <= 100'000, "fs.inotify.max_queued_events is " + std::to_string(most));
     const Directory directory;
     const auto folder = directory / "folder";

@@ -135,8 +135,8 @@ TEST_CASE("log retention: mistakes and what cannot be looked at are reported, an
     const Directory directory;
     const auto now = std::chrono::system_clock::now();
     make_log(directory / "a.log", 24h, now);
-    CHECK(LogRetention{}.mistakes().empty());
-    CHECK(LogRetention{.max_age = -1s}.mistakes().size() == 1);
+    CHECK(LogRetention{}.validate().empty());
+    CHECK(LogRetention{.max_age = -1s}.validate().size() == 1);
     auto report = prune_logs(directory.path(), {.max_age = -1s}, now);
     CHECK(report.failures == 1);
     CHECK(report.first_error == warden::errc::invalid_options);

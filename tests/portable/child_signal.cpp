@@ -84,7 +84,7 @@ TEST_CASE("portable watch: a host that replaces the handler again and again is g
     const std::string failures = in_subprocess([](Checks& check) {
         IoLoop loop;
         bool given_up = false;
-        for (std::size_t round = 0; round < 2 * ChildSignal::most_levels; ++round) {
+        for (std::size_t round = 0; round < 2 * ChildSignal::max_levels; ++round) {
             Tree tree(loop, victim("exit", "4"));
             check.that(!given_up || !installed(), "it stays given up");
             given_up = !installed();

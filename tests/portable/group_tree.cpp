@@ -40,7 +40,7 @@ std::string output_of(const Program& program) {
 
 /// The error and step of a start that must fail and leave nothing.
 std::pair<int, SpawnStep> failure_of(const Program& program) {
-    GroupTree tree;
+    ProcessGroupTree tree;
     ChildAnswer answer;
     tree.launch(program.plan, answer);
     CHECK(tree.pid() == 0);
@@ -324,14 +324,14 @@ TEST_CASE("portable group: an end that comes while the loop is busy, or before i
     CHECK(tree.ends_told == 1);
 
     std::promise<ExitStatus> ended;
-    std::optional<GroupTree> early(std::in_place);
+    std::optional<ProcessGroupTree> early(std::in_place);
     ChildAnswer answer;
     early->launch(victim("exit", "9").plan, answer);
     REQUIRE(answer.error == 0);
     REQUIRE(eventually([&] { return process_state(early->pid()) == 'Z'; }));
     loop.call([&] {
         early->watch(
-            loop.context(), [&](const LeaderEnd& end, bool) { ended.set_value(end.status); }, [] {});
+            loop.context(), [&](const LeaderExit& end, bool) { ended.set_value(end.status); }, [] {});
     });
     CHECK(value_of(ended) == ExitStatus::from_code(9));
     loop.call([&] { early.reset(); });
@@ -384,7 +384,7 @@ TEST_CASE("portable group: destroying it ends leader and members, also those tha
         CHECK(eventually([&] { return !is_alive(grandchild); }));
         ::waitpid(grandchild, nullptr, 0);  // it fell to the runner
     }
-    GroupTree unwatched;
+    ProcessGroupTree unwatched;
     ChildAnswer answer;
     unwatched.launch(victim("stay").plan, answer);
     CHECK(unwatched.pid() > 0);
@@ -542,7 +542,7 @@ TEST_CASE("portable group: in a fork of the host the tree is left alone", "[port
         const pid_t fork = ::fork();
         if (fork == 0) {
             const bool refused = tree.in_place().signal_tree(SIGKILL) == system_code(ESRCH);
-            tree.in_place().~GroupTree();
+            tree.in_place().~ProcessGroupTree();
             ::_exit(refused ? 0 : 1);
         }
         int status = -1;

@@ -68,12 +68,12 @@ public:
         loop_.call([&] {
             tree_->watch(
                 loop_.context(),
-                [&](const LeaderEnd& end, bool extinct) {
+                [&](const LeaderExit& end, bool tree_empty) {
                     ++ends_told;
-                    if (extinct) extinct_.set_value();
-                    ended_.set_value({end, extinct});
+                    if (tree_empty) tree_empty_.set_value();
+                    ended_.set_value({end, tree_empty});
                 },
-                [&] { extinct_.set_value(); });
+                [&] { tree_empty_.set_value(); });
         });
     }
     ~Tree() { destroy(); }
@@ -82,10 +82,10 @@ public:
     }
 
     [[nodiscard]] Pid pid() const { return tree_->pid(); }
-    [[nodiscard]] GroupTree& in_place() { return *tree_; }
+    [[nodiscard]] ProcessGroupTree& in_place() { return *tree_; }
 
     /// How the leader ended, and whether nothing of its group was left then.
-    [[nodiscard]] std::pair<LeaderEnd, bool> end() {
+    [[nodiscard]] std::pair<LeaderExit, bool> end() {
         if (ending_.wait_for(patience) != std::future_status::ready) throw std::runtime_error("no end was told");
         return ending_.get();
     }
@@ -108,11 +108,11 @@ public:
 
 private:
     IoLoop& loop_;
-    std::optional<GroupTree> tree_;
-    std::promise<std::pair<LeaderEnd, bool>> ended_;
-    std::promise<void> extinct_;
-    std::shared_future<std::pair<LeaderEnd, bool>> ending_ = ended_.get_future();
-    std::shared_future<void> extinction_ = extinct_.get_future();
+    std::optional<ProcessGroupTree> tree_;
+    std::promise<std::pair<LeaderExit, bool>> ended_;
+    std::promise<void> tree_empty_;
+    std::shared_future<std::pair<LeaderExit, bool>> ending_ = ended_.get_future();
+    std::shared_future<void> extinction_ = tree_empty_.get_future();
 };
 
 /// What a promise is given, in time. Not by `get`, during which the thread sanitizer lets no signal handler run.

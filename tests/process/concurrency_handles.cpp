@@ -18,7 +18,7 @@ TEMPLATE_TEST_CASE("concurrency: a callback that waits for the end of its own pr
                    "[concurrency][K06]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     boost::asio::thread_pool only_one(1);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 20s; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 20s; }};
     struct Way {
         const char* name;
         std::function<void(ManagedProcess&)> end;
@@ -76,7 +76,7 @@ TEMPLATE_TEST_CASE(
     "concurrency: what has ended by itself is neither timed out nor stopped while a callback still has its output",
     "[concurrency][K06]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 20s; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 20s; }};
     ManagedProcess process;
     std::promise<void> started;
     std::promise<warden::StopReport> stopped;
@@ -101,7 +101,7 @@ TEMPLATE_TEST_CASE(
     CHECK(report.clean());
     CHECK(report.steps.empty());
     CHECK(process.wait().success());
-    CHECK(process.cause() == warden::ExitCause::normal);
+    CHECK(process.cause() == warden::ExitCause::exited);
     CHECK(process.state() == warden::State::completed);
     CHECK(manager->metrics().timeouts_total == 0);
 }
@@ -109,7 +109,7 @@ TEMPLATE_TEST_CASE(
 TEMPLATE_TEST_CASE("concurrency: a stop takes no further step while a callback still has the output of what is gone",
                    "[concurrency][K06]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 20s; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 20s; }};
     std::promise<void> stop_is_over;
     std::promise<void> line_came;
     SpawnOptions options;
@@ -123,7 +123,7 @@ TEMPLATE_TEST_CASE("concurrency: a stop takes no further step while a callback s
     const auto report = process.stop(StopPlan{}.terminate(2s).kill(10s));
     stop_is_over.set_value();
     REQUIRE(report.steps.size() == 1);
-    CHECK(report.steps[0].ended_it);
+    CHECK(report.steps[0].tree_exited);
     CHECK(report.steps[0].duration < 2s);
     CHECK(process.cause() == warden::ExitCause::stopped);
 }

@@ -12,7 +12,7 @@ TEMPLATE_TEST_CASE("alerts: a rule stops the process, by its plan", "[alerts]", 
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto process = manager->spawn({"sh", {"-c", "echo loading; echo Traceback >&2; sleep 300"}},
-                                  {.alerts = {AlertRule::literal("Traceback", AlertAction::fail)}});
+                                  {.alerts = {AlertRule::literal("Traceback", AlertAction::stop)}});
     static_cast<void>(process.wait());
     CHECK(process.cause() == ExitCause::stopped);
     CHECK(process.state() == State::stopped);

@@ -37,7 +37,7 @@ long own_cpu_ms() {
 TEMPLATE_TEST_CASE("output: run returns though a grandchild of a shell holds the pipe, and takes it along",
                    "[output][D01][D02]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 200ms; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 200ms; }};
     const auto began = Clock::now();
     const auto result = manager->run(warden::CommandLine::shell("echo said; sleep 60 & exit 0"));
     CHECK(Clock::now() - began < 1500ms);

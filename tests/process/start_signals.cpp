@@ -161,7 +161,7 @@ TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[
         auto process = manager->spawn(victim("exit", std::to_string(code)), options);
         const ExitStatus status = process.wait();
         if (status != ExitStatus::from_code(code)) FAIL_CHECK("exit(" << code << ") arrived as: " << status);
-        if (process.cause() != ExitCause::normal) FAIL_CHECK("exit(" << code << ") has the cause " << process.cause());
+        if (process.cause() != ExitCause::exited) FAIL_CHECK("exit(" << code << ") has the cause " << process.cause());
     }
     CHECK(manager->run(victim("exit", "259")).status == ExitStatus::from_code(3));
 }
@@ -183,7 +183,7 @@ TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a
     }
     const auto shell = manager->run(warden::CommandLine::shell("exit 143"));
     CHECK(shell.status == ExitStatus::from_code(143));
-    CHECK(shell.cause == ExitCause::normal);
+    CHECK(shell.cause == ExitCause::exited);
 }
 
 TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kernel tells it", "[start][J09]",

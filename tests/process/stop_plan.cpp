@@ -30,7 +30,8 @@ SpawnOptions with_plan(StopPlan plan) {
     return options;
 }
 
-/// A process with exactly this pid, in a group of its own, which waits for a signal; 0 with errno if it cannot be had.
+/// A process with exactly this pid, in a group of its own, which waits for a signal; 0 with errno if it could not be
+/// made.
 pid_t stranger_with_pid(pid_t pid) {
     struct clone_args arguments {};
     arguments.exit_signal = SIGCHLD;
@@ -110,7 +111,7 @@ TEMPLATE_TEST_CASE("stop: who obeys keeps its own exit code and was not forced",
     const auto report = process.stop();
     REQUIRE(report.steps.size() == 1);
     CHECK(report.steps[0].action == StopAction::terminate);
-    CHECK(report.steps[0].ended_it);
+    CHECK(report.steps[0].tree_exited);
     CHECK(report.duration < 2s);
     CHECK(process.exit_status()->success());
     CHECK(process.cause() == ExitCause::stopped);
@@ -348,9 +349,9 @@ TEMPLATE_TEST_CASE("stop: a step by a signal does what it says", "[stop][STP]", 
         CHECK(report.clean());
         REQUIRE(report.steps.size() == 2);
         CHECK(report.steps[0].action == StopAction::signal);
-        CHECK_FALSE(report.steps[0].ended_it);
+        CHECK_FALSE(report.steps[0].tree_exited);
         CHECK(report.steps[1].began >= 20ms);
-        CHECK(report.steps[1].ended_it);
+        CHECK(report.steps[1].tree_exited);
     }
 }
 
@@ -388,9 +389,9 @@ TEMPLATE_TEST_CASE("stop: one that nobody asked for is reported as fully as one 
             REQUIRE(report.steps.size() == 2);
             CHECK(report.steps[0].action == StopAction::terminate);
             CHECK(report.steps[0].duration >= 50ms);
-            CHECK_FALSE(report.steps[0].ended_it);
+            CHECK_FALSE(report.steps[0].tree_exited);
             CHECK(report.steps[1].action == StopAction::kill);
-            CHECK(report.steps[1].ended_it);
+            CHECK(report.steps[1].tree_exited);
             CHECK(report.duration >= report.steps[1].began);
         }
         CHECK(manager->metrics().stop_latency.count() == 1);
@@ -404,7 +405,7 @@ TEMPLATE_TEST_CASE("stop: one that nobody asked for is reported as fully as one 
     }
     SECTION("by an alert rule") {
         SpawnOptions options = with_plan(StopPlan::within(50ms));
-        options.alerts = {warden::AlertRule::literal("typed", warden::AlertAction::fail)};
+        options.alerts = {warden::AlertRule::literal("typed", warden::AlertAction::stop)};
         options.terminal = warden::Terminal{};
         options.stdin_ = warden::Input::pipe;
         auto process = start(options);

@@ -136,7 +136,7 @@ TEMPLATE_TEST_CASE("metrics: what is counted adds up", "[events]", EVERY_MECHANI
     std::uint64_t exits = 0;
     for (const auto count : metrics.exits) exits += count;
     CHECK(exits == started);
-    CHECK(metrics.exits_by(ExitCause::normal) == 3 * each);
+    CHECK(metrics.exits_by(ExitCause::exited) == 3 * each);
     CHECK(metrics.exits_by(ExitCause::crashed) == each);
     CHECK(metrics.exits_by(ExitCause::timed_out) == each);
     CHECK(metrics.exits_by(ExitCause::stopped) == each * (cause_at_the_end == ExitCause::stopped ? 2 : 1));

@@ -26,13 +26,13 @@ namespace {
 
 #if WARDEN_OS_WINDOWS
 constexpr int polite_number = kill_number;  // Wine 8 delivers no request to end
-constexpr std::size_t most_in_a_tree = 2;   // with a console's host
+constexpr std::size_t max_in_a_tree = 2;    // with a console's host
 constexpr auto step_of_a_head_start = 5ms;  // a start takes longer than a kill
 bool is_zombie(warden::Pid) { return false; }
 std::vector<warden::Pid> descendants() { return {}; }  // nobody lists them
 #else
 constexpr int polite_number = 15;
-constexpr std::size_t most_in_a_tree = 1;
+constexpr std::size_t max_in_a_tree = 1;
 constexpr auto step_of_a_head_start = 0ms;
 bool is_zombie(warden::Pid pid) { return process_state(static_cast<pid_t>(pid)) == 'Z'; }
 #endif
@@ -270,7 +270,7 @@ TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes sta
             static_cast<void>(manager->active_pids());
             if (manager->metrics().spawned_total == 0) ++wrong;
             const auto members = shared.tree().size();
-            if (shared.info().state != warden::State::running || members < 1 || members > most_in_a_tree) ++wrong;
+            if (shared.info().state != warden::State::running || members < 1 || members > max_in_a_tree) ++wrong;
             static_cast<void>(shared.usage());
             static_cast<void>(shared.runtime());
             static_cast<void>(shared.tail(3));

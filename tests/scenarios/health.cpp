@@ -39,7 +39,7 @@ TEMPLATE_TEST_CASE("health: a manager at rest and one at work are well", "[healt
 TEMPLATE_TEST_CASE("health: orphans are found, with an event at the tick and one alert", "[health][O02][TST]",
                    EVERY_TIGHT_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.cleanup_interval = 20ms; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.health_interval = 20ms; }};
     Listener listener(*manager);
     const auto count = [&](EventKind kind, warden::Severity severity) {
         const auto events = listener.events();

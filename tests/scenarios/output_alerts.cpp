@@ -68,7 +68,7 @@ TEMPLATE_TEST_CASE("alerts: a flood of matches is told at the rate that was set,
     same.name = "the same line";
     same.dedupe = 1h;
     SpawnOptions options = with({rule, same});
-    options.slow_consumer = warden::SlowConsumer::pause;
+    options.overflow_policy = warden::OverflowPolicy::block;
     auto process = manager->spawn(play("again", "20000", "bad\n", "out", "another bad one\n"), options);
     CHECK(process.wait().success());
     REQUIRE(eventually([&] { return events.all().size() == 5; }));
@@ -84,7 +84,7 @@ TEMPLATE_TEST_CASE("alerts: a flood of matches is told at the rate that was set,
 TEMPLATE_TEST_CASE("alerts: a rule ends the process at once, if that is its plan", "[alerts]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
-    SpawnOptions options = with({AlertRule::literal("Traceback", AlertAction::fail)});
+    SpawnOptions options = with({AlertRule::literal("Traceback", AlertAction::stop)});
     options.stop_plan = warden::StopPlan::now();
     auto process = manager->spawn(play("out", "loading\n", "err", "Traceback\n", "stay"), options);
     static_cast<void>(process.wait());

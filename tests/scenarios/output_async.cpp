@@ -60,7 +60,7 @@ TEMPLATE_TEST_CASE("async: many runs at once, each with its input, output and ex
 TEMPLATE_TEST_CASE("async: what a run leaves running is gone when it completes", "[async]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     Futures futures;
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 100ms; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 100ms; }};
     SpawnOptions options;
     options.stop_plan = StopPlan::now();
     const auto result = manager->async_run(play("leave", "stay"), options, {}, futures()).get();

@@ -120,7 +120,7 @@ TEMPLATE_TEST_CASE("output: a flood without a single newline is bounded in memor
     std::atomic<std::uint64_t> seen{0};
     std::atomic<std::size_t> longest{0};
     SpawnOptions options;
-    options.slow_consumer = warden::SlowConsumer::pause;
+    options.overflow_policy = warden::OverflowPolicy::block;
     options.on_line = [&](const OutputLine& line) {
         seen += line.text.size();
         longest = std::max(longest.load(), line.text.size());

@@ -187,7 +187,7 @@ TEMPLATE_TEST_CASE("async: callbacks for output run on the executor that was giv
     bool elsewhere = false;
     SpawnOptions options;
     options.executor = context.get_executor();
-    options.slow_consumer = warden::SlowConsumer::pause;
+    options.overflow_policy = warden::OverflowPolicy::block;
     options.on_line = [&](std::string_view) {
         ++lines;
         elsewhere = elsewhere || std::this_thread::get_id() != me;

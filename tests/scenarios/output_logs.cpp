@@ -75,11 +75,11 @@ TEMPLATE_TEST_CASE(
     "log: during a flood the file is within both bounds whenever one looks, and the newest lines are there",
     "[output][F01]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    constexpr std::size_t most_lines = 500;
-    constexpr std::size_t most_chars = 2500;
+    constexpr std::size_t max_lines = 500;
+    constexpr std::size_t max_chars = 2500;
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
-    options.log.limits = {most_lines, most_chars};
+    options.log.limits = {max_lines, max_chars};
     std::size_t lines_seen = 0;
     std::size_t chars_seen = 0;
     int looks = 0;
@@ -93,8 +93,8 @@ TEMPLATE_TEST_CASE(
             ++looks;
         } while (!process.wait_for(1ms));
     }
-    CHECK(lines_seen <= most_lines);
-    CHECK(chars_seen <= most_chars);
+    CHECK(lines_seen <= max_lines);
+    CHECK(chars_seen <= max_chars);
     const auto lines = split(read_file(process.log_path()), '\n');
     REQUIRE(lines.size() >= 100);  // at least the newest half of the bound: 1250 characters are more than 160 lines
     CHECK(torn(lines, 400'000) == 0);
@@ -108,14 +108,14 @@ TEMPLATE_TEST_CASE(
     "[output][F01][F02]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr std::size_t last = is_slow ? 200'000 : 400'000;
-    constexpr std::size_t most_chars = 100'000;
+    constexpr std::size_t max_chars = 100'000;
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
-    options.log.limits = {1'000'000, most_chars};
+    options.log.limits = {1'000'000, max_chars};
     options.log.on_limit = OnLimit::rotate(3);
     auto process = manager->spawn(play("count", std::to_string(last)), options);
     std::uintmax_t largest = 0;
-    std::size_t most_files = 0;
+    std::size_t max_files = 0;
     while (!process.wait_for(1ms) || largest == 0) {
         std::error_code gone;
         std::size_t files = 0;
@@ -125,15 +125,15 @@ TEMPLATE_TEST_CASE(
             ++files;
             largest = std::max(largest, size);
         }
-        most_files = std::max(most_files, files);
+        max_files = std::max(max_files, files);
     }
-    CHECK(most_files <= 5);  // the active one, three, and one that is about to go
-    CHECK(largest <= most_chars);
+    CHECK(max_files <= 5);  // the active one, three, and one that is about to go
+    CHECK(largest <= max_chars);
     std::string all;
     for (const char* number : {".3", ".2", ".1", ""}) all += read_file(process.log_path().string() + number);
     const auto lines = split(all, '\n');
     CHECK(torn(lines, last) == 0);
-    CHECK(all.size() > 2 * most_chars);
+    CHECK(all.size() > 2 * max_chars);
     CHECK(files_below(process.log_path().parent_path()) == 4);
 }
 

@@ -4,8 +4,8 @@
 
 using namespace support;
 using warden::CompletedPipeline;
-using warden::Conduit;
 using warden::Output;
+using warden::ProcessPipe;
 using warden::SpawnOptions;
 
 TEMPLATE_TEST_CASE("pipeline: the output of each is the input of the next, and each has its status", "[pipeline]",
@@ -62,15 +62,15 @@ TEMPLATE_TEST_CASE("pipeline: a command that cannot be started leaves none of th
     CHECK_THROWS_AS(manager->pipeline({}), warden::system_error);
 }
 
-TEMPLATE_TEST_CASE("pipeline: each end of a conduit goes to one process", "[pipeline]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("pipeline: each end of a pipe between two goes to one process", "[pipeline]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
-    const Conduit conduit;
+    const ProcessPipe pipe;
     SpawnOptions from;
-    from.stdout_ = conduit;
+    from.stdout_ = pipe;
     from.stderr_ = Output::merge;
     SpawnOptions to;
-    to.stdin_ = conduit;
+    to.stdin_ = pipe;
     to.stdout_ = Output::capture;
     auto reader = manager->spawn(play("echo"), to);  // in whichever order
     auto writer = manager->spawn(play("out", "out\n", "err", "err\n"), from);
@@ -78,9 +78,9 @@ TEMPLATE_TEST_CASE("pipeline: each end of a conduit goes to one process", "[pipe
     CHECK(writer.wait().success());
     CHECK(failed_start(*manager, play(), to).code() == warden::errc::invalid_options);
     SpawnOptions both;
-    both.stdout_ = both.stderr_ = Conduit();
+    both.stdout_ = both.stderr_ = ProcessPipe();
     CHECK(failed_start(*manager, play(), both).code() == warden::errc::invalid_options);
     SpawnOptions combined;
-    combined.stdout_ = Output(Conduit()) | Output::capture;
+    combined.stdout_ = Output(ProcessPipe()) | Output::capture;
     CHECK(failed_start(*manager, play(), combined).code() == warden::errc::invalid_options);
 }

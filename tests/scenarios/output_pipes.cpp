@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 TEMPLATE_TEST_CASE("output: a grandchild that holds the pipe does not delay a wait, and is named", "[output][D01]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 300ms; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 300ms; }};
     Clock::duration best = 1h;
     for (int attempt = 0; attempt < 3 && best > soon(100ms); ++attempt) {  // a busy machine may be slow once
         std::promise<std::string> announced;
@@ -52,7 +52,7 @@ TEMPLATE_TEST_CASE("output: a grandchild that holds the pipe does not delay a wa
 TEMPLATE_TEST_CASE("output: run returns though a grandchild holds the pipe, and takes it along", "[output][D01]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 200ms; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 200ms; }};
     const auto began = Clock::now();
     SpawnOptions options;
     options.stop_plan = StopPlan::now();
@@ -75,7 +75,7 @@ TEMPLATE_TEST_CASE("output: run returns though a grandchild holds the pipe, and 
 TEMPLATE_TEST_CASE("output: a grandchild that keeps writing cannot keep a run going, and nothing from before is lost",
                    "[output][D03]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 300ms; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 300ms; }};
     const auto began = Clock::now();
     SpawnOptions options;
     options.stop_plan = StopPlan::now();
@@ -116,7 +116,7 @@ TEMPLATE_TEST_CASE("output: who ends without reading its input harms nobody", "[
     const std::string text = pattern(1u << 20);
     const auto result = manager->run(play("exit", "3"), {}, text);
     CHECK(result.status.code() == 3);
-    CHECK(result.cause == warden::ExitCause::normal);
+    CHECK(result.cause == warden::ExitCause::exited);
 
     auto process = manager->spawn(play("exit", "4"), talking());
     warden::error_code ec;
@@ -148,7 +148,7 @@ TEMPLATE_TEST_CASE(
     "[output][D07]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr std::size_t size = (is_slow ? 32u : 64u) << 20;
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 100ms; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 100ms; }};
     std::promise<void> go_on;
     const auto gate = go_on.get_future().share();
     std::atomic<std::uint64_t> seen{0};
@@ -178,7 +178,7 @@ TEMPLATE_TEST_CASE("output: with pause a slow callback gets everything, and the 
     std::atomic<std::uint64_t> seen{0};
     SpawnOptions options;
     options.stdout_ = Output::capture;
-    options.slow_consumer = warden::SlowConsumer::pause;
+    options.overflow_policy = warden::OverflowPolicy::block;
     options.on_chunk = [&, gate, is_first = true](Stream, std::string_view text) mutable {
         if (std::exchange(is_first, false)) called.set_value();
         gate.wait();
@@ -204,7 +204,7 @@ TEMPLATE_TEST_CASE("output: a communicate that runs out of time loses nothing, a
     std::promise<void> go_on;
     const auto gate = go_on.get_future().share();
     SpawnOptions options = talking();
-    options.slow_consumer = warden::SlowConsumer::pause;
+    options.overflow_policy = warden::OverflowPolicy::block;
     options.on_chunk = [gate](Stream, std::string_view) { gate.wait(); };  // so that it lasts as long as it should
     auto process = manager->spawn(flood(size), options);
     warden::error_code ec;
@@ -321,7 +321,7 @@ TEMPLATE_TEST_CASE("output: all of it comes before the exit is told", "[output][
         std::atomic<std::int64_t> told{-1};
         SpawnOptions options;
         options.log.limits = {10'000'000, 10'000'000};
-        options.slow_consumer = warden::SlowConsumer::pause;
+        options.overflow_policy = warden::OverflowPolicy::block;
         options.on_chunk = [&](Stream, std::string_view text) { seen += text.size(); };
         const auto subscription = manager->subscribe([&](const warden::Event& event) {
             if (event.kind != warden::EventKind::exit) return;
@@ -346,7 +346,7 @@ TEMPLATE_TEST_CASE("output: a manager does not wait for a callback that has days
     const auto gate = never.get_future().share();
     const auto began = std::chrono::steady_clock::now();
     {
-        TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 100ms; }};
+        TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 100ms; }};
         SpawnOptions options;
         options.on_line = [gate](std::string_view) { gate.wait_for(50ms); };
         auto process = manager->spawn(play("count", "100000"), options);

@@ -64,7 +64,7 @@ TEMPLATE_TEST_CASE("limits: a timeout of zero, less or no number is refused, and
           Timeout(std::chrono::duration<double>(1e300)), Timeout(std::chrono::duration<double>(infinity))}) {
         const auto result = manager->run(play("exit", "8"), with_timeout(endless));
         CHECK(result.status.code() == 8);
-        CHECK(result.cause == ExitCause::normal);
+        CHECK(result.cause == ExitCause::exited);
     }
 }
 
@@ -156,15 +156,15 @@ TEST_CASE("limits: an invalid configuration is refused with every mistake in its
     config.max_processes = 0;
     config.default_timeout = Timeout(-5s);
     config.graceful_timeout = -1s;
-    config.cleanup_interval = 0s;
+    config.health_interval = 0s;
     config.stop_plan = StopPlan{}.terminate(1s);
     config.spare_keepers = 0;
     config.max_line_bytes = 1;
     for (const auto& [code, message] :
          {thrown_by([&] { ProcessManager manager(config); }), thrown_by([&] { ProcessManager::configure(config); })}) {
         CHECK(code == errc::invalid_configuration);
-        for (const char* name : {"max_processes", "default_timeout", "graceful_timeout", "cleanup_interval",
-                                 "stop plan", "spare_keepers", "max_line_bytes"}) {
+        for (const char* name : {"max_processes", "default_timeout", "graceful_timeout", "health_interval", "stop plan",
+                                 "spare_keepers", "max_line_bytes"}) {
             INFO(name << " is in: " << message);
             CHECK(contains(message, name));
         }

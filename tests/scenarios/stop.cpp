@@ -63,9 +63,9 @@ TEMPLATE_TEST_CASE("stop: who ignores the request is killed when the grace is ov
         REQUIRE(report.steps.size() == 2);
         CHECK(report.clean());
         CHECK(report.steps[0].action == StopAction::terminate);
-        CHECK_FALSE(report.steps[0].ended_it);
+        CHECK_FALSE(report.steps[0].tree_exited);
         CHECK(report.steps[1].action == StopAction::kill);
-        CHECK(report.steps[1].ended_it);
+        CHECK(report.steps[1].tree_exited);
         CHECK(report.steps[0].duration >= 500ms);
         CHECK(report.steps[1].began >= 500ms);
         CHECK(report.duration >= 500ms);
@@ -105,7 +105,7 @@ TEMPLATE_TEST_CASE("stop: after its leader has ended a tree is seen alive, and a
         if (!by_scope) {
             CHECK_FALSE(process.tree_alive());
             CHECK(process.state() == State::completed);  // how it ended does not change any more
-            CHECK(process.cause() == ExitCause::normal);
+            CHECK(process.cause() == ExitCause::exited);
         }
     }
     CHECK(eventually([&] { return manager->list().empty(); }));
@@ -140,7 +140,7 @@ TEMPLATE_TEST_CASE("stop: of what has ended, again and again and from many threa
     for (auto& thread : threads) thread.join();
     CHECK(wrong == 0);
     CHECK(process.exit_status()->code() == 3);
-    CHECK(process.cause() == ExitCause::normal);
+    CHECK(process.cause() == ExitCause::exited);
     CHECK(process.state() == State::failed);
 }
 
@@ -193,7 +193,7 @@ TEMPLATE_TEST_CASE("stop: a number that is no signal is refused before anything 
         warden::error_code ec;
         process.signal(number, ec);
         CHECK(ec == warden::errc::invalid_signal);
-        CHECK_FALSE(StopPlan{}.signal(number, 1s).kill(1s).mistakes().empty());
+        CHECK_FALSE(StopPlan{}.signal(number, 1s).kill(1s).validate().empty());
     }
     CHECK(process.running());
     CHECK(process.state() == State::running);
@@ -253,8 +253,8 @@ TEMPLATE_TEST_CASE("stop: a faster plan replaces the one that runs, a slower one
 TEMPLATE_TEST_CASE("stop: the causes of an end are told apart", "[stop][G27]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.graceful_timeout = 50ms; }};
-    CHECK(manager->run(play()).cause == ExitCause::normal);
-    CHECK(manager->run(play("exit", "143")).cause == ExitCause::normal);
+    CHECK(manager->run(play()).cause == ExitCause::exited);
+    CHECK(manager->run(play("exit", "143")).cause == ExitCause::exited);
     CHECK(manager->run(play("crash")).cause == ExitCause::crashed);
     {
         auto process = ready(manager, obedient);
@@ -282,7 +282,7 @@ TEMPLATE_TEST_CASE("stop: the causes of an end are told apart", "[stop][G27]", E
 TEMPLATE_TEST_CASE("stop: a timeout holds though the process ignores it and its grandchild holds the pipe",
                    "[stop][N02]", EVERY_TIGHT_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
-    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_budget = 500ms; }};
+    TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 500ms; }};
     const std::vector<std::string> trees[] = {
         {"beside", "2", "ignore", "stay", "ignore", "stay"},          // all ignore it, and hold the pipe
         {"beside", "3", "away", "ignore", "stay", "ignore", "stay"},  // one of them from its own session
@@ -346,7 +346,7 @@ TEMPLATE_TEST_CASE("stop: every kind of step does what it says, in its order", "
         auto process = manager->spawn(play("line", "exit", "7"), piped);
         const auto report = process.stop(StopPlan{}.write_line("quit", 30s).kill(30s));
         REQUIRE(report.steps.size() == 1);
-        CHECK(report.steps[0].ended_it);
+        CHECK(report.steps[0].tree_exited);
         CHECK(process.exit_status()->code() == 7);
         CHECK(process.cause() == ExitCause::stopped);
         CHECK(process.state() == State::stopped);
@@ -372,7 +372,7 @@ TEMPLATE_TEST_CASE("stop: every kind of step does what it says, in its order", "
     for (const auto& step : report.steps) {
         taken.push_back(step.action);
         CHECK(step.began >= earliest);
-        CHECK(step.ended_it == (step.action == StopAction::kill));
+        CHECK(step.tree_exited == (step.action == StopAction::kill));
         earliest += 20ms;
     }
     CHECK(taken == std::vector<StopAction>{StopAction::close_stdin, StopAction::write_line, StopAction::call,

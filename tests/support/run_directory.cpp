@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::string_view beginning = "warden-tests-";
 constexpr std::size_t random_letters = 6;
-constexpr std::size_t most_names = 100'000;
+constexpr std::size_t max_names = 100'000;
 
 /// The pid in the name of a run's directory; 0 if it is none.
 pid_t owner_of(std::string_view name) {
@@ -76,7 +76,7 @@ std::size_t remove_dead_runs(const std::filesystem::path& above, std::size_t mos
     std::size_t names = 0;
     std::error_code ec;
     for (std::filesystem::directory_iterator entry(above, ec), end; !ec && entry != end; entry.increment(ec)) {
-        if (++names > most_names || removed == most) break;
+        if (++names > max_names || removed == most) break;
         removed += remove_if_dead(entry->path());
     }
     return removed;

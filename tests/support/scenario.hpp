@@ -93,7 +93,7 @@ private:
     warden::ProcessManager manager_;
 };
 
-/// Why the mechanism cannot be had here; empty if it can.
+/// Why the mechanism is unavailable here; empty if it is available.
 [[nodiscard]] std::string why_not_available(warden::Mechanism mechanism);
 [[nodiscard]] std::string reason_to_skip(warden::Mechanism mechanism);
 

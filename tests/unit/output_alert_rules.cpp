@@ -166,7 +166,7 @@ TEST_CASE("alert rules: literals and regular expressions of one line come in the
 }
 
 TEST_CASE("alert rules: a regular expression sees the beginning of a long line, and its cut is no end") {
-    constexpr std::size_t most = AlertRule::most_regex_bytes;
+    constexpr std::size_t most = AlertRule::max_regex_bytes;
     const std::string filled(most - 1, 'a');
     CHECK(found({AlertRule::regex("b")}, filled + "b").size() == 1);
     CHECK(found({AlertRule::regex("b")}, filled + "ab").empty());
@@ -294,9 +294,9 @@ TEST_CASE("alert rules: a regular expression that explodes on a short line is a 
 }
 
 TEST_CASE("alert rules: factories, titles and names") {
-    const AlertRule rule = AlertRule::literal("x", AlertAction::fail);
+    const AlertRule rule = AlertRule::literal("x", AlertAction::stop);
     CHECK(rule.match == AlertMatch::literal);
-    CHECK(rule.action == AlertAction::fail);
+    CHECK(rule.action == AlertAction::stop);
     CHECK(rule.title() == "x");
     CHECK(AlertRule{.name = "n", .pattern = "x"}.title() == "n");
     CHECK(AlertRule::regex("x").match == AlertMatch::regex);
@@ -354,9 +354,9 @@ TEST_CASE("alert gate: remembers a bounded number of lines") {
     rule.dedupe = 1h;
     AlertGate gate(rule);
     const auto told = [&](std::size_t line) { return gate.pass(std::to_string(line), at(1s)).has_value(); };
-    for (std::size_t i = 0; i < AlertGate::most_remembered; ++i) REQUIRE(told(i));
+    for (std::size_t i = 0; i < AlertGate::max_remembered; ++i) REQUIRE(told(i));
     CHECK_FALSE(told(0));
-    CHECK(told(AlertGate::most_remembered));
+    CHECK(told(AlertGate::max_remembered));
     CHECK(told(0));
     CHECK_FALSE(told(2));
 }

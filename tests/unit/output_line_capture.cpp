@@ -84,11 +84,11 @@ TEST_CASE("line capture: a reader who gives up gets nothing, and no line is lost
     Readers readers(capture);
     const auto first = readers.read();
     const auto second = readers.read();
-    CHECK(capture.forget(first));
-    CHECK_FALSE(capture.forget(first));
+    CHECK(capture.cancel(first));
+    CHECK_FALSE(capture.cancel(first));
     CHECK(capture.append("a\n") == 0);
     CHECK(readers.told() == Told{"2: a"});
-    CHECK_FALSE(capture.forget(second));
+    CHECK_FALSE(capture.cancel(second));
 }
 
 TEST_CASE("line capture: readers who read again when they are told come after those who wait") {

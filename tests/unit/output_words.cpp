@@ -8,15 +8,15 @@
 using namespace warden;
 
 TEST_CASE("log limits: a bound that keeps nothing or bounds nothing is refused with advice") {
-    CHECK(LogLimits{}.mistakes().empty());
-    CHECK(LogLimits{1, 1}.mistakes().empty());
-    CHECK(LogLimits{0, 0}.mistakes().size() == 2);
-    CHECK(LogLimits{static_cast<std::size_t>(-1), 10}.mistakes().size() == 1);
-    CHECK(LogLimits{0, 1}.mistakes().front().find("write a number") != std::string::npos);
-    CHECK(OnLimit::rotate(0).mistakes().size() == 1);
-    CHECK(OnLimit::rotate(OnLimit::most_files + 1).mistakes().size() == 1);
-    CHECK(OnLimit::rotate(3).mistakes({1, LogLimits::highest}).empty());
-    CHECK(OnLimit::keep_newest.mistakes({1, LogLimits::highest}).size() == 1);
+    CHECK(LogLimits{}.validate().empty());
+    CHECK(LogLimits{1, 1}.validate().empty());
+    CHECK(LogLimits{0, 0}.validate().size() == 2);
+    CHECK(LogLimits{static_cast<std::size_t>(-1), 10}.validate().size() == 1);
+    CHECK(LogLimits{0, 1}.validate().front().find("write a number") != std::string::npos);
+    CHECK(OnLimit::rotate(0).validate().size() == 1);
+    CHECK(OnLimit::rotate(OnLimit::max_files + 1).validate().size() == 1);
+    CHECK(OnLimit::rotate(3).validate({1, LogLimits::highest}).empty());
+    CHECK(OnLimit::keep_newest.validate({1, LogLimits::highest}).size() == 1);
 }
 
 TEST_CASE("on limit: keeping the newest is the default") {
@@ -27,12 +27,12 @@ TEST_CASE("on limit: keeping the newest is the default") {
 
 TEST_CASE("log options: all mistakes are reported together") {
     LogOptions options{};
-    CHECK(options.mistakes().empty());
+    CHECK(options.validate().empty());
     options.directory = "";
     options.naming = LogNaming::pattern("../{nam}.log");
     options.limits = {0, 0};
     options.on_limit = OnLimit::rotate(0);
-    CHECK(options.mistakes().size() == 6);
+    CHECK(options.validate().size() == 6);
 }
 
 TEST_CASE("log naming: the presets give the documented names") {
@@ -52,11 +52,11 @@ TEST_CASE("log naming: a pattern that cannot work is refused") {
     for (const char* pattern : {"", "/var/{name}.log", "../{name}", "a/../{name}", "{name", "name}", "{{name}}",
                                 "{pid}.log", "{name}/", "..", ".", "a\\{name}", "a\n"}) {
         INFO(pattern);
-        CHECK_FALSE(LogNaming::pattern(pattern).mistakes().empty());
+        CHECK_FALSE(LogNaming::pattern(pattern).validate().empty());
     }
     for (const char* pattern : {"x", "{name}.log", "{type}/{date}/{uuid}-{stream}.log", "..{name}", "a..b"}) {
         INFO(pattern);
-        CHECK(LogNaming::pattern(pattern).mistakes().empty());
+        CHECK(LogNaming::pattern(pattern).validate().empty());
     }
 }
 

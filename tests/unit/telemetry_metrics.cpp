@@ -14,7 +14,7 @@ TEST_CASE("metrics: nothing is counted before it happens") { CHECK(Metrics().sna
 TEST_CASE("metrics: each thing is counted where it belongs, and a snapshot stays as it was") {
     Metrics metrics;
     for (int i = 0; i < 3; ++i) metrics.spawned(1ms);
-    metrics.ended(ExitCause::normal);
+    metrics.ended(ExitCause::exited);
     metrics.ended(ExitCause::forced);
     metrics.spawn_failed();
     metrics.timed_out();
@@ -32,7 +32,7 @@ TEST_CASE("metrics: each thing is counted where it belongs, and a snapshot stays
     const MetricsSnapshot seen = metrics.snapshot();
     CHECK(seen.active == 1);
     CHECK(seen.spawned_total == 3);
-    CHECK(seen.exits_by(ExitCause::normal) == 1);
+    CHECK(seen.exits_by(ExitCause::exited) == 1);
     CHECK(seen.exits_by(ExitCause::forced) == 1);
     CHECK(seen.exits_by(ExitCause::crashed) == 0);
     for (const auto one : {seen.spawn_failures_total, seen.timeouts_total, seen.restarts_total, seen.forced_total,
@@ -66,7 +66,7 @@ TEST_CASE("metrics: a latency is in the first bucket that it is not above") {
 
 TEST_CASE("metrics: what an end was counted for before its start is never a negative number of processes") {
     Metrics metrics;
-    metrics.ended(ExitCause::normal);
+    metrics.ended(ExitCause::exited);
     CHECK(metrics.snapshot().active == 0);
 }
 
@@ -78,7 +78,7 @@ TEST_CASE("metrics: threads that count at the same time lose nothing") {
             for (int i = 0; i < 5000; ++i) {
                 metrics.spawned(1us);
                 metrics.output_read(2);
-                metrics.ended(ExitCause::normal);
+                metrics.ended(ExitCause::exited);
                 if (i % 1000 == 0) (void)metrics.snapshot();
             }
         });

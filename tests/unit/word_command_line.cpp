@@ -26,13 +26,13 @@ TEST_CASE("command line: the first word is the program, the others are its argum
 }
 
 TEST_CASE("command line: one that is empty or holds a NUL byte is refused, and no other") {
-    CHECK(CommandLine().check() == errc::invalid_command);
-    CHECK(CommandLine(std::vector<std::string>{}).check() == errc::invalid_command);
-    CHECK(CommandLine{"", "a"}.check() == errc::invalid_command);
-    CHECK(CommandLine{std::string("a\0b", 3)}.check() == errc::invalid_command);
-    CHECK(CommandLine{"a", "b", std::string(1, '\0')}.check() == errc::invalid_command);
-    CHECK_FALSE(CommandLine{"a"}.check());
-    CHECK_FALSE(CommandLine{"a", "", "\xFF", "\n"}.check());
+    CHECK(CommandLine().validate() == errc::invalid_command);
+    CHECK(CommandLine(std::vector<std::string>{}).validate() == errc::invalid_command);
+    CHECK(CommandLine{"", "a"}.validate() == errc::invalid_command);
+    CHECK(CommandLine{std::string("a\0b", 3)}.validate() == errc::invalid_command);
+    CHECK(CommandLine{"a", "b", std::string(1, '\0')}.validate() == errc::invalid_command);
+    CHECK_FALSE(CommandLine{"a"}.validate());
+    CHECK_FALSE(CommandLine{"a", "", "\xFF", "\n"}.validate());
 }
 
 TEST_CASE("command line: for people, a word is quoted where a reader would be misled") {
@@ -47,5 +47,5 @@ TEST_CASE("command line: a shell is asked for by name, and its text is one argum
     const auto command = CommandLine::shell("echo 'a b' | wc");
     REQUIRE_FALSE(command.arguments().empty());
     CHECK(command.arguments().back() == "echo 'a b' | wc");
-    CHECK_FALSE(command.check());
+    CHECK_FALSE(command.validate());
 }

@@ -22,14 +22,14 @@ TEST_CASE("environment: inherits unless it is asked to be empty, and the last wo
 
 TEST_CASE("environment: a key that is empty or holds an equals sign is refused, and so is a NUL byte anywhere") {
     const std::string nul("a\0b", 3);
-    CHECK(Environment().set("", "x").check() == errc::invalid_environment);
-    CHECK(Environment().set("A=B", "x").check() == errc::invalid_environment);
-    CHECK(Environment().set("=", "x").check() == errc::invalid_environment);
-    CHECK(Environment().unset("").check() == errc::invalid_environment);
-    CHECK(Environment().unset("A=").check() == errc::invalid_environment);
-    CHECK(Environment().set(nul, "x").check() == errc::invalid_environment);
-    CHECK(Environment().set("A", nul).check() == errc::invalid_environment);
-    CHECK(Environment().set("A", "x").set("B", nul).check() == errc::invalid_environment);
-    CHECK_FALSE(Environment().check());
-    CHECK_FALSE(Environment().set("A", "b=c\n\xFF").set("a b", "").unset("C").check());
+    CHECK(Environment().set("", "x").validate() == errc::invalid_environment);
+    CHECK(Environment().set("A=B", "x").validate() == errc::invalid_environment);
+    CHECK(Environment().set("=", "x").validate() == errc::invalid_environment);
+    CHECK(Environment().unset("").validate() == errc::invalid_environment);
+    CHECK(Environment().unset("A=").validate() == errc::invalid_environment);
+    CHECK(Environment().set(nul, "x").validate() == errc::invalid_environment);
+    CHECK(Environment().set("A", nul).validate() == errc::invalid_environment);
+    CHECK(Environment().set("A", "x").set("B", nul).validate() == errc::invalid_environment);
+    CHECK_FALSE(Environment().validate());
+    CHECK_FALSE(Environment().set("A", "b=c\n\xFF").set("a b", "").unset("C").validate());
 }

@@ -41,7 +41,7 @@ TEST_CASE("configuration: the defaults are valid, and an empty environment chang
     CHECK(defaults.max_processes == 100);
     CHECK(defaults.default_timeout == Timeout(300s));
     CHECK(defaults.graceful_timeout == 5s);
-    CHECK(defaults.cleanup_interval == 60s);
+    CHECK(defaults.health_interval == 60s);
     CHECK(defaults.alerts.active_processes == 50);
     CHECK(defaults.stop_plan == StopPlan::standard());
     CHECK(configured({}).max_processes == 100);
@@ -59,20 +59,20 @@ TEST_CASE("configuration: every variable sets its setting, and where it came fro
                                     {"WARDEN_LOG_MAX_AGE", "3d"},
                                     {"WARDEN_HANDLE_SIGNALS", "no"},
                                     {"WARDEN_MECHANISM", "keeper"},
-                                    {"WARDEN_DRAIN_BUDGET", "250ms"},
+                                    {"WARDEN_DRAIN_TIMEOUT", "250ms"},
                                     {"WARDEN_EVENT_LOG", "off"},
                                     {"WARDEN_REDACT_ARGUMENTS", "yes"}});
     CHECK(config.max_processes == 7);
     CHECK(config.default_timeout == Timeout(10min));
     CHECK(config.graceful_timeout == 1500ms);
-    CHECK(config.cleanup_interval == 2h);
+    CHECK(config.health_interval == 2h);
     CHECK(config.data_directory == "/data");
     CHECK(config.log_directory == "/logs");
     CHECK(config.log_retention.max_files == 12);
     CHECK(config.log_retention.max_age == 72h);
     CHECK_FALSE(config.handle_signals);
     CHECK(config.mechanism == Mechanism::keeper);
-    CHECK(config.drain_budget == 250ms);
+    CHECK(config.drain_timeout == 250ms);
     CHECK_FALSE(config.event_log.enabled);
     CHECK(config.redact_arguments);
     CHECK(config.sources.size() == detail::environment_settings.size());
@@ -88,7 +88,7 @@ TEST_CASE("configuration: the short forms are accepted, and the long one wins") 
     const auto config = configured(short_forms);
     CHECK(config.max_processes == 8);
     CHECK(config.default_timeout == Timeout(20s));
-    CHECK(config.cleanup_interval == 30s);
+    CHECK(config.health_interval == 30s);
     CHECK(config.graceful_timeout == 500ms);
     CHECK(config.data_directory.empty());
     CHECK(config.sources.at("MAX_PROCESSES") == "PM_MAX_PROCESSES");
@@ -174,7 +174,7 @@ TEST_CASE("configuration: all mistakes are reported together, each with the vari
                                              {"WARDEN_MECHANISM", "magic"}});
     CHECK(contains(message, "WARDEN_MAX_PROCESSES is '-1'; it must be a whole number"));
     CHECK(contains(message, "PM_DEFAULT_TIMEOUT is 'soon'; it must be a duration"));
-    CHECK(contains(message, "cleanup_interval must be 10ms or more"));
+    CHECK(contains(message, "health_interval must be 10ms or more"));
     CHECK(contains(message, "WARDEN_HANDLE_SIGNALS is '2'"));
     CHECK(contains(message, "WARDEN_MECHANISM is 'magic'"));
 }
@@ -191,8 +191,8 @@ TEST_CASE("configuration: numbers out of range are mistakes") {
     config.max_processes = 0;
     config.default_timeout = 0s;
     config.graceful_timeout = -1s;
-    config.cleanup_interval = 0s;
-    config.drain_budget = -1ns;
+    config.health_interval = 0s;
+    config.drain_timeout = -1ns;
     config.consumer_queue_bytes = 0;
     config.max_line_bytes = 0;
     config.pipe_bytes = 0;

@@ -30,7 +30,7 @@ TEST_CASE("stop plan: the presets are without mistakes, and take as long as they
     CHECK(StopPlan::now().deadline() == 3s);
     CHECK(StopPlan::within(3s) == StopPlan::standard());
     for (const auto& plan : {StopPlan::standard(), StopPlan::prompt(), StopPlan::gentle(), StopPlan::now()}) {
-        CHECK(plan.mistakes().empty());
+        CHECK(plan.validate().empty());
     }
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("stop plan: is built like a sentence, each step with what it needs") {
         {StopAction::last_resort, 7s, 0, {}, {}},
     };
     CHECK(plan.steps() == expected);
-    CHECK(plan.mistakes().empty());
+    CHECK(plan.validate().empty());
     CHECK(plan == StopPlan{}
                       .close_stdin(1s)
                       .write_line("quit", 2s)
@@ -79,10 +79,10 @@ TEST_CASE("stop plan: the deadline saturates, and a negative grace does not shor
 }
 
 TEST_CASE("stop plan: one that something could outlive is a mistake, and all mistakes are listed") {
-    CHECK(StopPlan{}.mistakes().size() == 1);
-    CHECK(StopPlan{}.kill(1s).terminate(1s).mistakes().size() == 1);
-    CHECK(StopPlan{}.terminate(1s).last_resort(1s).mistakes().empty());
-    const auto mistakes = StopPlan{}.terminate(-1s).run_command({}, 1s).freeze(-1ns).mistakes();
+    CHECK(StopPlan{}.validate().size() == 1);
+    CHECK(StopPlan{}.kill(1s).terminate(1s).validate().size() == 1);
+    CHECK(StopPlan{}.terminate(1s).last_resort(1s).validate().empty());
+    const auto mistakes = StopPlan{}.terminate(-1s).run_command({}, 1s).freeze(-1ns).validate();
     CHECK(mistakes.size() == 4);
 }
 

@@ -91,7 +91,7 @@ TEST_CASE("host endings: a host that is asked by CTRL_BREAK cleans up and ends",
     Host host(manager, "stay");
     const auto report = host.process.stop(warden::StopPlan{}.terminate(30s).kill(10s));
     REQUIRE_FALSE(report.steps.empty());
-    CHECK(report.steps[0].ended_it);
+    CHECK(report.steps[0].tree_exited);
     for (const auto& process : host.held) CHECK(process.ends_within(10s));
 }
 

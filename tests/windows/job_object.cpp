@@ -28,12 +28,13 @@ std::vector<Pid> programs(const JobTree& tree) {
 
 }  // namespace
 
-TEST_CASE("windows job: a descendant is a member from birth, and extinct comes only when all are gone", "[windows]") {
+TEST_CASE("windows job: a descendant is a member from birth, and tree_empty comes only when all are gone",
+          "[windows]") {
     Loop loop;
     Child child(loop, CommandLine(victim(), {"spawn-child-and-exit"}));
     REQUIRE(loop.until([&] { return child.end.has_value(); }));
     CHECK(child.end->status == warden::ExitStatus::from_code(0));
-    CHECK_FALSE(child.extinct);
+    CHECK_FALSE(child.tree_empty);
     REQUIRE(child.says(1));
     const Pid grandchild = std::stoi(child.words()[0]);
     const Seen seen(grandchild);
@@ -164,7 +165,7 @@ TEST_CASE("windows job: a stopped tree goes on after one word, however often it 
     input.async_write_some(boost::asio::buffer("hello", 5), [&](const error_code& ec, std::size_t) { written = !ec; });
     REQUIRE(loop.until([&] { return written; }));
     CHECK(child.said.empty());
-    CHECK(!child.tree.signal_tree(signals::go_on));
+    CHECK(!child.tree.signal_tree(signals::resume));
     REQUIRE(loop.until([&] { return child.said == "hello"; }));
     input.close();
     REQUIRE(child.ends());

@@ -109,9 +109,9 @@ TEST_CASE("windows launch: input comes from nowhere, a file, or another process"
         CHECK(child.said == "from a file");
     }
     SECTION("another process") {
-        const warden::Conduit conduit;
-        Child writer(loop, CommandLine(victim(), {"flood", "1000000"}), {}, Output(conduit));
-        options.stdin_ = Input(conduit);
+        const warden::ProcessPipe pipe;
+        Child writer(loop, CommandLine(victim(), {"flood", "1000000"}), {}, Output(pipe));
+        options.stdin_ = Input(pipe);
         Child reader(loop, CommandLine(victim(), {"stdin-to-stdout"}), options);
         REQUIRE(writer.ends());
         REQUIRE(reader.ends());

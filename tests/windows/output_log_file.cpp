@@ -385,7 +385,7 @@ TEST_CASE("log follower: an event loop is told of a line, and of nothing after t
     REQUIRE_FALSE(ec);
     boost::asio::io_context loop;
     warden::detail::LoopWait wait(loop);
-    wait.assign(warden::detail::FollowerDoor::wait_handle(follower), ec);
+    wait.assign(warden::detail::LogFollowerAccess::wait_handle(follower), ec);
     REQUIRE_FALSE(ec);
     std::string text;
     CHECK_FALSE(follower.try_next());

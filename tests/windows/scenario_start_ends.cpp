@@ -16,7 +16,7 @@ TEST_CASE("scenario: every kind of exit code arrives as it is", "[scenario]") {
         const auto result = manager->run(victim("exit", code));
         INFO("exit(" << code << ") arrived as: " << result.status << ", " << result.cause);
         CHECK(result.status == ExitStatus::from_code(std::strtoll(code, nullptr, 0)));
-        CHECK(result.cause == ExitCause::normal);
+        CHECK(result.cause == ExitCause::exited);
         CHECK(result.success() == (code == std::string("0")));
     }
 }
@@ -38,7 +38,7 @@ TEST_CASE("scenario: a child that does not read its input does not disturb the p
     const auto result = manager->run(victim("exit", "3"), {}, std::string(1 << 20, 'x'), ec);
     CHECK_FALSE(ec);
     CHECK(result.status.code() == 3);
-    CHECK(result.cause == ExitCause::normal);
+    CHECK(result.cause == ExitCause::exited);
 }
 
 TEST_CASE("scenario: the program's own children are left alone", "[scenario]") {

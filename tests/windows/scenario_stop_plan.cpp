@@ -98,8 +98,8 @@ TEST_CASE("scenario: a suspended process is let go on by the request, so that it
     process.suspend();
     const auto report = process.stop(StopPlan{}.close_stdin(200ms).terminate(30s).kill(30s));
     REQUIRE(report.steps.size() == 2);
-    CHECK_FALSE(report.steps[0].ended_it);
-    CHECK(report.steps[1].ended_it);
+    CHECK_FALSE(report.steps[0].tree_exited);
+    CHECK(report.steps[1].tree_exited);
     CHECK(process.exit_status()->success());
     CHECK(process.cause() == ExitCause::stopped);
 }
@@ -148,7 +148,7 @@ TEST_CASE("scenario: a signal of other systems is refused, and nothing happens",
     const auto report = process.stop(StopPlan{}.signal(2, 10ms).kill(30s));
     REQUIRE(report.steps.size() == 2);
     CHECK_FALSE(report.steps[0].error.empty());
-    CHECK_FALSE(report.steps[0].ended_it);
+    CHECK_FALSE(report.steps[0].tree_exited);
     CHECK(report.clean());
 }
 
@@ -186,6 +186,6 @@ TEST_CASE("scenario: an end from outside is told as an exit with its code", "[sc
     auto process = ready(manager, victim("sleep-forever"));
     CHECK(end_from_outside(process.pid(), 9));  // the system does not tell that from an exit
     CHECK(process.wait().code() == 9);
-    CHECK(process.cause() == ExitCause::normal);
+    CHECK(process.cause() == ExitCause::exited);
     CHECK(process.state() == State::failed);
 }

@@ -20,7 +20,7 @@ TEST_CASE("scenario: a child's output and exit code arrive", "[scenario]") {
     TestManager manager;
     const auto said = manager->run(victim("argv", "a b", "", "\"q\"", "back\\"));
     CHECK(said.status == warden::ExitStatus::from_code(0));
-    CHECK(said.cause == ExitCause::normal);
+    CHECK(said.cause == ExitCause::exited);
     CHECK(said.out == "argv\na b\n\n\"q\"\nback\\\n");
     CHECK(manager->run(victim("exit", "3")).status.code() == 3);
     CHECK(manager->run(victim("exit", "259")).status.code() == 259);
@@ -132,7 +132,7 @@ TEST_CASE("scenario: a program that heeds CTRL_BREAK is stopped by the first ste
     const auto report = process.stop(warden::StopPlan{}.terminate(20s).kill(10s));
     CHECK(report.clean());
     REQUIRE(report.steps.size() == 1);
-    CHECK(report.steps[0].ended_it);
+    CHECK(report.steps[0].tree_exited);
     CHECK(process.cause() == ExitCause::stopped);
     CHECK(process.state() == State::stopped);
 }
@@ -144,7 +144,7 @@ TEST_CASE("scenario: a program that ignores everything is killed, and that is to
     const auto report = process.stop(warden::StopPlan{}.terminate(100ms).kill(20s));
     CHECK(report.clean());
     REQUIRE(report.steps.size() == 2);
-    CHECK(report.steps[1].ended_it);
+    CHECK(report.steps[1].tree_exited);
     CHECK(process.cause() == ExitCause::forced);
     CHECK(process.state() == State::force_killed);
     process.kill();  // once more is no error

@@ -81,13 +81,13 @@ struct Child {
         input = std::move(prepared.input);
         tree.watch(
             stage.context,
-            [this](const LeaderEnd& leader, bool all) {
+            [this](const LeaderExit& leader, bool all) {
                 end = leader;
-                extinct = all;
+                tree_empty = all;
                 ++told;
             },
             [this] {
-                extinct = true;
+                tree_empty = true;
                 ++told_extinct;
             });
         read(out_pipe, std::move(prepared.outputs[0]), buffers_[0], said);
@@ -109,7 +109,7 @@ struct Child {
     }
 
     bool ends() {
-        return loop.until([this] { return end && extinct && !out_pipe.is_open() && !err_pipe.is_open(); });
+        return loop.until([this] { return end && tree_empty && !out_pipe.is_open() && !err_pipe.is_open(); });
     }
     bool says(std::size_t words) {
         return loop.until([this, words] { return word_count() >= words; });
@@ -119,8 +119,8 @@ struct Child {
     ChildAnswer answer;
     JobTree tree;
     UniqueHandle input;
-    std::optional<LeaderEnd> end;
-    bool extinct = false;
+    std::optional<LeaderExit> end;
+    bool tree_empty = false;
     int told = 0;
     int told_extinct = 0;
     std::string said;

@@ -29,7 +29,7 @@ WARDEN_INLINE Cancel begin_wait(const Record& record, Done<ExitStatus> done) {
         if (const auto held = weak.lock()) done({}, held->state.facts().status.value_or(ExitStatus{}));
     });
     return [done = std::move(done), id, weak = std::weak_ptr(record)] {
-        if (const auto held = weak.lock()) held->state.take_back(id);
+        if (const auto held = weak.lock()) held->state.cancel(id);
         done(aborted(), {});
     };
 }
@@ -53,7 +53,7 @@ WARDEN_INLINE Cancel begin_read_line(const Record& record, Done<std::string> don
     const std::uint64_t id = record->lines()->read(done);
     return [done = std::move(done), id, weak = std::weak_ptr(record)] {
         const auto held = weak.lock();
-        if (!held || held->lines()->forget(id)) done(aborted(), {});  // else the line is on its way
+        if (!held || held->lines()->cancel(id)) done(aborted(), {});  // else the line is on its way
     };
 }
 
@@ -94,14 +94,14 @@ WARDEN_INLINE void ManagedProcess::end() noexcept {
         detail::leave_to_owner(std::move(engine_));
         return;
     }
-    if (!detail::is_all_over(record_->state.facts())) {
+    if (!detail::is_tree_empty(record_->state.facts())) {
         try {
             static_cast<void>(engine_->stop(
                 {record_}, [](const auto& record) { return record.stop_plan; }, detail::StopReason::asked));
         } catch (...) {  // no memory for it; the table keeps the record, and cleanup ends the tree
         }
     }
-    engine_->table.forget(record_->uuid);
+    engine_->table.remove(record_->uuid);
     record_.reset();
     engine_.reset();
 }
@@ -161,7 +161,7 @@ WARDEN_INLINE std::optional<ExitStatus> ManagedProcess::wait_until_steady(Steady
     if (const error_code ec = check()) throw system_error(ec, "wait");
     if (const auto status = record_->state.facts().status; status || deadline <= SteadyTime::clock::now())
         return status;
-    const detail::WaitingForEnd waiting(record_->output->queues());
+    const detail::ReentrantWaitGuard waiting(record_->output->queues());
     if (!record_->state.wait_until(deadline, detail::has_ended)) return std::nullopt;
     return record_->state.facts().status;
 }
@@ -192,7 +192,7 @@ WARDEN_INLINE CompletedProcess ManagedProcess::communicate(std::string_view inpu
     ec = check();
     if (!ec && !timeout.is_valid()) ec = errc::invalid_timeout;
     if (ec) return {};
-    const detail::WaitingForEnd waiting(record_->output->queues());
+    const detail::ReentrantWaitGuard waiting(record_->output->queues());
     std::promise<CompletedProcess> collected;
     const auto cancel = detail::begin_communicate(*engine_, record_, std::string(input), timeout,
                                                   [&](const error_code& failed, CompletedProcess result) {
@@ -211,7 +211,7 @@ WARDEN_INLINE void ManagedProcess::signal_tree(int number, error_code& ec) {
 WARDEN_INLINE void ManagedProcess::terminate(error_code& ec) { signal_tree(detail::signals::terminate, ec); }
 WARDEN_INLINE void ManagedProcess::kill(error_code& ec) { signal_tree(detail::signals::kill, ec); }
 WARDEN_INLINE void ManagedProcess::suspend(error_code& ec) { signal_tree(detail::signals::stop, ec); }
-WARDEN_INLINE void ManagedProcess::resume(error_code& ec) { signal_tree(detail::signals::go_on, ec); }
+WARDEN_INLINE void ManagedProcess::resume(error_code& ec) { signal_tree(detail::signals::resume, ec); }
 WARDEN_INLINE void ManagedProcess::signal(int number, error_code& ec) {
     ec = check();
     if (!ec) ec = record_->signal_leader(number);

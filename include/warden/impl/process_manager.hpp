@@ -40,7 +40,7 @@ WARDEN_ONE_PER_PROGRAM inline InstanceSlot& instance_slot() {
 WARDEN_INLINE void throw_if_mistaken(const ManagerConfig& config) {
     auto mistakes = config.validate();
     for (auto& mistake : alert_mistakes(config.alerts.rules)) mistakes.push_back(std::move(mistake));
-    if (!mistakes.empty()) throw system_error(errc::invalid_configuration, joined(mistakes));
+    if (!mistakes.empty()) throw system_error(errc::invalid_configuration, invalid("configuration", mistakes));
 }
 
 /// The options of `run`: unless something else is said, both outputs are collected.
@@ -65,7 +65,7 @@ WARDEN_INLINE Cancel begin_run(const std::shared_ptr<Engine>& engine, CommandLin
     auto cancelled = std::make_shared<std::atomic<bool>>(false);
     auto stopped = [engine, record, done = std::move(done), cancelled](const error_code& ec, CompletedProcess result) {
         record->stop(record->stop_plan, StopReason::asked, [=, result = std::move(result)](const StopReport&) mutable {
-            engine->table.forget(record->uuid);
+            engine->table.remove(record->uuid);
             done(*cancelled ? aborted() : ec, std::move(result));
         });
     };
@@ -166,7 +166,7 @@ WARDEN_INLINE CompletedPipeline ProcessManager::pipeline(std::vector<CommandLine
     const Output out = *options.stdout_;
     std::vector<ManagedProcess> stages;
     for (CommandLine& command : commands) {
-        const Conduit to_next;
+        const ProcessPipe to_next;
         options.stdout_ = stages.size() + 1 < commands.size() ? Output(to_next) : out;
         stages.push_back(spawn(std::move(command), options));
         options.stdin_ = to_next;
@@ -212,7 +212,7 @@ WARDEN_INLINE std::vector<Pid> ProcessManager::active_pids() const {
 
 WARDEN_INLINE StopReport ProcessManager::stop(std::string_view name_or_uuid, std::optional<StopPlan> plan) {
     auto records = named(name_or_uuid);
-    const auto is_over = [](const auto& record) { return detail::is_all_over(record->state.facts()); };
+    const auto is_over = [](const auto& record) { return detail::is_tree_empty(record->state.facts()); };
     if (!std::all_of(records.begin(), records.end(), is_over)) std::erase_if(records, is_over);
     const auto reports = engine().stop(
         records, [&](const detail::ProcessRecord& record) { return plan.value_or(record.stop_plan); },

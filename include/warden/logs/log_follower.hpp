@@ -35,7 +35,7 @@ struct FollowedLine {
 };
 
 namespace detail {
-struct FollowerDoor;
+struct LogFollowerAccess;
 }
 
 /// Reads a log from its files, each byte once and in order. What the bounds of the log removed before it could be read,
@@ -64,7 +64,7 @@ public:
 
     /// Begins with the newest `lines` finished lines that are there, oldest first; those of rotated files too, if
     /// `LogSink` made them. What it costs does not depend on the size of the files: of lines that are longer than
-    /// `most_tail_bytes` together, the end is returned. With 0, as from the end. Errors as in `open`.
+    /// `max_tail_bytes` together, the end is returned. With 0, as from the end. Errors as in `open`.
     [[nodiscard]] static LogFollower open_last(const std::filesystem::path& path, std::size_t lines, error_code& ec);
     [[nodiscard]] static LogFollower open_last(const std::filesystem::path& path, std::size_t lines);
 
@@ -93,7 +93,7 @@ public:
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return trail_.path(); }
 
 private:
-    friend struct detail::FollowerDoor;
+    friend struct detail::LogFollowerAccess;
 
     static constexpr std::size_t block_bytes = std::size_t{16} << 10;
 
@@ -116,7 +116,7 @@ namespace detail {
 
 /// What an event loop needs of a follower: a descriptor that is readable when there may be more, or on Windows an event
 /// that is signalled then. It belongs to the follower.
-struct FollowerDoor {
+struct LogFollowerAccess {
     [[nodiscard]] static PathWatch::Handle wait_handle(const LogFollower& follower) noexcept {
         return follower.trail_.watch().handle();
     }
@@ -134,7 +134,7 @@ inline LogFollower LogFollower::open(const std::filesystem::path& path, From fro
 inline LogFollower LogFollower::open_last(const std::filesystem::path& path, std::size_t lines, error_code& ec) {
     LogFollower follower;
     std::uintmax_t there = 0;  // in all files; of a rotation that is under way, one can be missing
-    for (std::size_t i = 0, missing = 0; missing < 2 && i <= OnLimit::most_files; ++i) {
+    for (std::size_t i = 0, missing = 0; missing < 2 && i <= OnLimit::max_files; ++i) {
         there += detail::log_status(i == 0 ? path : detail::rotated_path(path, i), ec).size;
         missing = ec ? missing + 1 : 0;
     }

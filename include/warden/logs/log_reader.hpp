@@ -44,7 +44,7 @@ inline std::optional<std::vector<std::string>> tail_files(const std::filesystem:
     OpenLog active = open_log_to_read(path, ec);
     const error_code active_error = ec;
     if (ec && ec != boost::system::errc::no_such_file_or_directory) return found;
-    std::size_t left = most_tail_bytes;
+    std::size_t left = max_tail_bytes;
     const auto take = [&](const OpenLog& log) {
         const std::size_t wanted = count - found.size();
         const std::string text = end_of_log(log, wanted, left, ec);
@@ -76,9 +76,9 @@ inline std::optional<std::vector<std::string>> tail_files(const std::filesystem:
 }  // namespace detail
 
 inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec) {
-    constexpr int most_attempts = 50;
+    constexpr int max_attempts = 50;
     std::optional<std::vector<std::string>> lines;
-    for (int attempt = 1; !lines; ++attempt) lines = detail::tail_files(path, count, attempt == most_attempts, ec);
+    for (int attempt = 1; !lines; ++attempt) lines = detail::tail_files(path, count, attempt == max_attempts, ec);
     return *lines;
 }
 

@@ -145,7 +145,7 @@ inline void LogPruner::fail(const Directories& directories, const Name& name, co
 
 inline PruneReport prune_logs(const std::filesystem::path& directory, const LogRetention& retention,
                               std::chrono::system_clock::time_point now) {
-    if (retention.mistakes().empty()) return detail::LogPruner(directory).run(retention, now);
+    if (retention.validate().empty()) return detail::LogPruner(directory).run(retention, now);
     PruneReport report;
     report.failures = 1;
     report.first_error = errc::invalid_options;

@@ -34,9 +34,9 @@ enum class AlertMatch : std::uint8_t {
 
 /// What happens beside the event, the counter and the callback.
 enum class AlertAction : std::uint8_t {
-    tell,   ///< Nothing.
-    fail,   ///< The process is stopped by its plan.
-    ready,  ///< The process counts as ready.
+    notify,  ///< Nothing more than that.
+    stop,    ///< The process is stopped by its plan.
+    ready,   ///< The process counts as ready.
 };
 
 /// The names of the enumerators, as they stand in events.
@@ -55,13 +55,13 @@ struct Alert {
 };
 
 /// What to look for. A rule sees each line once, however often its pattern is in it; an over-long line comes in parts,
-/// see `LineSplitter`. A regular expression sees the first `most_regex_bytes` of a line; one that takes too long for a
-/// line is switched off and reported. `fail` and `ready` act on the first match, whether it is told or not.
+/// see `LineSplitter`. A regular expression sees the first `max_regex_bytes` of a line; one that takes too long for a
+/// line is switched off and reported. `stop` and `ready` act on the first match, whether it is told or not.
 struct AlertRule {
     std::string name{};     ///< Default: the pattern.
     std::string pattern{};  ///< Not empty; no newline in it.
     AlertMatch match = AlertMatch::literal;
-    AlertAction action = AlertAction::tell;
+    AlertAction action = AlertAction::notify;
     bool from_stdout = true;
     bool from_stderr = true;
     std::uint32_t most = 10;                       ///< Told at most within any `per`: 1 to `highest_most`.
@@ -71,13 +71,13 @@ struct AlertRule {
 
     static constexpr std::uint32_t highest_most = 1000;
     static constexpr std::size_t longest_pattern = 4096;
-    static constexpr std::size_t most_regex_bytes = 4096;
+    static constexpr std::size_t max_regex_bytes = 4096;
 
-    [[nodiscard]] static AlertRule literal(std::string text, AlertAction action = AlertAction::tell) {
+    [[nodiscard]] static AlertRule literal(std::string text, AlertAction action = AlertAction::notify) {
         return {{}, std::move(text), AlertMatch::literal, action};
     }
     /// `^` and `$` are the ends of the line; `(?i)` at the beginning ignores case.
-    [[nodiscard]] static AlertRule regex(std::string text, AlertAction action = AlertAction::tell) {
+    [[nodiscard]] static AlertRule regex(std::string text, AlertAction action = AlertAction::notify) {
         return {{}, std::move(text), AlertMatch::regex, action};
     }
 
@@ -85,14 +85,14 @@ struct AlertRule {
     [[nodiscard]] const std::string& title() const noexcept { return name.empty() ? pattern : name; }
 
     /// What is wrong, in words; empty if nothing is. Whether a regular expression compiles, the start says.
-    [[nodiscard]] std::vector<std::string> mistakes() const;
+    [[nodiscard]] std::vector<std::string> validate() const;
 };
 
-/// Lets through what a rule may tell. Remembers the `most_remembered` lines that were told last; one that was told
+/// Lets through what a rule may tell. Remembers the `max_remembered` lines that were told last; one that was told
 /// before them may be told again early.
 class AlertGate {
 public:
-    static constexpr std::size_t most_remembered = 256;
+    static constexpr std::size_t max_remembered = 256;
 
     explicit AlertGate(const AlertRule& rule) noexcept : most_(rule.most), per_(rule.per), dedupe_(rule.dedupe) {}
 
@@ -121,7 +121,7 @@ private:
 namespace detail {
 inline constexpr std::array<std::string_view, 2> alert_match_names{"literal", "regex"};
 static_assert(alert_match_names.size() == static_cast<std::size_t>(AlertMatch::regex) + 1);
-inline constexpr std::array<std::string_view, 3> alert_action_names{"tell", "fail", "ready"};
+inline constexpr std::array<std::string_view, 3> alert_action_names{"notify", "stop", "ready"};
 static_assert(alert_action_names.size() == static_cast<std::size_t>(AlertAction::ready) + 1);
 }  // namespace detail
 
@@ -133,7 +133,7 @@ constexpr std::string_view to_string(AlertAction action) noexcept {
     return detail::alert_action_names[static_cast<std::size_t>(action)];
 }
 
-inline std::vector<std::string> AlertRule::mistakes() const {
+inline std::vector<std::string> AlertRule::validate() const {
     std::vector<std::string> found;
     const auto add = [&](const std::string& text) { found.push_back("alert rule '" + title() + "': " + text); };
     if (pattern.empty()) add("the pattern is empty, which is in every line; write what to look for");
@@ -164,7 +164,7 @@ inline std::optional<std::uint64_t> AlertGate::pass(std::string_view line, Stead
         return std::nullopt;
     }
     recent_.push_back(now);
-    if (lines_.size() == most_remembered) lines_.pop_front();
+    if (lines_.size() == max_remembered) lines_.pop_front();
     lines_.push_back({hash, now});
     return std::exchange(suppressed_, 0);
 }

@@ -35,7 +35,7 @@ struct LogLimits {
     [[nodiscard]] constexpr std::size_t max_bytes() const noexcept;
 
     /// What is wrong, in words; empty if nothing is.
-    [[nodiscard]] std::vector<std::string> mistakes() const;
+    [[nodiscard]] std::vector<std::string> validate() const;
 
     friend auto operator<=>(const LogLimits&, const LogLimits&) = default;
 };
@@ -49,11 +49,11 @@ public:
     static const OnLimit keep_newest;
 
     /// The file becomes `path.1`, that one `path.2`, and so on; `kept_files` of them are kept besides the active one,
-    /// each within the bound. From 1 to `OnLimit::most_files`. For high volume.
+    /// each within the bound. From 1 to `OnLimit::max_files`. For high volume.
     [[nodiscard]] static constexpr OnLimit rotate(std::size_t kept_files) noexcept { return OnLimit(true, kept_files); }
 
-    static constexpr std::size_t most_files = 1000;
-    static constexpr std::size_t most_chars_in_memory = std::size_t{1} << 26;
+    static constexpr std::size_t max_files = 1000;
+    static constexpr std::size_t max_chars_in_memory = std::size_t{1} << 26;
 
     constexpr OnLimit() noexcept = default;
 
@@ -63,7 +63,7 @@ public:
     [[nodiscard]] constexpr std::size_t kept_files() const noexcept { return kept_files_; }
 
     /// What is wrong, also together with `limits`, in words; empty if nothing is.
-    [[nodiscard]] std::vector<std::string> mistakes(const LogLimits& limits = {}) const;
+    [[nodiscard]] std::vector<std::string> validate(const LogLimits& limits = {}) const;
 
     friend constexpr bool operator==(const OnLimit&, const OnLimit&) = default;
 
@@ -81,7 +81,7 @@ constexpr std::size_t LogLimits::max_bytes() const noexcept {
     return max_chars > SIZE_MAX / 4 ? SIZE_MAX : max_chars * 4;
 }
 
-inline std::vector<std::string> LogLimits::mistakes() const {
+inline std::vector<std::string> LogLimits::validate() const {
     std::vector<std::string> found;
     const auto check = [&](const char* name, std::size_t value, std::size_t usual) {
         const std::string advice =
@@ -97,20 +97,20 @@ inline std::vector<std::string> LogLimits::mistakes() const {
     return found;
 }
 
-inline std::vector<std::string> OnLimit::mistakes(const LogLimits& limits) const {
+inline std::vector<std::string> OnLimit::validate(const LogLimits& limits) const {
     std::vector<std::string> found;
     if (rotates_ && kept_files_ == 0) {
         found.emplace_back(
             "rotate(0) would keep nothing when the bound is reached; write rotate(1) or more, or keep_newest");
     }
-    if (kept_files_ > most_files) {
+    if (kept_files_ > max_files) {
         found.push_back("rotate(" + std::to_string(kept_files_) + ") is too many files; write a number from 1 to " +
-                        std::to_string(most_files));
+                        std::to_string(max_files));
     }
-    if (!rotates_ && limits.max_chars > most_chars_in_memory && limits.max_chars <= LogLimits::highest) {
+    if (!rotates_ && limits.max_chars > max_chars_in_memory && limits.max_chars <= LogLimits::highest) {
         found.push_back("max_chars is " + std::to_string(limits.max_chars) +
-                        ", and keep_newest holds that in memory; write at most " +
-                        std::to_string(most_chars_in_memory) + ", or rotate(n)");
+                        ", and keep_newest holds that in memory; write at most " + std::to_string(max_chars_in_memory) +
+                        ", or rotate(n)");
     }
     return found;
 }

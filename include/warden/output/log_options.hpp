@@ -45,7 +45,7 @@ public:
     [[nodiscard]] const std::string& pattern() const noexcept { return pattern_; }
 
     /// What is wrong with the pattern, in words; empty if nothing is.
-    [[nodiscard]] std::vector<std::string> mistakes() const;
+    [[nodiscard]] std::vector<std::string> validate() const;
 
     friend bool operator==(const LogNaming&, const LogNaming&) = default;
 
@@ -95,7 +95,7 @@ struct LogOptions {
     std::filesystem::path collect{};
 
     /// What is wrong, in words; empty if nothing is.
-    [[nodiscard]] std::vector<std::string> mistakes() const;
+    [[nodiscard]] std::vector<std::string> validate() const;
 
     friend bool operator==(const LogOptions&, const LogOptions&) = default;
 };
@@ -106,7 +106,7 @@ struct LogRetention {
     std::chrono::nanoseconds max_age = std::chrono::days(30);  ///< Since it was written last. 0: no bound.
 
     /// What is wrong, in words; empty if nothing is.
-    [[nodiscard]] std::vector<std::string> mistakes() const;
+    [[nodiscard]] std::vector<std::string> validate() const;
 
     friend bool operator==(const LogRetention&, const LogRetention&) = default;
 };
@@ -148,7 +148,7 @@ inline std::string compact_date(std::chrono::system_clock::time_point time) {
 
 }  // namespace detail
 
-inline std::vector<std::string> LogNaming::mistakes() const {
+inline std::vector<std::string> LogNaming::validate() const {
     std::vector<std::string> found;
     const std::string quoted = "log naming \"" + pattern_ + "\": ";
     const auto bad_byte = [](char c) { return c == '\\' || static_cast<unsigned char>(c) < 32 || c == 127; };
@@ -208,17 +208,17 @@ inline LogPaths log_paths(const LogNaming& naming, const LogFacts& facts) {
     return {shortened(naming.pattern_, "stdout"), shortened(error_pattern, "stderr")};
 }
 
-inline std::vector<std::string> LogOptions::mistakes() const {
-    std::vector<std::string> found = naming.mistakes();
-    for (auto& mistake : limits.mistakes()) found.push_back(std::move(mistake));
-    for (auto& mistake : on_limit.mistakes(limits)) found.push_back(std::move(mistake));
+inline std::vector<std::string> LogOptions::validate() const {
+    std::vector<std::string> found = naming.validate();
+    for (auto& mistake : limits.validate()) found.push_back(std::move(mistake));
+    for (auto& mistake : on_limit.validate(limits)) found.push_back(std::move(mistake));
     if (directory && directory->empty()) {
         found.emplace_back("the log directory is empty; write a path, or leave it out for the manager's");
     }
     return found;
 }
 
-inline std::vector<std::string> LogRetention::mistakes() const {
+inline std::vector<std::string> LogRetention::validate() const {
     if (max_age >= max_age.zero()) return {};
     return {"max_age is negative; write how long logs are kept, for example 30 days, or 0 for no bound"};
 }

@@ -150,7 +150,7 @@ inline std::optional<std::string> check_port(std::uint16_t port, const std::stri
     acceptor.open(endpoint.protocol(), ec);
     if (!ec) acceptor.bind(endpoint, ec);
     if (!ec) return std::nullopt;
-    const std::string what = ec == boost::system::errc::address_in_use ? " is in use" : " cannot be had";
+    const std::string what = ec == boost::system::errc::address_in_use ? " is in use" : " is unavailable";
     return place + what + " (" + ec.message() + "); " + std::string(advice_for_bind(ec));
 }
 

@@ -170,14 +170,14 @@ WARDEN_IN_CHILD inline int settle_watcher_descriptors(int program) noexcept {
     raw(SYS_prctl, PR_SET_NAME, "warden-watcher", 0, 0, 0);
     raw(SYS_chdir, "/");
     watch.program = settle_watcher_descriptors(watch.program);
-    give_back_memory_in_child();
+    release_memory_in_child();
     struct pollfd ended = {watch.program, POLLIN, 0};
     while (raw(SYS_ppoll, &ended, 1, nullptr, nullptr, sizeof(std::uint64_t)) < 0) {}
     PidSet said;
     if (!said.map()) exit_in_child(1);
     bool is_first = true;
-    constexpr int most_walks = 1000;
-    for (int walk = 0; walk < most_walks && end_all_marked_in_child(watch, said, is_first) > 0; ++walk) {}
+    constexpr int max_walks = 1000;
+    for (int walk = 0; walk < max_walks && end_all_marked_in_child(watch, said, is_first) > 0; ++walk) {}
     exit_in_child(0);
 }
 

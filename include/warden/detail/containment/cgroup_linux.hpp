@@ -62,7 +62,7 @@ public:
 private:
     CgroupHome(UniqueFd parent, UniqueFd directory, std::string name, std::string path)
         : parent_(std::move(parent)), directory_(std::move(directory)), name_(std::move(name)), path_(std::move(path)) {
-        spare_.reserve(most_spare);
+        spare_.reserve(max_spare);
     }
     [[nodiscard]] bool prove(std::string& why);
 
@@ -70,7 +70,7 @@ private:
     UniqueFd directory_;
     std::string name_;
     std::string path_;
-    static constexpr std::size_t most_spare = 16;
+    static constexpr std::size_t max_spare = 16;
     std::mutex mutex_;
     std::vector<std::string> spare_;
     std::uint64_t count_ = 0;
@@ -90,8 +90,8 @@ public:
     /// Launches the leader into the group. On failure nothing is left of it.
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
-    /// From now on tells the end of the leader and of the tree; see `LeaderEnded`.
-    void watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct);
+    /// From now on tells the end of the leader and of the tree; see `LeaderExitHandler`.
+    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
@@ -336,8 +336,8 @@ struct CgroupTree::Watch {
 
     Descriptor leader;
     Descriptor events;  // of the group; once that is empty, a pidfd of an escapee
-    LeaderEnded ended;
-    std::function<void()> extinct;
+    LeaderExitHandler ended;
+    std::function<void()> tree_empty;
 
     static void wait_leader(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
         self->leader.async_wait(Descriptor::wait_read, [self, &tree](const error_code& ec) {
@@ -367,7 +367,7 @@ struct CgroupTree::Watch {
     }
 
     static void wait_escapee(const std::shared_ptr<Watch>& self, CgroupTree& tree, UniqueFd escapee) {
-        if (!escapee) return self->extinct();
+        if (!escapee) return self->tree_empty();
         self->events.assign(escapee.release());
         self->events.async_wait(Descriptor::wait_read, [self, &tree](const error_code& ec) {
             if (ec) return;
@@ -377,10 +377,11 @@ struct CgroupTree::Watch {
     }
 };
 
-inline void CgroupTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
+inline void CgroupTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended,
+                              std::function<void()> tree_empty) {
     watch_ = std::make_shared<Watch>(loop, pidfd_.get());
     watch_->ended = std::move(ended);
-    watch_->extinct = std::move(extinct);
+    watch_->tree_empty = std::move(tree_empty);
     Watch::wait_leader(watch_, *this);
 }
 

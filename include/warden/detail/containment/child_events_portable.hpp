@@ -40,16 +40,16 @@ struct EndedChildren {
 };
 
 #if WARDEN_HAS_KQUEUE
-class ChildNews {
+class ChildExitEvents {
 public:
-    ChildNews();
+    ChildExitEvents();
 
     /// Becomes readable when there is something to `take`; stays ours.
     [[nodiscard]] int descriptor() const noexcept { return queue_.get(); }
 
     /// Tells of this child, once. False if it is ending already.
     [[nodiscard]] bool watch(Pid pid) noexcept;
-    void forget(Pid pid) noexcept;
+    void remove(Pid pid) noexcept;
     [[nodiscard]] EndedChildren take();
 
     /// Sees to it that ends will be told. True if that was so, and nothing has been missed.
@@ -59,17 +59,17 @@ private:
     UniqueFd queue_;
 };
 #else
-class ChildNews {
+class ChildExitEvents {
 public:
-    ChildNews();
-    ~ChildNews() { ChildSignal::instance().remove(write_.get()); }
-    ChildNews(const ChildNews&) = delete;
+    ChildExitEvents();
+    ~ChildExitEvents() { ChildSignal::instance().remove(write_.get()); }
+    ChildExitEvents(const ChildExitEvents&) = delete;
 
     [[nodiscard]] int descriptor() const noexcept { return read_.get(); }
 
     /// SIGCHLD is unblocked on this thread, for the host may block it on all of its own.
     [[nodiscard]] bool watch(Pid pid) noexcept;
-    void forget(Pid) noexcept {}
+    void remove(Pid) noexcept {}
     [[nodiscard]] EndedChildren take();
 
     bool ensure() { return ChildSignal::instance().ensure(); }
@@ -83,25 +83,25 @@ private:
 // -- implementation ----------------------------------------------------------
 
 #if WARDEN_HAS_KQUEUE
-inline ChildNews::ChildNews() : queue_(::kqueue()) {
+inline ChildExitEvents::ChildExitEvents() : queue_(::kqueue()) {
     if (!queue_) throw system_error(system_code(errno), "kqueue for ended children");
     ::fcntl(queue_.get(), F_SETFD, FD_CLOEXEC);
 }
 
-inline bool ChildNews::watch(Pid pid) noexcept {
+inline bool ChildExitEvents::watch(Pid pid) noexcept {
     struct kevent wanted {};
-    forget(pid);  // a former owner of the number
+    remove(pid);  // a former owner of the number
     EV_SET(&wanted, static_cast<decltype(wanted.ident)>(pid), EVFILT_PROC, EV_ADD | EV_ONESHOT, NOTE_EXIT, 0, nullptr);
     return ::kevent(queue_.get(), &wanted, 1, nullptr, 0, nullptr) == 0;
 }
 
-inline void ChildNews::forget(Pid pid) noexcept {
+inline void ChildExitEvents::remove(Pid pid) noexcept {
     struct kevent unwanted {};
     EV_SET(&unwanted, static_cast<decltype(unwanted.ident)>(pid), EVFILT_PROC, EV_DELETE, 0, 0, nullptr);
     ::kevent(queue_.get(), &unwanted, 1, nullptr, 0, nullptr);  // fails if it is not watched (any more)
 }
 
-inline EndedChildren ChildNews::take() {
+inline EndedChildren ChildExitEvents::take() {
     EndedChildren ended;
     struct kevent told[64];
     const struct timespec at_once {};
@@ -112,7 +112,7 @@ inline EndedChildren ChildNews::take() {
     return ended;
 }
 #else
-inline ChildNews::ChildNews() {
+inline ChildExitEvents::ChildExitEvents() {
     std::tie(read_, write_) = make_closed_pipe();
     if (!read_) throw system_error(system_code(errno), "pipe for ended children");
     make_nonblocking(read_.get());
@@ -122,7 +122,7 @@ inline ChildNews::ChildNews() {
     }
 }
 
-inline bool ChildNews::watch(Pid) noexcept {
+inline bool ChildExitEvents::watch(Pid) noexcept {
     sigset_t only;
     sigemptyset(&only);
     sigaddset(&only, SIGCHLD);
@@ -130,7 +130,7 @@ inline bool ChildNews::watch(Pid) noexcept {
     return true;
 }
 
-inline EndedChildren ChildNews::take() {
+inline EndedChildren ChildExitEvents::take() {
     char bytes[256];
     while (::read(read_.get(), bytes, sizeof bytes) > 0) {}
     return {true, {}};

@@ -83,7 +83,7 @@ public:
     Ticket await(Pid pid, Ended ended);
 
     /// It is not awaited any more.
-    void forget(Ticket ticket);
+    void remove(Ticket ticket);
 
     /// Reaps a child that has been killed, once it has ended. Those that have not when the loop's context is destroyed
     /// are given a second.
@@ -106,7 +106,7 @@ private:
     };
 
     boost::asio::io_context& loop_;
-    ChildNews news_;
+    ChildExitEvents news_;
     boost::asio::posix::stream_descriptor told_;  // of the news
     std::map<Ticket, Awaited> awaited_;
     std::vector<Ticket> doubtful_;  // may have ended: to be looked at in the next turn of the loop
@@ -150,7 +150,7 @@ inline void ChildWatch::shutdown() {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     for (auto at = awaited_.begin(); at != awaited_.end();) {
         const auto entry = at++;
-        if (entry->second.ended) forget(entry->first);
+        if (entry->second.ended) remove(entry->first);
     }
     for (;;) {
         look(news_.take());
@@ -161,7 +161,7 @@ inline void ChildWatch::shutdown() {
         if (awaited_.empty() || left.count() <= 0) break;
         ::poll(&told, 1, doubtful_.empty() ? static_cast<int>(left.count()) : 0);
     }
-    while (!awaited_.empty()) forget(awaited_.begin()->first);
+    while (!awaited_.empty()) remove(awaited_.begin()->first);
     told_.release();
 }
 
@@ -183,7 +183,7 @@ inline void ChildWatch::look_at(Ticket ticket, bool and_watch) {
         return;
     }
     const Ended ended = std::move(found->second.ended);
-    forget(ticket);
+    remove(ticket);
     if (ended) ended(state);
     else reap_child(pid);
 }
@@ -209,10 +209,10 @@ inline void ChildWatch::look_again() {
     if (!news_.ensure()) boost::asio::post(loop_, [this] { look({true, {}}); });
 }
 
-inline void ChildWatch::forget(Ticket ticket) {
+inline void ChildWatch::remove(Ticket ticket) {
     const auto found = awaited_.find(ticket);
     if (found == awaited_.end()) return;
-    news_.forget(found->second.pid);
+    news_.remove(found->second.pid);
     awaited_.erase(found);
 }
 

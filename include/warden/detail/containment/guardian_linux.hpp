@@ -57,7 +57,7 @@ public:
     [[nodiscard]] SpareKeeper take_keeper(SteadyTime deadline, error_code& ec);
 
     /// Takes back a keeper whose tree is gone.
-    void give_keeper(SpareKeeper keeper);
+    void release_keeper(SpareKeeper keeper);
 
     /// Tells the guardian to end and waits until it has, or until `deadline`.
     void stop(SteadyTime deadline);
@@ -86,7 +86,7 @@ private:
     void ask_for_keepers();  // with the lock held: records are sent without waiting
     void replace();
 
-    static constexpr std::size_t most_ready = 16;
+    static constexpr std::size_t max_ready = 16;
 
     boost::asio::io_context& loop_;
     boost::asio::steady_timer retry_;
@@ -217,11 +217,11 @@ inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
     return keeper;
 }
 
-inline void Guardian::give_keeper(SpareKeeper keeper) {
+inline void Guardian::release_keeper(SpareKeeper keeper) {
     {
         const std::lock_guard lock(mutex_);
         // One that has the former guardian's view of the host is not taken back, nor more than may be of use.
-        if (stopping_ || keeper.inherited != inherited_ || ready_.size() >= most_ready) return;
+        if (stopping_ || keeper.inherited != inherited_ || ready_.size() >= max_ready) return;
         ready_.push_back(std::move(keeper));
     }
     arrived_.notify_one();

@@ -134,7 +134,7 @@ WARDEN_IN_CHILD inline bool reap_in_guardian(PidSet& keepers, PidSet& orphans) n
     raw(SYS_chdir, "/");
     GuardianPorts ports = inherited;
     settle_descriptors(ports);
-    give_back_memory_in_child();
+    release_memory_in_child();
     PidSet keepers;
     PidSet orphans;
     const int signals = open_child_signals();

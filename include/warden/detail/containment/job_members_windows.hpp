@@ -46,8 +46,8 @@ class StoppedProcesses {
 public:
     /// Stops the member `pid` of `job` unless that is done.
     error_code stop(HANDLE job, Pid pid);
-    error_code go_on(Pid pid);
-    error_code all_go_on();
+    error_code resume(Pid pid);
+    error_code resume_all();
     [[nodiscard]] bool has(Pid pid) const { return stopped_.count(pid) != 0; }
 
 private:
@@ -171,7 +171,7 @@ inline error_code StoppedProcesses::stop(HANDLE job, Pid pid) {
     return ec;
 }
 
-inline error_code StoppedProcesses::go_on(Pid pid) {
+inline error_code StoppedProcesses::resume(Pid pid) {
     const auto found = stopped_.find(pid);
     if (found == stopped_.end()) return {};
     const error_code ec = call_of_ntdll("NtResumeProcess", found->second.get());
@@ -179,12 +179,12 @@ inline error_code StoppedProcesses::go_on(Pid pid) {
     return ec;
 }
 
-inline error_code StoppedProcesses::all_go_on() {
+inline error_code StoppedProcesses::resume_all() {
     error_code result;
     while (!stopped_.empty()) {
         const Pid pid = stopped_.begin()->first;
         const bool lives = ::WaitForSingleObject(stopped_.begin()->second.get(), 0) == WAIT_TIMEOUT;
-        const error_code ec = go_on(pid);
+        const error_code ec = resume(pid);
         if (ec && lives) result = ec;
     }
     return result;

@@ -48,8 +48,8 @@ public:
     /// Launches the leader inside its job. On failure nothing is left of it.
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
-    /// From now on tells the end of the leader and of the tree; see `LeaderEnded`.
-    void watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct);
+    /// From now on tells the end of the leader and of the tree; see `LeaderExitHandler`.
+    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
 
@@ -113,7 +113,7 @@ struct JobTree::State final : JobListener, std::enable_shared_from_this<State> {
     void wait_leader();
     void wait_member();
     void look();
-    [[nodiscard]] LeaderEnd leader_end();
+    [[nodiscard]] LeaderExit leader_end();
     void close();
 
     UniqueHandle job;
@@ -126,8 +126,8 @@ struct JobTree::State final : JobListener, std::enable_shared_from_this<State> {
     bool waits_member = false;
     std::optional<Waiter> leader_waiter;
     std::optional<Waiter> member_waiter;  // of one that outlives the leader: messages are not certain to come
-    LeaderEnded ended;
-    std::function<void()> extinct;
+    LeaderExitHandler ended;
+    std::function<void()> tree_empty;
 };
 
 inline void JobTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
@@ -144,15 +144,15 @@ inline void JobTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     if (ec) return refuse(SpawnStep::containment, ec);
     state->cpu_limit = plan.limits.cpu_time;
     state->leader = launch_in_jobs(manager_->loop(), plan, {manager_->get(), state->job.get()}, answer);
-    if (answer.error != 0) return manager_->forget(number);
+    if (answer.error != 0) return manager_->remove(number);
     number_ = number;
     pid_ = static_cast<Pid>(state->leader.pid);
     state_ = std::move(state);
 }
 
-inline void JobTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
+inline void JobTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty) {
     state_->ended = std::move(ended);
-    state_->extinct = std::move(extinct);
+    state_->tree_empty = std::move(tree_empty);
     state_->leader_waiter.emplace(loop);
     state_->member_waiter.emplace(loop);
     state_->wait_leader();
@@ -160,7 +160,7 @@ inline void JobTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std
 
 inline JobTree::~JobTree() {
     if (!state_) return;
-    manager_->forget(number_);
+    manager_->remove(number_);
     static_cast<void>(kill_tree());
     state_->close();
 }
@@ -168,7 +168,7 @@ inline JobTree::~JobTree() {
 /// Nothing is told any more; the job's last handle goes.
 inline void JobTree::State::close() {
     ended = nullptr;
-    extinct = nullptr;
+    tree_empty = nullptr;
     error_code ignored;
     if (leader_waiter) leader_waiter->close(ignored);
     if (member_waiter) member_waiter->close(ignored);
@@ -184,20 +184,20 @@ inline void JobTree::State::wait_leader() {
         if (!self->ended) return;
         const auto tell = std::exchange(self->ended, nullptr);
         if (ec) ::TerminateJobObject(self->job.get(), killed_exit_code);  // what cannot be waited for is not left alone
-        const LeaderEnd end = ec ? LeaderEnd() : self->leader_end();
+        const LeaderExit end = ec ? LeaderExit() : self->leader_end();
         self->leader_ended = true;
-        const bool is_extinct = living_members(self->job.get()) == 0;
-        if (is_extinct) self->extinct = nullptr;
-        tell(end, is_extinct);
+        const bool is_tree_empty = living_members(self->job.get()) == 0;
+        if (is_tree_empty) self->tree_empty = nullptr;
+        tell(end, is_tree_empty);
         self->look();
     });
 }
 
-/// Whether the tree is extinct now; if not, waits for one of those that are left.
+/// Whether the tree is tree_empty now; if not, waits for one of those that are left.
 inline void JobTree::State::look() {
-    if (!leader_ended || !extinct) return;
+    if (!leader_ended || !tree_empty) return;
     if (living_members(job.get()) != 0) return wait_member();
-    const auto tell = std::exchange(extinct, nullptr);
+    const auto tell = std::exchange(tree_empty, nullptr);
     tell();
 }
 
@@ -210,7 +210,7 @@ inline void JobTree::State::wait_member() {
         static_cast<void>(member.release());
         waits_member = true;
         member_waiter->async_wait([self = shared_from_this()](const error_code& failed) {
-            if (failed || !self->extinct) return;
+            if (failed || !self->tree_empty) return;
             self->waits_member = false;
             self->member_waiter->close();
             self->look();
@@ -232,8 +232,8 @@ inline void JobTree::State::on_job_message(DWORD message) {
 }
 
 /// How the leader ended: its exit code as it is, save where it was ended for us.
-inline LeaderEnd JobTree::State::leader_end() {
-    LeaderEnd end;
+inline LeaderExit JobTree::State::leader_end() {
+    LeaderExit end;
     const HANDLE process = leader.process.get();
     DWORD code = 0;
     FILETIME made{};
@@ -306,7 +306,7 @@ inline error_code JobTree::signal_living_leader(int signal) const {
     const HANDLE process = state_->leader.process.get();
     if (signal == signals::terminate) return ask_to_end(pid(), {pid()});
     if (signal == signals::stop) return state_->stopped.stop(state_->job.get(), pid());
-    if (signal == signals::go_on) return state_->stopped.go_on(pid());
+    if (signal == signals::resume) return state_->stopped.resume(pid());
     if (signal != signals::kill) return errc::invalid_signal;
     state_->killed = true;
     return ::TerminateProcess(process, killed_exit_code) ? error_code() : last_code();
@@ -323,15 +323,15 @@ inline error_code JobTree::signal_members(int signal) {
     if (signal == signals::terminate) return ask_to_end(pid(), members());
     if (signal == signals::kill) return kill_tree();
     if (signal == signals::stop) return stop_all();
-    if (signal == signals::go_on) return state_->stopped.all_go_on();
+    if (signal == signals::resume) return state_->stopped.resume_all();
     return errc::invalid_signal;
 }
 
 /// Looks again until nobody is new: a member may have started others before it was stopped.
 inline error_code JobTree::stop_all() const {
     error_code result;
-    constexpr int most_rounds = 100;
-    for (int round = 0; round < most_rounds; ++round) {
+    constexpr int max_rounds = 100;
+    for (int round = 0; round < max_rounds; ++round) {
         bool found_new = false;
         for (const Pid pid : members()) {
             if (state_->stopped.has(pid)) continue;

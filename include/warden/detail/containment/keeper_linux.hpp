@@ -41,8 +41,8 @@ public:
     /// Has the keeper launch the leader. On failure nothing is left of it.
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
-    /// From now on tells the end of the leader and of the tree; see `LeaderEnded`.
-    void watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct);
+    /// From now on tells the end of the leader and of the tree; see `LeaderExitHandler`.
+    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
@@ -170,8 +170,8 @@ struct KeeperTree::Watch {
     }
 
     Descriptor socket;
-    LeaderEnded ended;
-    std::function<void()> extinct;
+    LeaderExitHandler ended;
+    std::function<void()> tree_empty;
     bool leader_ended = false;
     bool keeper_ready = false;  // it has said that nothing is left
 
@@ -188,16 +188,16 @@ struct KeeperTree::Watch {
         const long size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
         if (size == -EAGAIN) return wait(self);
         const bool gone = size != static_cast<long>(sizeof event);  // the keeper itself was killed
-        const bool is_extinct = gone || event.extinct != 0;
-        keeper_ready = !gone && is_extinct;
-        if (is_extinct) socket.release();
+        const bool is_tree_empty = gone || event.tree_empty != 0;
+        keeper_ready = !gone && is_tree_empty;
+        if (is_tree_empty) socket.release();
         else wait(self);
         if (!leader_ended) {
             leader_ended = true;
-            ended(gone ? LeaderEnd{} : LeaderEnd{decode_wait_status(event.wait_status), decode_usage(event.usage)},
-                  is_extinct);
-        } else if (is_extinct) {
-            extinct();
+            ended(gone ? LeaderExit{} : LeaderExit{decode_wait_status(event.wait_status), decode_usage(event.usage)},
+                  is_tree_empty);
+        } else if (is_tree_empty) {
+            tree_empty();
         }
     }
 };
@@ -205,14 +205,15 @@ struct KeeperTree::Watch {
 inline KeeperTree::~KeeperTree() {
     const bool ready = watch_ ? watch_->keeper_ready : refused_;
     watch_.reset();
-    if (ready) guardian_->give_keeper(std::move(keeper_));
+    if (ready) guardian_->release_keeper(std::move(keeper_));
     // Else closing the socket makes the keeper empty the tree.
 }
 
-inline void KeeperTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
+inline void KeeperTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended,
+                              std::function<void()> tree_empty) {
     watch_ = std::make_shared<Watch>(loop, keeper_.socket.get());
     watch_->ended = std::move(ended);
-    watch_->extinct = std::move(extinct);
+    watch_->tree_empty = std::move(tree_empty);
     Watch::wait(watch_);
 }
 

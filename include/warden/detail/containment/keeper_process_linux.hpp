@@ -165,7 +165,7 @@ WARDEN_IN_CHILD inline void reap_in_keeper(KeeperState& keeper) noexcept {
         struct rusage usage {};
         const long pid = raw(SYS_wait4, -1, &status, WNOHANG | __WALL, &usage);
         if (pid == -EINTR) continue;
-        if (pid < 0) event.extinct = 1;
+        if (pid < 0) event.tree_empty = 1;
         if (pid <= 0) break;
         keeper.seen.remove(static_cast<int>(pid));
         if (pid != keeper.leader) continue;
@@ -174,10 +174,10 @@ WARDEN_IN_CHILD inline void reap_in_keeper(KeeperState& keeper) noexcept {
         event.wait_status = status;
         event.usage = usage;
     }
-    if ((event.leader_ended | event.extinct) == 0) return;
-    if (event.extinct != 0) forget_tree(keeper);
+    if ((event.leader_ended | event.tree_empty) == 0) return;
+    if (event.tree_empty != 0) forget_tree(keeper);
     if (keeper.ports.socket < 0) {
-        if (event.extinct != 0) exit_in_child(0);
+        if (event.tree_empty != 0) exit_in_child(0);
         return;
     }
     send_record(keeper.ports.socket, &event, sizeof event, nullptr, 0, nullptr, 0);

@@ -55,7 +55,7 @@ struct KeeperCommand {
 /// Keeper to host: the leader has ended, nothing of the tree is left and the keeper is ready again, or both at once.
 struct KeeperEvent {
     std::uint32_t leader_ended;
-    std::uint32_t extinct;
+    std::uint32_t tree_empty;
     std::int32_t wait_status;
     struct rusage usage;
 };

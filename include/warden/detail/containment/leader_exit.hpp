@@ -16,14 +16,14 @@
 namespace warden::detail {
 
 /// How a leader ended, and what it used.
-struct LeaderEnd {
+struct LeaderExit {
     ExitStatus status;
     ResourceUsage usage;
     std::optional<ExitCause> limit{};  ///< A limit that it went over, where the mechanism knows.
 };
 
-/// Called on the loop when the leader of a tree has ended, once. If nothing else of its tree is left, `extinct` says
+/// Called on the loop when the leader of a tree has ended, once. If nothing else of its tree is left, `tree_empty` says
 /// so; else another function is called when that is so. The tree must outlive both, or the loop must have stopped.
-using LeaderEnded = std::function<void(const LeaderEnd&, bool extinct)>;
+using LeaderExitHandler = std::function<void(const LeaderExit&, bool tree_empty)>;
 
 }  // namespace warden::detail

@@ -50,7 +50,7 @@ public:
 
     /// From now on `job` tells `listener`. The number takes that back; what is still under way then is lost.
     [[nodiscard]] std::uintptr_t listen(HANDLE job, std::weak_ptr<JobListener> listener, error_code& ec);
-    void forget(std::uintptr_t number);
+    void remove(std::uintptr_t number);
 
 private:
     void drain();
@@ -98,12 +98,12 @@ inline std::uintptr_t ManagerJob::listen(HANDLE job, std::weak_ptr<JobListener> 
     JOBOBJECT_ASSOCIATE_COMPLETION_PORT port{reinterpret_cast<void*>(number), port_.get()};
     if (!::SetInformationJobObject(job, JobObjectAssociateCompletionPortInformation, &port, sizeof port)) {
         ec = last_code();
-        forget(number);
+        remove(number);
     }
     return number;
 }
 
-inline void ManagerJob::forget(std::uintptr_t number) {
+inline void ManagerJob::remove(std::uintptr_t number) {
     const std::lock_guard lock(mutex_);
     listeners_.erase(number);
 }

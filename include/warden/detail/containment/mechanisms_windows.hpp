@@ -64,7 +64,7 @@ inline std::optional<SetUpError> Mechanisms::set_up() {
     try {
         job_ = std::make_shared<ManagerJob>(services_->loop.context());
     } catch (const std::system_error& error) {  // also of its thread
-        return SetUpError{error.code(), "no Job Object can be had for this program"};
+        return SetUpError{error.code(), "no Job Object is available for this program"};
     }
     report_ = {Mechanism::job_object, true, true, is_superuser(), {}};
     return std::nullopt;

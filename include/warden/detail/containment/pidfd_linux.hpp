@@ -27,7 +27,7 @@ namespace warden::detail {
 
 /// Reaps the child behind `pidfd`; nothing if it has not ended. If somebody else took the status, the kernel is asked
 /// for its copy; the status is unknown if it has none. With `keep` it stays a zombie, so that its pid stays its own.
-[[nodiscard]] inline std::optional<LeaderEnd> reap_pidfd(int pidfd, bool keep = false) noexcept;
+[[nodiscard]] inline std::optional<LeaderExit> reap_pidfd(int pidfd, bool keep = false) noexcept;
 
 /// The status as wait(2) encodes it, decoded once and for all.
 [[nodiscard]] inline ExitStatus decode_wait_status(int status) noexcept;
@@ -80,18 +80,18 @@ static_assert(offsetof(PidfdInfo, exit_code) == 60);
     return failed == 0 && (info.mask & exit_wanted) != 0 ? decode_wait_status(info.exit_code) : ExitStatus{};
 }
 
-inline std::optional<LeaderEnd> reap_pidfd(int pidfd, bool keep) noexcept {
+inline std::optional<LeaderExit> reap_pidfd(int pidfd, bool keep) noexcept {
     siginfo_t info{};
     struct rusage usage {};
     long failed = -EINTR;
     const int options = WEXITED | WNOHANG | __WALL | (keep ? WNOWAIT : 0);
     while (failed == -EINTR) failed = raw(SYS_waitid, pidfd_id_type, pidfd, &info, options, &usage);
-    if (failed == -ECHILD) return LeaderEnd{stolen_status(pidfd), {}};
+    if (failed == -ECHILD) return LeaderExit{stolen_status(pidfd), {}};
     if (failed < 0 || info.si_pid == 0) return std::nullopt;
     const ExitStatus status = info.si_code == CLD_EXITED
                                   ? ExitStatus::from_code(info.si_status)
                                   : ExitStatus::from_signal(info.si_status, info.si_code == CLD_DUMPED);
-    return LeaderEnd{status, decode_usage(usage)};
+    return LeaderExit{status, decode_usage(usage)};
 }
 
 }  // namespace warden::detail

@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// Containment by the process group alone: the weakest, where nothing stronger can be had.
+/// Containment by the process group alone: the weakest, where nothing stronger is available.
 ///
 /// Knows:         who is in the group that the leader was born as the head of. The leader stays a zombie while others
 ///                are in it, so that the number of the group belongs to nobody else.
@@ -46,8 +46,8 @@ public:
     /// Launches the leader as the head of a session and group of its own. On failure nothing is left of it.
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
-    /// From now on tells the end of the leader and of the group; see `LeaderEnded`.
-    void watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct);
+    /// From now on tells the end of the leader and of the group; see `LeaderExitHandler`.
+    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
@@ -146,8 +146,8 @@ struct ProcessGroupTree::Watch {
     Descriptor member;                // a pidfd of one that outlives the leader
     boost::asio::steady_timer again;  // where pidfds of others are refused
     std::chrono::milliseconds patience{2};
-    LeaderEnded ended;
-    std::function<void()> extinct;
+    LeaderExitHandler ended;
+    std::function<void()> tree_empty;
 
     static void wait_leader(const std::shared_ptr<Watch>& self, const ProcessGroupTree& tree) {
         self->leader.async_wait(Descriptor::wait_read, [self, &tree](const error_code& ec) {
@@ -168,7 +168,7 @@ struct ProcessGroupTree::Watch {
                             const std::vector<Pid>& others) {
         if (others.empty()) {
             tree.reap_all(true);  // the group has had members until now
-            return self->extinct();
+            return self->tree_empty();
         }
         const auto look = [self, &tree](const error_code& ec) {
             if (ec) return;
@@ -193,10 +193,11 @@ inline ProcessGroupTree::~ProcessGroupTree() {
     static_cast<void>(reap_pidfd(pidfd_.get()));
 }
 
-inline void ProcessGroupTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
+inline void ProcessGroupTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended,
+                                    std::function<void()> tree_empty) {
     watch_ = std::make_shared<Watch>(loop, pidfd_.get());
     watch_->ended = std::move(ended);
-    watch_->extinct = std::move(extinct);
+    watch_->tree_empty = std::move(tree_empty);
     Watch::wait_leader(watch_, *this);
 }
 

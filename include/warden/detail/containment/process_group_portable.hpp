@@ -23,7 +23,7 @@
 ///   the two calls. On systems where ended members do not answer, the leader stays a zombie instead, and nothing
 ///   remains.
 /// - Once somebody else has reaped the leader, the number is never signalled again, for it was out of sight. If others
-///   were in the group, they escape; `extinct` is told when they are gone.
+///   were in the group, they escape; `tree_empty` is told when they are gone.
 
 #include <warden/containment.hpp>
 #include <warden/detail/containment/child_watch_portable.hpp>
@@ -49,22 +49,22 @@
 
 namespace warden::detail {
 
-class GroupTree {
+class ProcessGroupTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::process_group;
     static constexpr bool launches_directly = true;
 
-    GroupTree() = default;
-    GroupTree(GroupTree&&) = delete;
-    ~GroupTree();
+    ProcessGroupTree() = default;
+    ProcessGroupTree(ProcessGroupTree&&) = delete;
+    ~ProcessGroupTree();
 
     /// Launches the leader as the head of a session and group of its own. On failure nothing is left of it.
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
-    /// From now on tells the end of the leader and of the group; see `LeaderEnded`. Usage is CPU time, and unknown
-    /// where the leader stays a zombie. @throws system_error if the loop's `ChildWatch` cannot be made; it exists if
-    /// `ChildWatch::of(loop)` has been called before.
-    void watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct);
+    /// From now on tells the end of the leader and of the group; see `LeaderExitHandler`. Usage is CPU time, and
+    /// unknown where the leader stays a zombie. @throws system_error if the loop's `ChildWatch` cannot be made; it
+    /// exists if `ChildWatch::of(loop)` has been called before.
+    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const;
@@ -128,14 +128,14 @@ inline bool ended_members_answer() {
     return answer;
 }
 
-inline void GroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
+inline void ProcessGroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     static_cast<void>(ended_members_answer());  // may take a fork: not on the loop
     pid_ = fork_child(plan, answer);
     owner_ = ::getpid();
 }
 
 /// Whether the group is there, once the leader is reaped.
-inline bool GroupTree::has_group() const noexcept {
+inline bool ProcessGroupTree::has_group() const noexcept {
     if (::getpgid(pid_) >= 0 || errno != ESRCH) return false;  // a stranger has the number
     if (number_ == Number::released) {
         // Orphans of the group fall to this program where it is pid 1, or takes them over in another way.
@@ -146,14 +146,14 @@ inline bool GroupTree::has_group() const noexcept {
     return ::kill(-pid_, 0) == 0 || errno == EPERM;
 }
 
-inline bool GroupTree::may_signal() const noexcept {
+inline bool ProcessGroupTree::may_signal() const noexcept {
     if (!is_owner()) return false;
     if (number_ == Number::held) return look_at_child(pid_).kind != ChildState::lost;
     return number_ == Number::released && has_group();
 }
 
 /// Once the leader has ended: whether others are in the group. Reaps the leader if that is needed, or if none are.
-inline bool GroupTree::others_left(ResourceUsage& usage) noexcept {
+inline bool ProcessGroupTree::others_left(ResourceUsage& usage) noexcept {
     if (number_ == Number::held) {
         if (!ended_members_answer() && ::kill(-pid_, 0) == 0) return true;
         usage = reap_child(pid_);
@@ -162,61 +162,61 @@ inline bool GroupTree::others_left(ResourceUsage& usage) noexcept {
     return has_group();
 }
 
-inline error_code GroupTree::signal_leader(int signal) const {
+inline error_code ProcessGroupTree::signal_leader(int signal) const {
     const bool is_there = number_ == Number::held && may_signal();
     const error_code ec = is_there && ::kill(pid_, signal) == 0 ? error_code{} : system_code(is_there ? errno : ESRCH);
     acted();
     return ec;
 }
 
-inline error_code GroupTree::signal_tree(int signal) {
+inline error_code ProcessGroupTree::signal_tree(int signal) {
     const bool is_there = may_signal();
     const error_code ec = is_there && ::kill(-pid_, signal) == 0 ? error_code{} : system_code(is_there ? errno : ESRCH);
     acted();
     return ec;
 }
 
-inline std::vector<Pid> GroupTree::members() const {
+inline std::vector<Pid> ProcessGroupTree::members() const {
     const bool runs = is_owner() && number_ == Number::held && look_at_child(pid_).kind == ChildState::running;
     return runs ? std::vector<Pid>{pid_} : std::vector<Pid>{};
 }
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
-struct GroupTree::Watch {
+struct ProcessGroupTree::Watch {
     using Milliseconds = std::chrono::milliseconds;
     static constexpr Milliseconds least_patience{2};
-    static constexpr Milliseconds most_patience{1000};
+    static constexpr Milliseconds max_patience{1000};
 
-    Watch(boost::asio::io_context& loop, GroupTree& watched)
+    Watch(boost::asio::io_context& loop, ProcessGroupTree& watched)
         : children(ChildWatch::of(loop)), again(loop), tree(&watched) {}
 
     ChildWatch& children;
     ChildWatch::Ticket ticket = 0;
     boost::asio::steady_timer again;  // only while others outlive the leader
     Milliseconds patience = least_patience;
-    GroupTree* tree;  // null once it is gone
-    LeaderEnded ended;
-    std::function<void()> extinct;
+    ProcessGroupTree* tree;  // null once it is gone
+    LeaderExitHandler ended;
+    std::function<void()> tree_empty;
 
     static void leader_ended(const std::shared_ptr<Watch>& self, const ChildState& leader) {
         if (!self->tree) return;
-        LeaderEnd end{leader.status, {}};
+        LeaderExit end{leader.status, {}};
         if (leader.kind == ChildState::lost) self->tree->number_ = Number::lost;
         const bool left = self->tree->others_left(end.usage);
         self->ticket = 0;
         if (left) look_later(self);
-        const LeaderEnded tell = std::move(self->ended);
+        const LeaderExitHandler tell = std::move(self->ended);
         tell(end, !left);
     }
 
     static void look_later(const std::shared_ptr<Watch>& self) {
         self->again.expires_after(self->patience);
-        self->patience = std::min(self->patience * 2, most_patience);
+        self->patience = std::min(self->patience * 2, max_patience);
         self->again.async_wait([self](const error_code& ec) {
             if (ec || !self->tree) return;
             ResourceUsage told_before;
             if (self->tree->others_left(told_before)) return look_later(self);
-            const std::function<void()> tell = std::move(self->extinct);
+            const std::function<void()> tell = std::move(self->tree_empty);
             tell();
         });
     }
@@ -225,29 +225,30 @@ struct GroupTree::Watch {
     static void look_soon(const std::shared_ptr<Watch>& self) {
         self->patience = least_patience;
         self->children.look_again();
-        if (self->ticket == 0 && self->extinct && self->again.expiry() > std::chrono::steady_clock::now())
+        if (self->ticket == 0 && self->tree_empty && self->again.expiry() > std::chrono::steady_clock::now())
             look_later(self);
     }
 };
 
-inline void GroupTree::acted() const {
+inline void ProcessGroupTree::acted() const {
     if (watch_ && is_owner()) Watch::look_soon(watch_);
 }
 
-inline void GroupTree::watch(boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct) {
+inline void ProcessGroupTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended,
+                                    std::function<void()> tree_empty) {
     watch_ = std::make_shared<Watch>(loop, *this);
     watch_->ended = std::move(ended);
-    watch_->extinct = std::move(extinct);
+    watch_->tree_empty = std::move(tree_empty);
     watch_->ticket =
         watch_->children.await(pid_, [self = watch_](const ChildState& leader) { Watch::leader_ended(self, leader); });
 }
 
-inline GroupTree::~GroupTree() {
+inline ProcessGroupTree::~ProcessGroupTree() {
     const auto watch = std::move(watch_);
     if (watch) {
         watch->tree = nullptr;
         watch->again.cancel();
-        watch->children.forget(watch->ticket);
+        watch->children.remove(watch->ticket);
     }
     if (!may_signal()) return;
     ::kill(-pid_, SIGKILL);

@@ -22,7 +22,7 @@ namespace warden::detail {
 /// stack frame and the thread pointer. Afterwards only code that neither allocates nor uses other threads' memory may
 /// run, and that calls no function of a library for the first time. Does nothing under a sanitizer, whose bookkeeping
 /// is such memory, and nothing without /proc.
-WARDEN_IN_CHILD inline void give_back_memory_in_child() noexcept;
+WARDEN_IN_CHILD inline void release_memory_in_child() noexcept;
 
 // -- implementation ----------------------------------------------------------
 
@@ -73,7 +73,7 @@ WARDEN_IN_CHILD inline void bind_functions_in_child() noexcept {
     if (page != MAP_FAILED) ::munmap(page, 4096);
 }
 
-WARDEN_IN_CHILD inline void give_back_memory_in_child() noexcept {
+WARDEN_IN_CHILD inline void release_memory_in_child() noexcept {
     if (WARDEN_HAS_ASAN || WARDEN_HAS_TSAN) return;
     const long file = raw(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
     if (file < 0) return;

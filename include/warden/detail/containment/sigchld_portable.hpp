@@ -13,7 +13,7 @@
 /// SA_RESTART; where SIGCHLD was ignored, SA_NOCLDWAIT still makes the system throw away the statuses of all children
 /// of the program, though no process is told of them then on systems that signal nobody about such a child.
 /// If the host replaces the handler later and does not call the former one, ends are not told any more, until `ensure`
-/// puts ours in front of it. That is possible `most_levels` times.
+/// puts ours in front of it. That is possible `max_levels` times.
 
 #include <warden/platform.hpp>
 
@@ -35,8 +35,8 @@ namespace warden::detail {
 
 class ChildSignal {
 public:
-    static constexpr std::size_t most_loops = 64;
-    static constexpr std::size_t most_levels = 8;
+    static constexpr std::size_t max_loops = 64;
+    static constexpr std::size_t max_levels = 8;
 
     /// One per program.
     [[nodiscard]] static ChildSignal& instance() noexcept;
@@ -84,8 +84,8 @@ private:
     [[nodiscard]] Level* level_in_place();
 
     std::mutex mutex_;
-    std::array<std::atomic<int>, most_loops> descriptors_;
-    std::array<Level, most_levels> levels_;
+    std::array<std::atomic<int>, max_loops> descriptors_;
+    std::array<Level, max_levels> levels_;
     std::atomic<int> telling_{0};  // handlers that may be about to write
     std::atomic<pid_t> owner_{0};  // in a fork of the program the descriptors are another's, or something else by now
     std::size_t loops_ = 0;
@@ -133,7 +133,7 @@ inline void ChildSignal::keep(Level& level, const struct sigaction& former) noex
 }
 
 inline void ChildSignal::install(std::size_t number, const struct sigaction& former) {
-    static constexpr auto ours = handlers(std::make_index_sequence<most_levels>{});
+    static constexpr auto ours = handlers(std::make_index_sequence<max_levels>{});
     Level& level = levels_[number];
     keep(level, former);
     const bool has_handler = level.plain.load() || level.detailed.load();
@@ -162,7 +162,7 @@ inline ChildSignal::Level* ChildSignal::level_in_place() {
 inline bool ChildSignal::ensure() {
     const std::lock_guard lock(mutex_);
     if (owner_.load() != ::getpid() || level_in_place()) return true;
-    for (std::size_t number = 0; number < most_levels; ++number) {
+    for (std::size_t number = 0; number < max_levels; ++number) {
         if (levels_[number].ours) continue;
         struct sigaction now {};
         ::sigaction(SIGCHLD, nullptr, &now);

@@ -35,12 +35,12 @@ namespace warden::detail {
 /// Holds one tree: launches its leader inside, tells its ends, signals it, lists it. Destroying it ends the tree.
 template <class T>
 concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, ChildAnswer& answer,
-                               boost::asio::io_context& loop, LeaderEnded ended, std::function<void()> extinct,
+                               boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty,
                                int signal, Pid pid) {
     { T::mechanism } -> std::convertible_to<Mechanism>;
     { T::launches_directly } -> std::convertible_to<bool>;  ///< The leader is a child of this program.
     tree.launch(plan, answer);
-    tree.watch(loop, ended, extinct);
+    tree.watch(loop, ended, tree_empty);
     { read.pid() } -> std::same_as<Pid>;
     { read.signal_leader(signal) } -> std::same_as<error_code>;
     { tree.signal_tree(signal) } -> std::same_as<error_code>;
@@ -55,8 +55,8 @@ concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, Ch
 static_assert(Containment<CgroupTree> && Containment<KeeperTree> && Containment<ProcessGroupTree>);
 using Tree = std::variant<std::monostate, CgroupTree, KeeperTree, ProcessGroupTree>;
 #elif WARDEN_OS_POSIX
-static_assert(Containment<GroupTree>);
-using Tree = std::variant<std::monostate, GroupTree>;
+static_assert(Containment<ProcessGroupTree>);
+using Tree = std::variant<std::monostate, ProcessGroupTree>;
 #elif WARDEN_OS_WINDOWS
 static_assert(Containment<JobTree>);
 using Tree = std::variant<std::monostate, JobTree>;

@@ -85,7 +85,7 @@ inline void Communication::on_exit() {
     if (is_output_complete(record_->state.facts())) return finish({});
     waiting_for_ = record_->state.when(is_output_complete, later(&Communication::finish_well));
     drain_timer_.expires_at(
-        std::min(deadline_, deadline_after(SteadyTime::clock::now(), services_->config.drain_budget)));
+        std::min(deadline_, deadline_after(SteadyTime::clock::now(), services_->config.drain_timeout)));
     drain_timer_.async_wait([self = shared_from_this()](const error_code& ec) {
         if (!ec) self->finish({});
     });
@@ -96,7 +96,7 @@ inline void Communication::finish(const error_code& ec) {
     if (!done) return;
     deadline_timer_.cancel();
     drain_timer_.cancel();
-    record_->state.take_back(waiting_for_);
+    record_->state.cancel(waiting_for_);
     if (ec) return done(ec, {});
     CompletedProcess result;
     record_->finish_output(result);

@@ -44,8 +44,8 @@ public:
     /// After construction: the guardian, the event log, the signal handlers. What fails here fails every start.
     void set_up();
 
-    [[nodiscard]] std::shared_ptr<ProcessRecord> spawn(CommandLine command, SpawnOptions options, const Output& unsaid,
-                                                       LaunchExtension* extension);
+    [[nodiscard]] std::shared_ptr<ProcessRecord> spawn(CommandLine command, SpawnOptions options,
+                                                       const Output& default_output, LaunchExtension* extension);
 
     /// Stops all of them at the same time and waits until they are gone or their plans are over. In the order of
     /// `records`. From a callback for output of one of them, not until the rest of its output was consumed.

@@ -48,13 +48,13 @@ inline void find_suspects(const ProcessRecord& record, const std::vector<TreeMem
 
 /// "3 (pid 17 [sleep], ...)", at most a few by name.
 [[nodiscard]] inline std::string in_words(const std::vector<HealthSuspect>& suspects) {
-    constexpr std::size_t most_named = 5;
+    constexpr std::size_t max_named = 5;
     std::string text = std::to_string(suspects.size());
-    for (std::size_t i = 0; i < std::min(suspects.size(), most_named); ++i) {
+    for (std::size_t i = 0; i < std::min(suspects.size(), max_named); ++i) {
         const TreeMember& process = suspects[i].process;
         text += (i == 0 ? " (pid " : ", pid ") + std::to_string(process.pid) + ' ' + process.command;
     }
-    if (suspects.size() > most_named) text += ", ...";
+    if (suspects.size() > max_named) text += ", ...";
     return suspects.empty() ? text : text + ')';
 }
 
@@ -91,7 +91,7 @@ inline HealthReport Engine::health() {
 
 /// On the loop: after every interval a look, from a thread that may take its time.
 inline void Engine::tick_health() {
-    health_timer_.expires_after(std::min<Nanoseconds>(services->config.cleanup_interval, std::chrono::hours(24 * 365)));
+    health_timer_.expires_after(std::min<Nanoseconds>(services->config.health_interval, std::chrono::hours(24 * 365)));
     health_timer_.async_wait([this](const error_code& ec) {
         if (ec) return;
         boost::asio::post(services->dispatcher.executor(), [weak = weak_from_this()] {

@@ -104,7 +104,7 @@ inline std::vector<StopReport> Engine::stop(const Records& records,
     std::mutex mutex;
     std::condition_variable none_left;
     std::size_t left = records.size();
-    WaitingForEnd waiting;
+    ReentrantWaitGuard waiting;
     for (const auto& record : records) waiting.add(record->output->queues());
     for (std::size_t i = 0; i < records.size(); ++i) {
         records[i]->stop(plan(*records[i]), reason, [&, i](const StopReport& report) {

@@ -18,37 +18,37 @@ inline void Engine::validate(const CommandLine& command, const SpawnOptions& opt
     const auto refuse = [&](const error_code& ec, const std::string& advice = {}) {
         fail_start(command, ec, SpawnStep::validation, {}, advice);
     };
-    if (const error_code ec = command.check()) refuse(ec);
-    if (const error_code ec = options.environment.check()) refuse(ec);
+    if (const error_code ec = command.validate()) refuse(ec);
+    if (const error_code ec = options.environment.validate()) refuse(ec);
     if (options.working_directory.native().find('\0') != std::string::npos)
         refuse(errc::invalid_command, "in the working directory");
     if (options.timeout && !options.timeout->is_valid()) refuse(errc::invalid_timeout);
-    std::vector<std::string> mistakes = options.log.mistakes();
+    std::vector<std::string> mistakes = options.log.validate();
     if (options.stop_plan) {
-        const auto more = options.stop_plan->mistakes();
+        const auto more = options.stop_plan->validate();
         mistakes.insert(mistakes.end(), more.begin(), more.end());
     }
     if (!out.is_valid() || !err.is_valid())
-        mistakes.emplace_back("null, merge, to_file and a conduit stand alone; they cannot be combined with |");
+        mistakes.emplace_back("null, merge, to_file and a ProcessPipe stand alone; they cannot be combined with |");
     if (out.has(Output::merge)) mistakes.emplace_back("merge is for stderr only");
-    if (out.has(Output::process) && out == err)
-        mistakes.emplace_back("both streams cannot take the same end of a conduit: set stderr_ to merge");
+    if (out.is_process_pipe() && out == err)
+        mistakes.emplace_back("both streams cannot take the same end of a ProcessPipe: set stderr_ to merge");
     if (!options.log.collect.empty() && !out.has(Output::log))
         mistakes.emplace_back("what is collected goes to the log of stdout: set stdout_ to log");
     if (options.terminal) {
         if (!options.terminal->is_valid()) mistakes.emplace_back("a terminal has at least one column and one row");
-        if (out.has(Output::file) || out.has(Output::process) || out.is_only(Output::inherit))
+        if (out.is_file() || out.is_process_pipe() || out.is_only(Output::inherit))
             mistakes.emplace_back("with a terminal stdout is null, or read: capture, log, or one of them with inherit");
         if (options.stderr_.value_or(Output::merge) != Output(Output::merge))
             mistakes.emplace_back("with a terminal stderr is stdout: leave it, or say merge");
-        if (options.stdin_.kind() != Input::null && options.stdin_.kind() != Input::pipe)
-            mistakes.emplace_back("with a terminal stdin is a pipe, or null: nobody types");
+        if (!options.stdin_.is(Input::null) && !options.stdin_.is(Input::pipe))
+            mistakes.emplace_back("a terminal cannot inherit stdin; use pipe or null");
     }
     for (auto& mistake : alert_mistakes(options.alerts)) mistakes.push_back(std::move(mistake));
     if (options.identity.umask.value_or(0) > 0777) mistakes.emplace_back("umask must be between 0 and 0777");
     if (options.identity.nice && (*options.identity.nice < -20 || *options.identity.nice > 19))
         mistakes.emplace_back("nice must be between -20 and 19");
-    if (!mistakes.empty()) refuse(errc::invalid_options, joined(mistakes));
+    if (!mistakes.empty()) refuse(errc::invalid_options, invalid("options", mistakes));
 }
 
 inline void Engine::check_preflight(const CommandLine& command, const SpawnOptions& options) const {
@@ -64,7 +64,7 @@ inline void Engine::check_preflight(const CommandLine& command, const SpawnOptio
         }
         if (failure) failures.push_back(check.name + ": " + *failure);
     }
-    if (!failures.empty()) fail_start(command, errc::preflight_failed, SpawnStep::preflight, {}, joined(failures));
+    if (!failures.empty()) fail_start(command, errc::preflight_failed, SpawnStep::preflight, {}, listed(failures));
 }
 
 /// Begins to follow a log file that the process will write itself.
@@ -117,11 +117,11 @@ inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, 
     const SpawnOptions& options = record.options;
     const auto queue = [&](const Executor& executor, ConsumerQueue::Consume consume) {
         return std::make_shared<ConsumerQueue>(std::shared_ptr<Dispatcher>(services, &services->dispatcher), executor,
-                                               services->config.consumer_queue_bytes, options.slow_consumer,
+                                               services->config.consumer_queue_bytes, options.overflow_policy,
                                                std::move(consume));
     };
     const bool watches = !options.alerts.empty() || !services->config.alerts.rules.empty();
-    router.pause_for_slow = options.slow_consumer == SlowConsumer::pause;
+    router.pause_for_slow = options.overflow_policy == OverflowPolicy::block;
     const std::array<const Output*, 2> wanted{&out, &err};
     for (std::size_t i = 0; i < 2; ++i) {
         if (!is_read(*wanted[i])) continue;
@@ -183,7 +183,7 @@ inline std::shared_ptr<AlertWatch> Engine::alert_watch(ProcessRecord& record) co
     reactions.act = [weak = record.weak_from_this(), &services = *services](const AlertRule& rule) {
         const auto of = weak.lock();
         if (!of) return;
-        if (rule.action == AlertAction::fail) return of->stop(of->stop_plan, StopReason::asked, {});
+        if (rule.action == AlertAction::stop) return of->stop(of->stop_plan, StopReason::asked, {});
         services.loop.dispatch([of] { of->advance(Transition::became_ready, EventKind::ready); });
     };
     reactions.trouble = [alert, weak = record.weak_from_this(), &services = *services](const AlertRule& rule,
@@ -229,16 +229,16 @@ inline void Engine::watch_count() {
     services->emit(std::move(alert));
 }
 
-inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOptions options, const Output& unsaid,
-                                                    LaunchExtension* extension) {
+inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOptions options,
+                                                    const Output& default_output, LaunchExtension* extension) {
     const SteadyTime began = SteadyTime::clock::now();
     if (!services->is_owner()) fail_start(command, errc::forked, SpawnStep::setup);
     if (set_up_error_) fail_start(command, set_up_error_->code, SpawnStep::setup, {}, set_up_error_->message);
     occupy_standard_descriptors();
     if (options.name.empty()) options.name = std::filesystem::path(command.program()).filename().string();
     auto record = std::make_shared<ProcessRecord>(services, new_uuid(), std::move(command), std::move(options));
-    const Output out = record->options.stdout_.value_or(unsaid);
-    const Output err = record->options.terminal ? Output::merge : record->options.stderr_.value_or(unsaid);
+    const Output out = record->options.stdout_.value_or(default_output);
+    const Output err = record->options.terminal ? Output::merge : record->options.stderr_.value_or(default_output);
     bool reserved = false;
     std::optional<Event> starting;  // told together with what came of it
     try {
@@ -277,7 +277,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
             record->input = std::make_shared<InputPump>(services->loop, std::move(prepared.input),
                                                         record->options.terminal.has_value());
     } catch (const SpawnError& error) {
-        if (reserved) table.give_back();
+        if (reserved) table.release();
         services->metrics.spawn_failed();
         if (starting) services->emit(std::move(*starting));
         Event failed = record->advanced(Transition::launch_failed, EventKind::spawn_failed)
@@ -288,7 +288,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         services->emit(std::move(failed));
         throw;
     } catch (...) {
-        if (reserved) table.give_back();
+        if (reserved) table.release();
         throw;
     }
     const SteadyTime now = SteadyTime::clock::now();
@@ -297,9 +297,9 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         facts.tree_alive = true;
         facts.output_open = record->pumps[0] || record->pumps[1];
     });
-    record->on_leader_ended = [this] { table.leader_ended(); };
-    record->on_extinct = [this, weak = std::weak_ptr(record)] {
-        if (const auto gone = weak.lock()) table.extinct(gone);
+    record->on_leader_exit = [this] { table.leader_ended(); };
+    record->on_tree_empty = [this, weak = std::weak_ptr(record)] {
+        if (const auto gone = weak.lock()) table.tree_empty(gone);
         mechanisms_.tree_gone();
     };
     record->run_beside = [this](CommandLine beside, Nanoseconds grace) {

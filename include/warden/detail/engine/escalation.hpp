@@ -34,7 +34,7 @@ public:
     /// Takes a step; what went wrong with it, in words.
     using Act = std::function<std::string(const StopStep&)>;
     /// Called once for each step that is over, and once at the end.
-    using StepDone = std::function<void(const StopStep&, const StopRecord&)>;
+    using StepDone = std::function<void(const StopStep&, const StopStepResult&)>;
     using Finished = std::function<void(StopReport)>;
 
     Escalation(boost::asio::io_context& loop, StopPlan plan, Act act, StepDone step_done, Finished finished)
@@ -49,11 +49,11 @@ public:
     /// Goes on with `plan` instead, now; what was done stays in the report.
     void replace_plan(StopPlan plan);
 
-    /// The tree is extinct: the step under way has ended it. `tree_gone` is still to come.
+    /// The tree is tree_empty: the step under way has ended it. `tree_gone` is still to come.
     void end_current_step() {
         if (finished_ && in_step_) end_step(true);
     }
-    /// The tree is extinct, and everybody may know.
+    /// The tree is tree_empty, and everybody may know.
     void tree_gone();
 
     /// What was done so far.
@@ -67,7 +67,7 @@ public:
 
 private:
     void take_step();
-    void end_step(bool ended_it);
+    void end_step(bool tree_exited);
     void finish();
 
     boost::asio::steady_timer timer_;
@@ -115,7 +115,7 @@ inline void Escalation::replace_plan(StopPlan plan) {
 inline void Escalation::take_step() {
     if (next_ == plan_.steps().size()) return finish();
     const StopStep& step = plan_.steps()[next_];
-    StopRecord record;
+    StopStepResult record;
     record.action = step.action;
     record.began = SteadyTime::clock::now() - began_;
     report_.steps.push_back(std::move(record));
@@ -132,11 +132,11 @@ inline void Escalation::take_step() {
     });
 }
 
-inline void Escalation::end_step(bool ended_it) {
+inline void Escalation::end_step(bool tree_exited) {
     in_step_ = false;
-    StopRecord& record = report_.steps.back();
+    StopStepResult& record = report_.steps.back();
     record.duration = SteadyTime::clock::now() - began_ - record.began;
-    record.ended_it = ended_it;
+    record.tree_exited = tree_exited;
     report_.duration = record.began + record.duration;
     step_done_(plan_.steps()[next_], record);
     ++next_;

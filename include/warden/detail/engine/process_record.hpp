@@ -57,8 +57,8 @@ public:
     std::shared_ptr<InputPump> input;
     std::shared_ptr<LogCollector> collector;
     TerminalEnd terminal;  ///< Its end of its terminal: a process that closes its own must not be hung up by that.
-    std::function<void()> on_leader_ended;  ///< Called on the loop before anybody who waits is woken.
-    std::function<void()> on_extinct;       ///< Called on the loop when nothing is left.
+    std::function<void()> on_leader_exit;  ///< Called on the loop before anybody who waits is woken.
+    std::function<void()> on_tree_empty;   ///< Called on the loop when nothing is left.
     /// Runs a command beside this process, for a stop plan. Called on the loop; does not wait.
     std::function<void(CommandLine, Nanoseconds)> run_beside;
 
@@ -110,12 +110,12 @@ public:
 
 private:
     // on the loop
-    void leader_ended(const LeaderEnd& end, bool extinct);
+    void leader_ended(const LeaderExit& end, bool tree_empty);
     void after_consumers(std::function<void()> then);
-    void note_extinct();
+    void note_tree_empty();
     void end_output();
-    void settle(const LeaderEnd& end);
-    void extinct();
+    void settle(const LeaderExit& end);
+    void tree_empty();
     void release_tree();
     void leave_table();
     [[nodiscard]] std::vector<Pid> members_here();
@@ -123,7 +123,7 @@ private:
     void begin_stop(StopPlan plan, StopReason reason);
     [[nodiscard]] std::string act(const StopStep& step);
     void note(EventKind kind, std::string message);
-    [[nodiscard]] ExitCause cause_of(const LeaderEnd& end) const;
+    [[nodiscard]] ExitCause cause_of(const LeaderExit& end) const;
     void report_survivors(StopReport& report);
     [[nodiscard]] std::shared_ptr<const StopReport> last_stop() const;
     [[nodiscard]] StopReport former_stop() const;
@@ -142,7 +142,7 @@ private:
     std::uint64_t signals_sent_ = 0;  // bit n-1 for signal n
     std::function<void()> after_flush_;
     bool leader_ended_ = false;  // from here on, what is done to the tree is not why it ended; nobody was told yet
-    bool extinct_ = false;
+    bool tree_empty_ = false;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -215,7 +215,7 @@ inline void ProcessRecord::activate() {
     if (!timeout.is_never()) {
         timeout_timer_.expires_at(deadline_after(SteadyTime::clock::now(), timeout.length()));
         timeout_timer_.async_wait([self](const error_code& ec) {
-            if (ec || self->extinct_) return;
+            if (ec || self->tree_empty_) return;
             self->services_->metrics.timed_out();
             self->services_->emit(self->event(EventKind::timeout));
             self->stop(self->stop_plan, StopReason::timed_out, {});
@@ -223,15 +223,15 @@ inline void ProcessRecord::activate() {
     }
     static_cast<void>(visit_tree(tree, false, [&](auto& held) {
         held.watch(
-            services_->loop.context(), [self](const LeaderEnd& end, bool gone) { self->leader_ended(end, gone); },
-            [self] { self->extinct(); });
+            services_->loop.context(), [self](const LeaderExit& end, bool gone) { self->leader_ended(end, gone); },
+            [self] { self->tree_empty(); });
         return true;
     }));
 }
 
-inline void ProcessRecord::leader_ended(const LeaderEnd& end, bool gone) {
+inline void ProcessRecord::leader_ended(const LeaderExit& end, bool gone) {
     leader_ended_ = true;
-    if (gone) note_extinct();
+    if (gone) note_tree_empty();
     terminal.reset();
     if (gone) {
         end_output();
@@ -264,7 +264,7 @@ inline void ProcessRecord::after_consumers(std::function<void()> then) {
             if (left->fetch_sub(1) == 1) self->services_->loop.post(flushed);
         });
     }
-    flush_timer_.expires_after(std::min<Nanoseconds>(services_->config.drain_budget, std::chrono::hours(24)));
+    flush_timer_.expires_after(std::min<Nanoseconds>(services_->config.drain_timeout, std::chrono::hours(24)));
     flush_timer_.async_wait([flushed](const error_code& ec) {
         if (!ec) flushed();
     });
@@ -273,14 +273,14 @@ inline void ProcessRecord::after_consumers(std::function<void()> then) {
 /// Windows: an exit code that is an error status of the system, such as 0xC0000005.
 [[nodiscard]] constexpr bool is_crash_code(int code) noexcept { return static_cast<std::uint32_t>(code) >> 28 == 0xC; }
 
-inline ExitCause ProcessRecord::cause_of(const LeaderEnd& end) const {
+inline ExitCause ProcessRecord::cause_of(const LeaderExit& end) const {
     const ExitStatus& status = end.status;
     if (stop_reason_ == StopReason::timed_out) return ExitCause::timed_out;
     if (stop_reason_ == StopReason::host_shutdown) return ExitCause::host_shutdown;
     if (!status.known()) return ExitCause::unknown;
     if (stop_reason_) return killed_ && status.signaled() ? ExitCause::forced : ExitCause::stopped;
     if (end.limit) return *end.limit;
-    if (status.exited()) return is_crash_code(status.code()) ? ExitCause::crashed : ExitCause::normal;
+    if (status.exited()) return is_crash_code(status.code()) ? ExitCause::crashed : ExitCause::exited;
     if ((signals_sent_ >> (status.signal() - 1) & 1) != 0) return ExitCause::stopped;
     const bool over_cpu =
         status.signal() == signals::cpu_limit || (status.signal() == signals::kill && options.limits.cpu_time);
@@ -288,8 +288,8 @@ inline ExitCause ProcessRecord::cause_of(const LeaderEnd& end) const {
 }
 
 /// A stop that is under way takes no further step, also while the news of the end waits for the consumers.
-inline void ProcessRecord::note_extinct() {
-    extinct_ = true;
+inline void ProcessRecord::note_tree_empty() {
+    tree_empty_ = true;
     if (escalation_) escalation_->end_current_step();
 }
 
@@ -301,8 +301,8 @@ inline void ProcessRecord::end_output() {
     if (collector) collector->finish();
 }
 
-inline void ProcessRecord::settle(const LeaderEnd& end) {
-    const bool gone = extinct_;
+inline void ProcessRecord::settle(const LeaderExit& end) {
+    const bool gone = tree_empty_;
     if (gone) end_output();
     const ExitCause cause = cause_of(end);
     const bool by_force = killed_ && end.status.signaled() && end.status.signal() == signals::kill;
@@ -312,7 +312,7 @@ inline void ProcessRecord::settle(const LeaderEnd& end) {
                                 : end.status.success() ? Transition::ended_well
                                                        : Transition::ended_badly;
     const SteadyTime now = SteadyTime::clock::now();
-    if (on_leader_ended) on_leader_ended();
+    if (on_leader_exit) on_leader_exit();
     services_->metrics.ended(cause);
     if (by_force) services_->metrics.forced();
     Event exit = event(EventKind::exit);
@@ -349,8 +349,8 @@ inline void ProcessRecord::settle(const LeaderEnd& end) {
     if (gone) release_tree();
 }
 
-inline void ProcessRecord::extinct() {
-    note_extinct();
+inline void ProcessRecord::tree_empty() {
+    note_tree_empty();
     if (after_flush_) return;  // the exit has not been told yet
     end_output();
     timeout_timer_.cancel();
@@ -384,7 +384,7 @@ inline void ProcessRecord::release_tree() {
 
 /// Before its end is told: who has learnt of that finds it nowhere among the living.
 inline void ProcessRecord::leave_table() {
-    if (on_extinct) std::exchange(on_extinct, nullptr)();
+    if (on_tree_empty) std::exchange(on_tree_empty, nullptr)();
 }
 
 }  // namespace warden::detail

@@ -108,7 +108,7 @@ public:
     }
 
     /// Whether the callback was still waiting; it will not be called any more.
-    bool take_back(std::uint64_t id) {
+    bool cancel(std::uint64_t id) {
         std::function<void()> destroyed_without_lock;
         const std::lock_guard lock(mutex_);
         const auto at = callbacks_.find(id);
@@ -132,7 +132,9 @@ private:
 };
 
 [[nodiscard]] inline bool has_ended(const ProcessFacts& facts) noexcept { return facts.status.has_value(); }
-[[nodiscard]] inline bool is_all_over(const ProcessFacts& facts) noexcept { return facts.status && !facts.tree_alive; }
+[[nodiscard]] inline bool is_tree_empty(const ProcessFacts& facts) noexcept {
+    return facts.status && !facts.tree_alive;
+}
 [[nodiscard]] inline bool is_output_complete(const ProcessFacts& facts) noexcept {
     return facts.status && !facts.output_open;
 }

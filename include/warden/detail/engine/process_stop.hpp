@@ -24,7 +24,7 @@ inline error_code ProcessRecord::signal_tree_here(int signal) {
     return visit_tree(tree, error_code(errc::already_ended), [&](auto& held) {
         if (signal == signals::kill) return held.kill_tree();
         error_code ec = held.signal_tree(signal);
-        if (signal == signals::terminate) static_cast<void>(held.signal_tree(signals::go_on));
+        if (signal == signals::terminate) static_cast<void>(held.signal_tree(signals::resume));
         return ec;
     });
 }
@@ -44,7 +44,7 @@ inline error_code ProcessRecord::signal_leader(int signal) {
 inline error_code ProcessRecord::signal_tree(int signal) {
     if (signal < 1 || signal > 64) return errc::invalid_signal;
     return services_->loop.call([&] {
-        if (extinct_) return error_code(errc::already_ended);
+        if (tree_empty_) return error_code(errc::already_ended);
         note_signal(signal);
         if (!leader_ended_ && (signal == signals::terminate || signal == signals::kill)) {
             if (!stop_reason_) stop_reason_ = StopReason::asked;
@@ -63,7 +63,7 @@ inline void ProcessRecord::stop(StopPlan plan, StopReason reason, StopDone done)
             return;
         }
         if (done) self->stop_waiters_.push_back(std::move(done));
-        if (self->extinct_) return;  // the news of that is on its way
+        if (self->tree_empty_) return;  // the news of that is on its way
         if (!self->escalation_) self->begin_stop(std::move(plan), reason);
         else if (deadline_after(SteadyTime::clock::now(), plan.deadline()) < self->escalation_->deadline()) {
             self->escalation_->replace_plan(std::move(plan));
@@ -96,11 +96,11 @@ inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
     auto self = shared_from_this();
     escalation_ = std::make_shared<Escalation>(
         services_->loop.context(), std::move(plan), [self](const StopStep& step) { return self->act(step); },
-        [self](const StopStep& step, const StopRecord& record) {
+        [self](const StopStep& step, const StopStepResult& record) {
             Event taken = self->event(EventKind::stop_step);
             taken.duration = record.duration;
             taken.attributes = {{"warden.stop.action", std::string(to_string(step.action))},
-                                {"warden.stop.ended_it", record.ended_it},
+                                {"warden.stop.tree_exited", record.tree_exited},
                                 {"warden.stop.error", record.error}};
             self->services_->emit(std::move(taken));
         },
@@ -183,7 +183,7 @@ inline void ProcessRecord::note(EventKind kind, std::string message) {
 }
 
 inline void ProcessRecord::report_survivors(StopReport& report) {
-    if (is_all_over(state.facts()) || std::holds_alternative<std::monostate>(tree)) return;
+    if (is_tree_empty(state.facts()) || std::holds_alternative<std::monostate>(tree)) return;
     for (const TreeMember& member : tree_members()) {
         if (member.state == 'Z' || member.state == 'X') continue;
         std::string reason = why_alive(member);

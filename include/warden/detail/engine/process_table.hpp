@@ -38,7 +38,7 @@ public:
     }
 
     /// The start failed: the place is free again.
-    void give_back() {
+    void release() {
         {
             const std::lock_guard lock(mutex_);
             --active_;
@@ -64,7 +64,7 @@ public:
     }
 
     /// Nothing of it is left: it is remembered while somebody holds it.
-    void extinct(const std::shared_ptr<ProcessRecord>& record) {
+    void tree_empty(const std::shared_ptr<ProcessRecord>& record) {
         const std::lock_guard lock(mutex_);
         alive_.erase(record->uuid);
         std::erase_if(gone_, [](const auto& entry) { return entry.second.expired(); });
@@ -72,7 +72,7 @@ public:
     }
 
     /// Its handle is gone: if it is over, nobody finds it any more.
-    void forget(const Uuid& uuid) {
+    void remove(const Uuid& uuid) {
         const std::lock_guard lock(mutex_);
         gone_.erase(uuid);
     }

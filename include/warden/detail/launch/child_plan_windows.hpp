@@ -45,7 +45,7 @@ struct ChildPlan {
 struct ChildAnswer {
     std::int32_t error = 0;  ///< What `GetLastError` said; 0 once the program runs.
     std::int32_t step = 0;   ///< The `SpawnStep` in which it stopped.
-    error_code refusal{};    ///< Set besides `error` if an initializer refused.
+    error_code refusal{};    ///< Set besides `error` if an initializer reported an error.
 };
 
 }  // namespace warden::detail

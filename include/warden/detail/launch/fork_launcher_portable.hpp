@@ -45,9 +45,9 @@ namespace warden::detail {
 [[nodiscard]] inline Pid fork_child(const ChildPlan& plan, ChildAnswer& answer) noexcept;
 
 /// All open descriptors have numbers below this one: the limit of open files, or more where the program lowered that
-/// limit later and /dev/fd lists all that are open. At most `most_descriptors`, also where there is no limit.
+/// limit later and /dev/fd lists all that are open. At most `max_descriptors`, also where there is no limit.
 [[nodiscard]] inline int descriptor_bound() noexcept;
-inline constexpr int most_descriptors = 1 << 20;
+inline constexpr int max_descriptors = 1 << 20;
 
 /// What a child needs besides its plan.
 struct ForkedChild {
@@ -62,14 +62,14 @@ struct ForkedChild {
 // -- implementation ----------------------------------------------------------
 
 /// No system has a signal of a higher number; those that it does not have are refused, which does no harm.
-inline constexpr int most_signals = 128;
+inline constexpr int max_signals = 128;
 
 WARDEN_IN_CHILD inline void default_signals_in_child() noexcept {
     struct sigaction usual;
     usual.sa_handler = SIG_DFL;
     usual.sa_flags = 0;
     sigemptyset(&usual.sa_mask);
-    for (int number = 1; number <= most_signals; ++number) ::sigaction(number, &usual, nullptr);
+    for (int number = 1; number <= max_signals; ++number) ::sigaction(number, &usual, nullptr);
 }
 
 /// Closes all descriptors from 3 up to the bound, save the answer's and those kept.
@@ -177,13 +177,13 @@ WARDEN_IN_CHILD inline void answer_in_child(const ForkedChild& child, const Chil
 inline int descriptor_bound() noexcept {
     struct rlimit limit {};
     ::getrlimit(RLIMIT_NOFILE, &limit);
-    int bound = limit.rlim_cur < most_descriptors ? static_cast<int>(limit.rlim_cur) : most_descriptors;
+    int bound = limit.rlim_cur < max_descriptors ? static_cast<int>(limit.rlim_cur) : max_descriptors;
     DIR* const listing = ::opendir("/dev/fd");
     if (!listing) return bound;
     while (const dirent* entry = ::readdir(listing)) {
         int fd = 0;
         const auto parsed = std::from_chars(entry->d_name, entry->d_name + std::strlen(entry->d_name), fd);
-        if (parsed.ec == std::errc{} && fd < most_descriptors) bound = std::max(bound, fd + 1);
+        if (parsed.ec == std::errc{} && fd < max_descriptors) bound = std::max(bound, fd + 1);
     }
     ::closedir(listing);
     return bound;

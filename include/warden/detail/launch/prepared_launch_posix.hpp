@@ -76,7 +76,7 @@ private:
     void take_identity(const Identity& identity);
     void take_limits(const ResourceLimits& limits);
     [[nodiscard]] std::pair<UniqueFd, UniqueFd> make_pipe();
-    [[nodiscard]] UniqueFd take_end(const Conduit& conduit, std::size_t end);
+    [[nodiscard]] UniqueFd take_end(const ProcessPipe& pipe, std::size_t end);
     int hand_over(UniqueFd fd);
 
     const CommandLine& command_;
@@ -128,7 +128,7 @@ inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOpt
     take_identity(options.identity);
     take_limits(options.limits);
     if (options.terminal) {
-        open_terminal(*options.terminal, options.stdin_.kind() == Input::pipe);
+        open_terminal(*options.terminal, options.stdin_.is(Input::pipe));
         return;
     }
     open_input(options.stdin_);
@@ -174,8 +174,8 @@ inline std::pair<UniqueFd, UniqueFd> PreparedLaunch::make_pipe() {
     return ends;
 }
 
-inline UniqueFd PreparedLaunch::take_end(const Conduit& conduit, std::size_t end) {
-    Conduit::State& state = *conduit.state_;
+inline UniqueFd PreparedLaunch::take_end(const ProcessPipe& pipe, std::size_t end) {
+    ProcessPipe::State& state = *pipe.state_;
     const std::lock_guard lock(state.mutex);
     if (!state.made) {
         auto [to_read, to_write] = make_pipe();
@@ -185,7 +185,7 @@ inline UniqueFd PreparedLaunch::take_end(const Conduit& conduit, std::size_t end
     const auto taken = std::static_pointer_cast<UniqueFd>(std::exchange(state.ends[end], nullptr));
     if (!taken) {
         fail_start(command_, errc::invalid_options, SpawnStep::descriptors, {},
-                   "this end of the conduit has gone to another process; make a new Conduit for each pair");
+                   "this end of the ProcessPipe has gone to another process; make a new ProcessPipe for each pair");
     }
     return std::move(*taken);
 }
@@ -202,7 +202,7 @@ inline void PreparedLaunch::open_terminal(const Terminal& wanted, bool with_inpu
                           ::ptsname_r(ours.get(), name, sizeof name) == 0;
     UniqueFd theirs(is_named ? ::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1);
     if (!theirs || resize_terminal(theirs, wanted))
-        fail_start(command_, system_code(errno), SpawnStep::descriptors, {}, "a pseudoterminal cannot be had");
+        fail_start(command_, system_code(errno), SpawnStep::descriptors, {}, "no pseudoterminal is available");
     if (with_input) {
         input = UniqueFd(::fcntl(ours.get(), F_DUPFD_CLOEXEC, 3));
         if (!input) fail_start(command_, system_code(errno), SpawnStep::descriptors);
@@ -215,22 +215,22 @@ inline void PreparedLaunch::open_terminal(const Terminal& wanted, bool with_inpu
 }
 
 inline void PreparedLaunch::open_input(const Input& wanted) {
-    if (wanted.kind() == Input::pipe) {
+    if (wanted.is(Input::pipe)) {
         auto [theirs, ours] = make_pipe();
         ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
         input = std::move(ours);
         plan.stdio[0] = hand_over(std::move(theirs));
         return;
     }
-    if (wanted.kind() == Input::process) {
-        plan.stdio[0] = hand_over(take_end(wanted.conduit(), 0));
+    if (wanted.is_process_pipe()) {
+        plan.stdio[0] = hand_over(take_end(wanted.process_pipe(), 0));
         return;
     }
-    if (wanted.kind() == Input::inherit && ::fcntl(STDIN_FILENO, F_GETFD) >= 0) {
+    if (wanted.is(Input::inherit) && ::fcntl(STDIN_FILENO, F_GETFD) >= 0) {
         plan.stdio[0] = STDIN_FILENO;
         return;
     }
-    const std::filesystem::path path = wanted.kind() == Input::file ? wanted.path() : "/dev/null";
+    const std::filesystem::path path = wanted.is_file() ? wanted.path() : "/dev/null";
     UniqueFd file(
         ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));  // a FIFO without a writer: at its end
     if (!file) fail_start(command_, system_code(errno), SpawnStep::input_file, path);
@@ -246,8 +246,8 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
         plan.stdio[index] = hand_over(std::move(theirs));
         return;
     }
-    if (wanted.is_only(Output::process)) {
-        plan.stdio[index] = hand_over(take_end(wanted.conduit(), 1));
+    if (wanted.is_process_pipe()) {
+        plan.stdio[index] = hand_over(take_end(wanted.process_pipe(), 1));
         return;
     }
     const int own = static_cast<int>(index);
@@ -255,7 +255,7 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
         plan.stdio[index] = own;
         return;
     }
-    const bool to_file = wanted.is_only(Output::file);
+    const bool to_file = wanted.is_file();
     const std::filesystem::path path = to_file ? wanted.path() : "/dev/null";
     const int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | (to_file ? O_CREAT | O_TRUNC | O_NONBLOCK : 0);
     UniqueFd file(::open(path.c_str(), flags, 0666));
@@ -329,7 +329,7 @@ inline void PreparedLaunch::take_limits(const ResourceLimits& limits) {
 
 inline void PreparedLaunch::extend(LaunchExtension& extension) {
     if (const error_code ec = extension.prepare(command_.program(), plan.argv, plan.environment, kept_)) {
-        fail_start(command_, ec, SpawnStep::launch, {}, "an initializer refused");
+        fail_start(command_, ec, SpawnStep::launch, {}, "an initializer reported an error");
     }
     std::erase_if(kept_, [](int fd) { return fd < 3; });
     std::sort(kept_.begin(), kept_.end());

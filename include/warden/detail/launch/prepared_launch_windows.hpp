@@ -67,7 +67,7 @@ private:
     void take_identity(const Identity& identity);
     void open_input(const Input& wanted);
     void open_output(std::size_t index, const Output& wanted);
-    [[nodiscard]] UniqueHandle take_end(const Conduit& conduit, std::size_t end);
+    [[nodiscard]] UniqueHandle take_end(const ProcessPipe& pipe, std::size_t end);
     HANDLE hand_over(UniqueHandle handle);
     [[noreturn]] void fail_program(const error_code& code, const std::filesystem::path& path) const;
 
@@ -182,11 +182,11 @@ inline HANDLE PreparedLaunch::hand_over(UniqueHandle handle) {
     return handed_over_.back().get();
 }
 
-inline UniqueHandle PreparedLaunch::take_end(const Conduit& conduit, std::size_t end) {
-    Conduit::State& state = *conduit.state_;
+inline UniqueHandle PreparedLaunch::take_end(const ProcessPipe& pipe, std::size_t end) {
+    ProcessPipe::State& state = *pipe.state_;
     const std::lock_guard lock(state.mutex);
     if (!state.made) {
-        auto [to_read, to_write] = make_conduit();
+        auto [to_read, to_write] = make_process_pipe();
         if (!to_read) fail_start(command_, last_code(), SpawnStep::descriptors);
         state.ends = {std::make_shared<UniqueHandle>(std::move(to_read)),
                       std::make_shared<UniqueHandle>(std::move(to_write))};
@@ -195,24 +195,24 @@ inline UniqueHandle PreparedLaunch::take_end(const Conduit& conduit, std::size_t
     const auto taken = std::static_pointer_cast<UniqueHandle>(std::exchange(state.ends[end], nullptr));
     if (!taken) {
         fail_start(command_, errc::invalid_options, SpawnStep::descriptors, {},
-                   "this end of the conduit has gone to another process; make a new Conduit for each pair");
+                   "this end of the ProcessPipe has gone to another process; make a new ProcessPipe for each pair");
     }
     return std::move(*taken);
 }
 
 inline void PreparedLaunch::open_input(const Input& wanted) {
-    if (wanted.kind() == Input::pipe) {
+    if (wanted.is(Input::pipe)) {
         PipeEnds ends = make_pipe(false);
         plan.stdio[0] = hand_over(std::move(ends.theirs));
         input = std::move(ends.ours);
         return;
     }
-    if (wanted.kind() == Input::process) {
-        plan.stdio[0] = hand_over(take_end(wanted.conduit(), 0));
+    if (wanted.is_process_pipe()) {
+        plan.stdio[0] = hand_over(take_end(wanted.process_pipe(), 0));
         return;
     }
-    UniqueHandle own = wanted.kind() == Input::inherit ? own_stream(STD_INPUT_HANDLE) : UniqueHandle();
-    const std::filesystem::path path = wanted.kind() == Input::file ? wanted.path() : L"NUL";
+    UniqueHandle own = wanted.is(Input::inherit) ? own_stream(STD_INPUT_HANDLE) : UniqueHandle();
+    const std::filesystem::path path = wanted.is_file() ? wanted.path() : L"NUL";
     if (!own) own = open_to_read(path);
     if (!own) fail_start(command_, last_code(), SpawnStep::input_file, path);
     plan.stdio[0] = hand_over(std::move(own));
@@ -225,13 +225,13 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
         outputs[index - 1] = std::move(ends.ours);
         return;
     }
-    if (wanted.is_only(Output::process)) {
-        plan.stdio[index] = hand_over(take_end(wanted.conduit(), 1));
+    if (wanted.is_process_pipe()) {
+        plan.stdio[index] = hand_over(take_end(wanted.process_pipe(), 1));
         return;
     }
     const DWORD which = index == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE;
     UniqueHandle own = wanted.has(Output::inherit) ? own_stream(which) : UniqueHandle();
-    const std::filesystem::path path = wanted.is_only(Output::file) ? wanted.path() : L"NUL";
+    const std::filesystem::path path = wanted.is_file() ? wanted.path() : L"NUL";
     if (!own) own = open_to_write(path);
     if (!own) fail_start(command_, last_code(), SpawnStep::output_file, path);
     plan.stdio[index] = hand_over(std::move(own));
@@ -275,7 +275,7 @@ inline void PreparedLaunch::fail(const ChildAnswer& answer) const {
     const auto step = static_cast<SpawnStep>(answer.step);
     const error_code code = system_code(answer.error);
     const auto error = static_cast<DWORD>(answer.error);
-    if (answer.refusal) fail_start(command_, answer.refusal, SpawnStep::launch, {}, "an initializer refused");
+    if (answer.refusal) fail_start(command_, answer.refusal, SpawnStep::launch, {}, "an initializer reported an error");
     if (step != SpawnStep::launch) fail_start(command_, code, step);
     if (error == ERROR_DIRECTORY) fail_start(command_, code, SpawnStep::working_directory, options_.working_directory);
     if (std::find(errors_of_programs.begin(), errors_of_programs.end(), error) != errors_of_programs.end())

@@ -38,8 +38,8 @@ namespace warden::detail {
 /// Whether stderr goes to where stdout goes: it is merged, or both name the same file.
 [[nodiscard]] inline bool is_joined(const Output& out, const Output& err) {
     std::error_code unlike;
-    return err.is_only(Output::merge) || (out.is_only(Output::file) && err.is_only(Output::file) &&
-                                          std::filesystem::equivalent(out.path(), err.path(), unlike));
+    return err.is_only(Output::merge) ||
+           (out.is_file() && err.is_file() && std::filesystem::equivalent(out.path(), err.path(), unlike));
 }
 
 }  // namespace warden::detail

@@ -52,7 +52,7 @@ inline void make_directories(const std::wstring& path, error_code& ec);
 [[nodiscard]] inline error_code free_name(const std::wstring& path, const std::wstring& log);
 
 /// The names that `move_aside` gives.
-inline constexpr std::size_t most_aside = 8;
+inline constexpr std::size_t max_aside = 8;
 [[nodiscard]] inline std::wstring aside_name(const std::wstring& log, std::size_t number) {
     return hidden_beside(log, std::to_wstring(number) + L".tmp");
 }
@@ -137,7 +137,7 @@ inline error_code remove_held(HANDLE file) noexcept {
 
 inline error_code move_aside(HANDLE file, const std::wstring& log) {
     error_code ec = condition_code(boost::system::errc::file_exists);
-    for (std::size_t i = 0; i < most_aside && ec == boost::system::errc::file_exists; ++i)
+    for (std::size_t i = 0; i < max_aside && ec == boost::system::errc::file_exists; ++i)
         ec = rename_to(file, aside_name(log, i));
     return ec;
 }

@@ -160,11 +160,11 @@ inline error_code refusal(const LogHandle& handle, const LogStatus& status) noex
 /// Where a file cannot be replaced at once, there is none at the path for an instant; its successor is beside it then.
 inline UniqueHandle open_to_read(const std::wstring& path, error_code& ec) {
     constexpr int least_attempts = 8;  // it may be replaced again and again
-    constexpr int most_attempts = 1000;
+    constexpr int max_attempts = 1000;
     const std::wstring next = hidden_beside(path, L"tmp");
     const auto is_replaced = [&] { return ::GetFileAttributesW(next.c_str()) != INVALID_FILE_ATTRIBUTES; };
     UniqueHandle file = open_existing(path, GENERIC_READ);
-    for (int attempt = 1; !file && attempt < most_attempts; ++attempt) {
+    for (int attempt = 1; !file && attempt < max_attempts; ++attempt) {
         if (open_error() != boost::system::errc::no_such_file_or_directory) break;
         const bool again = attempt < least_attempts || is_replaced();
         std::this_thread::yield();

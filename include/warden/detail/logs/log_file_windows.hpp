@@ -172,7 +172,7 @@ inline void LogFile::tidy_up(error_code& ec) const {
         return ::GetFileAttributesW(path.c_str()) != INVALID_FILE_ATTRIBUTES;
     };
     bool lost = is_there(temporary_) && !is_there(path_);
-    for (std::size_t i = 0; i < most_aside; ++i) {
+    for (std::size_t i = 0; i < max_aside; ++i) {
         const std::wstring name = aside_name(path_, i);
         if (!is_there(name)) continue;
         if (lost && ::MoveFileExW(name.c_str(), path_.c_str(), 0) != 0) lost = false;

@@ -24,7 +24,7 @@
 namespace warden {
 
 /// What `tail_file` reads at most. Of a line that is longer, the end is returned.
-inline constexpr std::size_t most_tail_bytes = std::size_t{64} << 20;
+inline constexpr std::size_t max_tail_bytes = std::size_t{64} << 20;
 
 namespace detail {
 

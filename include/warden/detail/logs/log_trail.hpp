@@ -38,7 +38,7 @@ namespace detail {
 /// See `LogFollower`, whose promises these are.
 class LogTrail {
 public:
-    static constexpr std::size_t most_bytes = std::size_t{64} << 10;  ///< Read at once.
+    static constexpr std::size_t max_read_bytes = std::size_t{64} << 10;  ///< Read at once.
 
     LogTrail() = default;
 
@@ -47,8 +47,8 @@ public:
     [[nodiscard]] static LogTrail open(const std::filesystem::path& path, std::optional<std::size_t> last,
                                        error_code& ec);
 
-    /// From one to `max_bytes` bytes, or nothing if there are none at the moment; never waits.
-    [[nodiscard]] std::optional<FollowedText> try_read(std::size_t max_bytes, error_code& ec);
+    /// From one to `at_most` bytes, or nothing if there are none at the moment; never waits.
+    [[nodiscard]] std::optional<FollowedText> try_read(std::size_t at_most, error_code& ec);
 
     /// Wakes when there may be more, if `try_read` has returned nothing.
     [[nodiscard]] const PathWatch& watch() const noexcept { return watch_; }
@@ -63,7 +63,7 @@ private:
 
     [[nodiscard]] Found open_file(std::size_t number, error_code& ec) const;
     [[nodiscard]] bool begin_at_last(Found file, std::size_t lines);
-    [[nodiscard]] std::string read_held(std::size_t max_bytes, error_code& ec);
+    [[nodiscard]] std::string read_held(std::size_t at_most, error_code& ec);
     [[nodiscard]] bool look_again(error_code& ec);
     [[nodiscard]] bool open_next(error_code& ec);
     [[nodiscard]] bool note_mark() noexcept;
@@ -117,7 +117,7 @@ inline LogTrail::Found LogTrail::open_file(std::size_t number, error_code& ec) c
 inline bool LogTrail::begin_at_last(Found file, std::size_t lines) {
     const std::uint64_t size = file.log.status.size;
     error_code ignored;
-    const std::string end = end_of_log(file.log, lines, lines > 0 ? most_tail_bytes : most_bytes, ignored);
+    const std::string end = end_of_log(file.log, lines, lines > 0 ? max_tail_bytes : max_read_bytes, ignored);
     const std::uint64_t start = size - end.size();
     std::size_t newline = end.size();
     for (std::size_t i = 0; i <= lines && newline != end.npos; ++i)
@@ -129,12 +129,12 @@ inline bool LogTrail::begin_at_last(Found file, std::size_t lines) {
     return true;
 }
 
-inline std::optional<FollowedText> LogTrail::try_read(std::size_t max_bytes, error_code& ec) {
+inline std::optional<FollowedText> LogTrail::try_read(std::size_t at_most, error_code& ec) {
     ec.clear();
     if (!watch_) ec = condition_code(boost::system::errc::bad_file_descriptor);
     watch_.drain();
     while (!ec) {
-        std::string text = read_held(std::clamp<std::size_t>(max_bytes, 1, most_bytes), ec);
+        std::string text = read_held(std::clamp<std::size_t>(at_most, 1, max_read_bytes), ec);
         if (!text.empty()) {
             news_.text = std::move(text);
             return std::exchange(news_, {});
@@ -144,10 +144,10 @@ inline std::optional<FollowedText> LogTrail::try_read(std::size_t max_bytes, err
     return std::nullopt;
 }
 
-inline std::string LogTrail::read_held(std::size_t max_bytes, error_code& ec) {
+inline std::string LogTrail::read_held(std::size_t at_most, error_code& ec) {
     std::string text;
     while (handle_) {
-        text.resize(max_bytes);
+        text.resize(at_most);
         const std::size_t got = read_at(handle_, at_, text.data(), text.size(), ec);
         if (!ec && note_mark()) continue;  // what was read may come from behind a seam
         text.resize(got);
@@ -204,7 +204,7 @@ inline bool LogTrail::open_next(error_code& ec) {
     const bool renamed = handle_ && !mark_ && has_name();  // then the one that is held may be among them
     Found next;                                            // the oldest one seen that comes after what was read
     bool met = false;                                      // the one that was read last
-    for (std::size_t i = 0, missing = 0; missing < 2 && !met && i <= OnLimit::most_files; ++i) {
+    for (std::size_t i = 0, missing = 0; missing < 2 && !met && i <= OnLimit::max_files; ++i) {
         Found file = open_file(i, ec);
         if (i == 0 && ec == boost::system::errc::no_such_file_or_directory) return ec.clear(), true;
         if (i == 0 && ec) return false;

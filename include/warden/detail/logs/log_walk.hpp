@@ -26,7 +26,7 @@ public:
     /// The names of the directories that lead to a file, from the root down.
     using Directories = std::vector<Name>;
 
-    static constexpr std::size_t most_levels = 8;
+    static constexpr std::size_t max_levels = 8;
 
     explicit LogWalk(std::filesystem::path root) : root_(std::move(root)) {}
 
@@ -76,7 +76,7 @@ void LogWalk::enter(const LogDirectory& directory, const Directories& directorie
     error_code ec;
     directory.for_each(ec, [&](const Name& name, bool is_directory) {
         if (!is_directory) return file(directory, directories, name);
-        if (directories.size() == most_levels) return;
+        if (directories.size() == max_levels) return;
         error_code why;
         Directories deeper = directories;
         deeper.push_back(name);

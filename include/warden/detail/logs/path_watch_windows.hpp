@@ -82,7 +82,7 @@ private:
         Queue(const Queue&) = delete;
         ~Queue() { stop(); }
 
-        void go_on() noexcept;
+        void resume() noexcept;
         void stop() noexcept;
         /// Takes what is there, and goes on. Whether it concerns the file.
         bool take() noexcept;
@@ -115,7 +115,7 @@ inline bool PathWatch::watch_directory(bool, error_code& ec) {
     if (ec) return false;
     queue_->directory = std::move(found);
     queue_->identity = status.identity;
-    queue_->go_on();
+    queue_->resume();
     if (!queue_->directory) ec = last_error();
     return !ec;
 }
@@ -130,7 +130,7 @@ inline void PathWatch::drain() noexcept {
     if (queue_ && ::WaitForSingleObject(queue_->signalled.get(), 0) == WAIT_OBJECT_0) (void)queue_->take();
 }
 
-inline void PathWatch::Queue::go_on() noexcept {
+inline void PathWatch::Queue::resume() noexcept {
     constexpr DWORD all = FILE_NOTIFY_CHANGE_FILE_NAME | FILE_NOTIFY_CHANGE_SIZE | FILE_NOTIFY_CHANGE_LAST_WRITE |
                           FILE_NOTIFY_CHANGE_ATTRIBUTES | FILE_NOTIFY_CHANGE_CREATION;
     pending = {};
@@ -160,7 +160,7 @@ inline bool PathWatch::Queue::take() noexcept {
         return true;
     }
     const bool ours = concerns(bytes);
-    go_on();
+    resume();
     return ours || !directory;
 }
 

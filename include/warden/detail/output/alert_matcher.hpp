@@ -103,8 +103,8 @@ private:
 /// The first and last byte of a line are the ends, whatever is between: a lone CR is a byte like any other.
 inline bool regex_finds(const boost::regex& regex, std::string_view line) {
     auto flags = boost::regex_constants::match_single_line | boost::regex_constants::match_any;
-    if (line.size() > AlertRule::most_regex_bytes) {
-        line = line.substr(0, AlertRule::most_regex_bytes);
+    if (line.size() > AlertRule::max_regex_bytes) {
+        line = line.substr(0, AlertRule::max_regex_bytes);
         flags |= boost::regex_constants::match_not_eol;
     }
     return boost::regex_search(line.data(), line.data() + line.size(), regex, flags);
@@ -152,12 +152,12 @@ inline std::vector<std::string> alert_mistakes(const std::vector<AlertRule>& rul
     std::vector<std::string> found;
     std::size_t literal_bytes = 0;
     for (const AlertRule& rule : rules) literal_bytes += rule.match == AlertMatch::literal ? rule.pattern.size() : 0;
-    if (literal_bytes > LiteralScanner::most_bytes) {
+    if (literal_bytes > LiteralScanner::max_bytes) {
         found.push_back("alert rules: the literals have " + std::to_string(literal_bytes) +
-                        " bytes together; write at most " + std::to_string(LiteralScanner::most_bytes));
+                        " bytes together; write at most " + std::to_string(LiteralScanner::max_bytes));
     }
     for (const AlertRule& rule : rules) {
-        auto mistakes = rule.mistakes();
+        auto mistakes = rule.validate();
         const bool is_regex = rule.match == AlertMatch::regex && mistakes.empty();
         std::move(mistakes.begin(), mistakes.end(), std::back_inserter(found));
         if (!is_regex) continue;

@@ -45,7 +45,7 @@ public:
         const SteadyTime now = SteadyTime::clock::now();
         matchers_[static_cast<std::size_t>(stream)].find(lines, [&](std::size_t index, std::string_view line) {
             const AlertRule& rule = rules_[index];
-            if (rule.action != AlertAction::tell && !acted_[index]) {
+            if (rule.action != AlertAction::notify && !acted_[index]) {
                 acted_[index] = true;
                 reactions_.act(rule);
             }

@@ -37,19 +37,19 @@ public:
     using Consume = std::function<std::size_t(Stream, std::string_view)>;
 
     /// With `pause` it takes everything: who offers stops at `has_room`, so what waits is bounded by half of
-    /// `most_bytes` and what was in the pipes. The consumer runs on `executor`, or, if that is none, on the dispatcher.
-    ConsumerQueue(std::shared_ptr<Dispatcher> dispatcher, Executor executor, std::size_t most_bytes,
-                  SlowConsumer when_slow, Consume consume)
+    /// `max_bytes` and what was in the pipes. The consumer runs on `executor`, or, if that is none, on the dispatcher.
+    ConsumerQueue(std::shared_ptr<Dispatcher> dispatcher, Executor executor, std::size_t max_bytes,
+                  OverflowPolicy when_slow, Consume consume)
         : dispatcher_(std::move(dispatcher)),
           executor_(std::move(executor)),
-          most_bytes_(most_bytes),
+          max_bytes_(max_bytes),
           when_slow_(when_slow),
           consume_(std::move(consume)) {}
 
     /// Hands over `bytes`, or, if too much waits, counts what `payload` says is in them as dropped.
     void offer(Stream stream, std::string bytes, std::size_t payload) {
         const std::size_t waiting = waiting_.load(std::memory_order_acquire);
-        if (when_slow_ == SlowConsumer::drop && waiting != 0 && waiting + bytes.size() > most_bytes_) {
+        if (when_slow_ == OverflowPolicy::drop && waiting != 0 && waiting + bytes.size() > max_bytes_) {
             dropped_.fetch_add(payload, std::memory_order_relaxed);
             return;
         }
@@ -60,7 +60,7 @@ public:
     /// Runs `f` after everything that was offered; at once while the queue is held up.
     void after_all(std::function<void()> f) {
         enqueue({Stream::stdout_, {}, std::move(f)});
-        excuse_if_held_up();
+        complete_flush_if_paused();
     }
 
     /// Whether the caller is the consumer.
@@ -71,25 +71,25 @@ public:
 
     /// Whether this one cannot go on while the consumer of `other` does not return. Two on an executor of the user:
     /// it may have one thread.
-    [[nodiscard]] bool needs(const ConsumerQueue& other) const noexcept {
+    [[nodiscard]] bool blocks_on(const ConsumerQueue& other) const noexcept {
         return this == &other || (executor_ && other.executor_);
     }
 
     /// Until `go_on`, nobody waits for what was offered: it cannot be consumed before that.
-    void hold_up() {
+    void pause_flush() {
         {
             const std::lock_guard lock(mutex_);
             ++held_up_;
         }
-        excuse_if_held_up();
+        complete_flush_if_paused();
     }
-    void go_on() {
+    void resume_flush() {
         const std::lock_guard lock(mutex_);
         --held_up_;
     }
 
     /// Whether at least half of the queue is free.
-    [[nodiscard]] bool has_room() const noexcept { return waiting_.load(std::memory_order_acquire) <= most_bytes_ / 2; }
+    [[nodiscard]] bool has_room() const noexcept { return waiting_.load(std::memory_order_acquire) <= max_bytes_ / 2; }
 
     /// Called on the dispatcher whenever there is room after a call. Set it before the first `offer`.
     void on_room(std::function<void()> f) { on_room_ = std::move(f); }
@@ -112,7 +112,7 @@ private:
         run_next();
     }
 
-    void excuse_if_held_up() {
+    void complete_flush_if_paused() {
         std::vector<std::function<void()>> due;
         {
             const std::lock_guard lock(mutex_);
@@ -157,8 +157,8 @@ private:
 
     const std::shared_ptr<Dispatcher> dispatcher_;
     const Executor executor_;
-    const std::size_t most_bytes_;
-    const SlowConsumer when_slow_;
+    const std::size_t max_bytes_;
+    const OverflowPolicy when_slow_;
     const Consume consume_;
     std::function<void()> on_room_;
     std::atomic<std::size_t> waiting_{0};
@@ -173,13 +173,13 @@ private:
 /// The end of a process is told when its output was consumed. Who waits for that end in a consumer of that output says
 /// so by one of these: then it is told without what the consumer, which waits, cannot be given. On the stack of who
 /// waits, not longer than the queues.
-class WaitingForEnd {
+class ReentrantWaitGuard {
 public:
-    WaitingForEnd() = default;
-    explicit WaitingForEnd(const OutputQueues& queues) { add(queues); }
-    WaitingForEnd(const WaitingForEnd&) = delete;
-    ~WaitingForEnd() {
-        for (auto* queue : held_up_) queue->go_on();
+    ReentrantWaitGuard() = default;
+    explicit ReentrantWaitGuard(const OutputQueues& queues) { add(queues); }
+    ReentrantWaitGuard(const ReentrantWaitGuard&) = delete;
+    ~ReentrantWaitGuard() {
+        for (auto* queue : held_up_) queue->resume_flush();
     }
 
     /// All consumers of one process; null where there is none.
@@ -187,9 +187,9 @@ public:
         for (const auto* mine : queues) {
             if (!mine || !mine->is_consuming_here()) continue;
             for (auto* queue : queues) {
-                if (!queue || !queue->needs(*mine)) continue;
+                if (!queue || !queue->blocks_on(*mine)) continue;
                 held_up_.push_back(queue);
-                queue->hold_up();
+                queue->pause_flush();
             }
         }
     }

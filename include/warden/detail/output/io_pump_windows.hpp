@@ -49,7 +49,7 @@ public:
     [[nodiscard]] std::optional<Outcome> take_back(HANDLE pipe);
 
     /// For when the pipe was closed.
-    void forget() noexcept {
+    void release() noexcept {
         ++number_;
         under_way_ = nullptr;
     }
@@ -229,7 +229,7 @@ inline void OutputPump::drain_now() {
 
 inline void OutputPump::end() {
     if (!pipe_.is_open()) return;
-    read_.forget();
+    read_.release();
     error_code ignored;
     pipe_.close(ignored);
     router_->finish(stream_);
@@ -246,7 +246,7 @@ inline void InputPump::write(std::string text, Done done) {
 inline void InputPump::close(const error_code& reason) {
     if (!pipe_.is_open()) return;
     if (const auto outcome = write_.take_back(pipe_.native_handle())) static_cast<void>(take(*outcome));
-    write_.forget();
+    write_.release();
     error_code ignored;
     pipe_.close(ignored);
     for (auto queue = std::exchange(queue_, {}); auto& item : queue) item.done(reason);

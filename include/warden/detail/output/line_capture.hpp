@@ -57,11 +57,11 @@ public:
     /// The next line if it is there and nobody waits for it: no reader is overtaken.
     [[nodiscard]] std::optional<Answer> read_now();
 
-    /// `done` is called once with the next line, at once or by the thread that appends it. The number is for `forget`.
+    /// `done` is called once with the next line, at once or by the thread that appends it. The number is for `cancel`.
     [[nodiscard]] std::uint64_t read(LineDone done);
 
     /// Whether a reader waited: he is not called any more. Otherwise he was called, or is just being called.
-    [[nodiscard]] bool forget(std::uint64_t id);
+    [[nodiscard]] bool cancel(std::uint64_t id);
 
     /// Hands out what is unread; `truncated` is set if some of it found no room.
     [[nodiscard]] std::string take(bool& truncated);
@@ -164,7 +164,7 @@ inline std::uint64_t LineCapture::read(LineDone done) {
     return id;
 }
 
-inline bool LineCapture::forget(std::uint64_t id) {
+inline bool LineCapture::cancel(std::uint64_t id) {
     const std::lock_guard lock(mutex_);
     return readers_.erase(id) != 0;
 }

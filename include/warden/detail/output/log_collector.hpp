@@ -28,7 +28,7 @@ public:
 
     void start() {
         error_code ec;
-        news_.assign(FollowerDoor::wait_handle(follower_), ec);
+        news_.assign(LogFollowerAccess::wait_handle(follower_), ec);
         throw_if(ec, "cannot wait for the log");
         turn();
     }

@@ -33,16 +33,16 @@ public:
 
     /// Takes the handlers back. Does nothing if there are none.
     void stop() {
-        if (write_) ShutdownHooks::instance().remove(write_.get());
+        if (write_) TerminationSignals::instance().remove(write_.get());
     }
     void close() {
         if (read_.is_open()) read_.close();
     }
 
     /// The manager has done what `signal` asks for. When all have, it takes its usual effect: may not return.
-    static void finished(int signal) { ShutdownHooks::instance().finished(signal); }
+    static void finished(int signal) { TerminationSignals::instance().finished(signal); }
     /// Whether our handlers are in place.
-    [[nodiscard]] static bool installed() { return ShutdownHooks::instance().installed(); }
+    [[nodiscard]] static bool installed() { return TerminationSignals::instance().installed(); }
 
 private:
     void listen();
@@ -61,7 +61,7 @@ inline std::optional<SetUpError> HostSignals::start(std::function<void(int)> on_
     make_nonblocking(to_read.get());
     make_nonblocking(to_write.get());
     read_.assign(to_read.release());
-    if (!ShutdownHooks::instance().add(to_write.get())) {
+    if (!TerminationSignals::instance().add(to_write.get())) {
         return SetUpError{errc::invalid_configuration,
                           "more managers handle signals than there is room for; set handle_signals = false"};
     }

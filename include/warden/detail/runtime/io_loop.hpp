@@ -26,7 +26,7 @@ namespace warden::detail {
 
 class IoLoop {
 public:
-    /// @throws system_error if no thread can be had.
+    /// @throws system_error if no thread is available.
     IoLoop() : work_(context_.get_executor()) {
         const AllSignalsBlocked blocked;  // inherited by the thread: a signal of the host is never delivered there
         thread_ = std::thread([this] { context_.run(); });

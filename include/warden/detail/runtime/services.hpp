@@ -74,7 +74,7 @@ private:
         Dispatcher::Strand strand;
         std::shared_ptr<std::atomic<std::size_t>> waiting;
     };
-    static constexpr std::size_t most_waiting_events = 10'000;
+    static constexpr std::size_t max_waiting_events = 10'000;
     void record(Event event);
     void deliver(const std::shared_ptr<const Event>& event);
 
@@ -114,7 +114,7 @@ inline void Services::deliver(const std::shared_ptr<const Event>& event) {
     const std::lock_guard lock(mutex_);
     for (auto& subscription : subscriptions_) {
         const bool is_last_word = event->kind == EventKind::exit || event->kind == EventKind::tree_gone;
-        if (*subscription.waiting >= most_waiting_events && !is_last_word) {
+        if (*subscription.waiting >= max_waiting_events && !is_last_word) {
             dropped_events_.fetch_add(1, std::memory_order_relaxed);
             continue;
         }

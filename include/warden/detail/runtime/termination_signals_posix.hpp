@@ -24,12 +24,12 @@
 
 namespace warden::detail {
 
-class ShutdownHooks {
+class TerminationSignals {
 public:
-    static constexpr std::size_t most_managers = 64;
+    static constexpr std::size_t max_managers = 64;
 
     /// One per program.
-    [[nodiscard]] static ShutdownHooks& instance() noexcept;
+    [[nodiscard]] static TerminationSignals& instance() noexcept;
 
     /// From now on a signal's number is written to `descriptor` as one byte. Installs the handlers with the first one.
     /// False if there are too many managers.
@@ -55,31 +55,31 @@ private:
     };
 
     std::mutex mutex_;
-    std::array<std::atomic<int>, most_managers> descriptors_;
+    std::array<std::atomic<int>, max_managers> descriptors_;
     std::array<Former, signals.size()> former_{};
     std::size_t managers_ = 0;
     std::array<std::atomic<int>, signals.size()> awaited_{};
 
-    ShutdownHooks() noexcept {
+    TerminationSignals() noexcept {
         for (auto& descriptor : descriptors_) descriptor.store(-1, std::memory_order_relaxed);
     }
 };
 
 // -- implementation ----------------------------------------------------------
 
-WARDEN_ONE_PER_PROGRAM inline ShutdownHooks& ShutdownHooks::instance() noexcept {
-    alignas(ShutdownHooks) static std::byte place[sizeof(ShutdownHooks)];
-    static auto* const hooks = new (place) ShutdownHooks;  // never destroyed: a signal may come at any time
+WARDEN_ONE_PER_PROGRAM inline TerminationSignals& TerminationSignals::instance() noexcept {
+    alignas(TerminationSignals) static std::byte place[sizeof(TerminationSignals)];
+    static auto* const hooks = new (place) TerminationSignals;  // never destroyed: a signal may come at any time
     return *hooks;
 }
 
-inline void ShutdownHooks::on_signal(int number, siginfo_t* info, void* context) {
+inline void TerminationSignals::on_signal(int number, siginfo_t* info, void* context) {
     const int kept = errno;
-    ShutdownHooks& self = instance();
+    TerminationSignals& self = instance();
     std::size_t index = 0;
     while (index + 1 < signals.size() && signals[index] != number) ++index;
     std::atomic<int>& awaited = self.awaited_[index];
-    std::array<int, most_managers> told{};
+    std::array<int, max_managers> told{};
     std::size_t count = 0;
     for (auto& descriptor : self.descriptors_) {
         const int fd = descriptor.load(std::memory_order_acquire);
@@ -97,7 +97,7 @@ inline void ShutdownHooks::on_signal(int number, siginfo_t* info, void* context)
     errno = kept;
 }
 
-inline bool ShutdownHooks::add(int descriptor) {
+inline bool TerminationSignals::add(int descriptor) {
     const std::lock_guard lock(mutex_);
     bool placed = false;
     for (auto& slot : descriptors_) {
@@ -110,7 +110,7 @@ inline bool ShutdownHooks::add(int descriptor) {
         ::sigaction(signals[i], nullptr, &former.action);
         if ((former.action.sa_flags & SA_SIGINFO) == 0 && former.action.sa_handler == SIG_IGN) continue;
         struct sigaction ours {};
-        ours.sa_sigaction = &ShutdownHooks::on_signal;
+        ours.sa_sigaction = &TerminationSignals::on_signal;
         ours.sa_flags = SA_SIGINFO | SA_RESTART | (former.action.sa_flags & SA_ONSTACK);
         ours.sa_mask = former.action.sa_mask;
         former.ours = ::sigaction(signals[i], &ours, nullptr) == 0;
@@ -118,19 +118,19 @@ inline bool ShutdownHooks::add(int descriptor) {
     return true;
 }
 
-inline bool ShutdownHooks::installed() {
+inline bool TerminationSignals::installed() {
     const std::lock_guard lock(mutex_);
     if (managers_ == 0) return false;
     for (std::size_t i = 0; i < signals.size(); ++i) {
         struct sigaction now {};
         ::sigaction(signals[i], nullptr, &now);
-        if (former_[i].ours && ((now.sa_flags & SA_SIGINFO) == 0 || now.sa_sigaction != &ShutdownHooks::on_signal))
+        if (former_[i].ours && ((now.sa_flags & SA_SIGINFO) == 0 || now.sa_sigaction != &TerminationSignals::on_signal))
             return false;
     }
     return true;
 }
 
-inline void ShutdownHooks::remove(int descriptor) {
+inline void TerminationSignals::remove(int descriptor) {
     const std::lock_guard lock(mutex_);
     for (auto& slot : descriptors_) {
         int mine = descriptor;
@@ -140,13 +140,13 @@ inline void ShutdownHooks::remove(int descriptor) {
     for (std::size_t i = 0; i < signals.size(); ++i) {
         struct sigaction now {};
         ::sigaction(signals[i], nullptr, &now);
-        const bool still_ours = (now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == &ShutdownHooks::on_signal;
+        const bool still_ours = (now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == &TerminationSignals::on_signal;
         if (former_[i].ours && still_ours) ::sigaction(signals[i], &former_[i].action, nullptr);
         former_[i].ours = false;
     }
 }
 
-inline void ShutdownHooks::finished(int signal) {
+inline void TerminationSignals::finished(int signal) {
     std::size_t index = 0;
     while (index + 1 < signals.size() && signals[index] != signal) ++index;
     if (awaited_[index].fetch_sub(1, std::memory_order_acq_rel) != 1) return;

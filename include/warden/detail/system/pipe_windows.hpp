@@ -27,7 +27,7 @@
 
 namespace warden::detail {
 
-/// The two ends of a pipe; both empty if it cannot be had.
+/// The two ends of a pipe; both empty if it could not be made.
 struct PipeEnds {
     UniqueHandle ours;    ///< FILE_FLAG_OVERLAPPED.
     UniqueHandle theirs;  ///< Synchronous.
@@ -39,7 +39,7 @@ struct PipeEnds {
 [[nodiscard]] inline PipeEnds make_pipe(bool we_read);
 
 /// A pipe from one child to another, synchronous at both ends: to read, to write.
-[[nodiscard]] inline std::pair<UniqueHandle, UniqueHandle> make_conduit() noexcept;
+[[nodiscard]] inline std::pair<UniqueHandle, UniqueHandle> make_process_pipe() noexcept;
 
 [[nodiscard]] inline UniqueHandle open_to_read(const std::filesystem::path& path) noexcept;
 /// Makes it, or empties it.
@@ -76,7 +76,7 @@ inline PipeEnds make_pipe(bool we_read) {
     return ends;
 }
 
-inline std::pair<UniqueHandle, UniqueHandle> make_conduit() noexcept {
+inline std::pair<UniqueHandle, UniqueHandle> make_process_pipe() noexcept {
     HANDLE to_read = nullptr;
     HANDLE to_write = nullptr;
     if (!::CreatePipe(&to_read, &to_write, nullptr, pipe_bytes)) return {};

@@ -16,7 +16,7 @@ inline constexpr int hangup = SIGHUP;
 inline constexpr int interrupt = SIGINT;
 inline constexpr int kill = SIGKILL;
 inline constexpr int terminate = SIGTERM;
-inline constexpr int go_on = SIGCONT;
+inline constexpr int resume = SIGCONT;
 inline constexpr int stop = SIGSTOP;
 inline constexpr int cpu_limit = SIGXCPU;
 }  // namespace warden::detail::signals
@@ -26,7 +26,7 @@ inline constexpr int hangup = 1;
 inline constexpr int interrupt = 2;
 inline constexpr int kill = 9;
 inline constexpr int terminate = 15;
-inline constexpr int go_on = 18;
+inline constexpr int resume = 18;
 inline constexpr int stop = 19;
 inline constexpr int cpu_limit = 24;
 }  // namespace warden::detail::signals

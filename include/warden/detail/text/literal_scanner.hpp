@@ -26,7 +26,7 @@ public:
     using State = std::uint32_t;
 
     /// Of all literals together; a byte takes up to a kilobyte of the automaton.
-    static constexpr std::size_t most_bytes = std::size_t{64} << 10;
+    static constexpr std::size_t max_bytes = std::size_t{64} << 10;
 
     LiteralScanner() = default;
     /// Literals are not empty; each comes with the number that stands for it.
