@@ -4,12 +4,15 @@
 
 #include <boost/uuid/uuid_io.hpp>
 
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <fstream>
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 using namespace support;
@@ -95,17 +98,108 @@ TEST_CASE("process group: who leaves the group escapes, as was said", "[containm
 
 TEST_CASE("process group: a leader that somebody else has reaped does not hide its group, nor lend it its number",
           "[containment][T3][J03]") {
-    SKIP_UNLESS(lists_members, "where ended members do not tell, the leader has been reaped");
+    SKIP_UNLESS(lists_members, "there a group is given up once somebody else has reaped its leader");
+    TestManager manager{Mechanism::process_group};
+    bool stolen = false;
+    for (int tries = 0; tries < 200 && !stolen; ++tries) {
+        Handshake handshake(manager.directory / "fifo");
+        auto process = manager->spawn(parent_of_sleeper(handshake, "trap \"\" TERM HUP; ", "exec sleep 60"));
+        const pid_t member = handshake.pid();
+        REQUIRE(member > 0);
+        const auto leader = static_cast<pid_t>(process.pid());
+        REQUIRE(::kill(leader, SIGKILL) == 0);
+        pid_t reaped = 0;
+        while (reaped == 0)
+            reaped = ::waitpid(leader, nullptr, WNOHANG);  // what a foreign loop does, if it comes first
+        stolen = reaped == leader;
+        static_cast<void>(process.wait());
+        CHECK(process.tree_alive());
+        CHECK(process.stop(StopPlan::within(100ms)).clean());
+        CHECK_FALSE(is_alive(member));
+    }
+    CHECK(stolen);
+}
+
+TEST_CASE("process group: members that have ended and that their parents do not reap do not keep it alive",
+          "[containment][T3]") {
+    SKIP_UNLESS(lists_members, "POSIX does not tell who has ended");
     TestManager manager{Mechanism::process_group};
     Handshake handshake(manager.directory / "fifo");
-    auto process = manager->spawn(parent_of_sleeper(handshake, "trap \"\" TERM HUP; ", "exit 0"));
-    const pid_t member = handshake.pid();
-    REQUIRE(member > 0);
-    CHECK(process.wait().success());
-    CHECK(::waitpid(process.pid(), nullptr, 0) == process.pid());  // what a foreign loop does
-    CHECK(process.tree_alive());
-    CHECK(process.stop(StopPlan::within(100ms)).clean());
-    CHECK_FALSE(is_alive(member));
+    auto process = manager->spawn(victim(handshake, "zombies", "3", "leave"));
+    const pid_t parent = handshake.pid();
+    REQUIRE(parent > 0);
+    const auto group = static_cast<pid_t>(process.pid());
+    CHECK(process.stop(StopPlan::now()).clean());
+    CHECK_FALSE(process.tree_alive());
+    CHECK(::kill(-group, 0) == 0);
+    CHECK(is_alive(parent));
+    ::kill(parent, SIGKILL);
+    CHECK(eventually([&] { return ::waitpid(parent, nullptr, WNOHANG) == parent; }));
+    while (::waitpid(-group, nullptr, 0) > 0) {}
+}
+
+TEST_CASE("process group: a chain of forks whose first process is gone is ended whole", "[containment][T3][G07]") {
+    TestManager manager{Mechanism::process_group};
+    for (int i = 0; i < 10; ++i) {
+        Handshake handshake(manager.directory / "fifo");
+        auto process = manager->spawn(victim(handshake, "chain-forker", "20", "in-group"));
+        REQUIRE(handshake.pid() > 0);
+        CHECK(process.wait().code() == 0);
+        CHECK(process.tree_alive());
+        const auto group = static_cast<pid_t>(process.pid());
+        CHECK(process.stop(StopPlan{}.kill(2s)).clean());
+        while (::waitpid(-group, nullptr, WNOHANG) > 0) {}
+        CHECK(eventually([&] { return ::kill(-group, 0) != 0 && errno == ESRCH; }, 2s));
+    }
+}
+
+namespace {
+
+/// The time of a processor that this program, the manager's guardian and its keepers have had: unlike the time of the
+/// clock it is the same beside busy strangers.
+std::chrono::nanoseconds processor_time(const warden::ProcessManager& manager) {
+    std::vector<pid_t> pids{::getpid()};
+    if (const auto guardian = static_cast<pid_t>(manager.guardian_pid()); guardian > 0) {
+        pids.push_back(guardian);
+        const std::string name = std::to_string(guardian);
+        for (const auto& child : split(read_file("/proc/" + name + "/task/" + name + "/children"), ' '))
+            pids.push_back(static_cast<pid_t>(std::stoi(child)));
+    }
+    std::chrono::nanoseconds sum{};
+    for (const pid_t pid : pids) {
+        clockid_t clock{};
+        timespec time{};
+        if (::clock_getcpuclockid(pid, &clock) == 0 && ::clock_gettime(clock, &time) == 0)
+            sum += std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+    }
+    return sum;
+}
+
+std::chrono::nanoseconds cost_of_starts_waits_and_stops(warden::ProcessManager& manager) {
+    const auto before = processor_time(manager);
+    for (int i = 0; i < 20; ++i) {
+        CHECK(manager.run(victim("exit", "3")).status.code() == 3);
+        CHECK(manager.spawn(victim("stay")).stop(StopPlan::now()).clean());
+    }
+    return processor_time(manager) - before;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("containment: a start, a wait and a stop cost no more beside fifteen hundred strangers",
+                   "[containment][scale]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    TestManager of_strangers;
+    static_cast<void>(cost_of_starts_waits_and_stops(*manager));  // what is done once
+    const auto alone = cost_of_starts_waits_and_stops(*manager);
+    Handshake handshake(of_strangers.directory / "fifo");
+    auto strangers = of_strangers->spawn(victim(handshake, "grandchildren", "1500"));
+    REQUIRE(handshake.pid(30s) > 0);
+    const auto beside = cost_of_starts_waits_and_stops(*manager);
+    CHECK(strangers.stop(StopPlan::now()).clean());
+    INFO("alone " << alone.count() << " ns, beside them " << beside.count() << " ns");
+    CHECK(beside < 2 * alone);
 }
 
 TEST_CASE("containment: a control group that is refused half-way gives way to a keeper, and it is told",

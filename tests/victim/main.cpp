@@ -283,14 +283,15 @@ int setsid_daemon(const Arguments& arguments) {
     return 0;
 }
 
-/// Forks, and the parent exits; again and again, each time in a new session. At most for a minute.
+/// Forks, and the parent exits; again and again, each time in a new session, or all in one group. At most for a minute.
 int chain_forker(const Arguments& arguments) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(number(arguments, 0, 20));
+    const bool leaves = arguments.size() < 2 || arguments[1] != "in-group";
     announce_pid();
     while (std::chrono::steady_clock::now() < end) {
         const pid_t pid = ::fork();
         if (pid > 0) ::_exit(0);
-        if (pid == 0) ::setsid();
+        if (pid == 0 && leaves) ::setsid();
     }
     return 0;
 }
@@ -347,13 +348,17 @@ int dump_core(const Arguments& arguments) {
 }
 
 /// Children that have ended and that nobody waits for.
+/// So many children that have ended and are not reaped; with `leave` by a child that then leaves them in its group.
 int zombies(const Arguments& arguments) {
+    const bool leaves = arguments.size() > 1 && arguments[1] == "leave";
+    if (leaves && ::fork() != 0) stay();
     for (std::size_t i = 0; i < number(arguments, 0, 1); ++i) {
         const pid_t pid = ::fork();
         if (pid == 0) ::_exit(0);
         siginfo_t info{};
         if (pid > 0) ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
     }
+    if (leaves) ::setsid();
     announce_pid();
     stay();
 }

@@ -81,6 +81,7 @@ class CgroupTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::cgroup;
     static constexpr bool launches_directly = true;
+    static constexpr bool lists_cheaply = true;
 
     CgroupTree(std::shared_ptr<CgroupHome> home, std::string group)
         : home_(std::move(home)), group_(std::move(group)) {}

@@ -18,8 +18,6 @@
 #include <utility>
 #include <vector>
 
-#include <poll.h>
-
 namespace warden::detail {
 
 class Escapees {
@@ -57,12 +55,6 @@ private:
 };
 
 // -- implementation ----------------------------------------------------------
-
-/// A pidfd becomes readable with the end of its process.
-[[nodiscard]] inline bool has_ended_pidfd(int pidfd) noexcept {
-    pollfd ended{pidfd, POLLIN, 0};
-    return ::poll(&ended, 1, 0) != 0;
-}
 
 inline bool Escapees::has_running(Pid pid) const noexcept {
     return std::any_of(held_.begin(), held_.end(),

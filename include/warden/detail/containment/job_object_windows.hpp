@@ -40,6 +40,7 @@ class JobTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::job_object;
     static constexpr bool launches_directly = true;
+    static constexpr bool lists_cheaply = true;
 
     explicit JobTree(std::shared_ptr<ManagerJob> manager) : manager_(std::move(manager)) {}
     JobTree(JobTree&&) = delete;

@@ -32,6 +32,7 @@ class KeeperTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::keeper;
     static constexpr bool launches_directly = false;
+    static constexpr bool lists_cheaply = true;
 
     KeeperTree(std::shared_ptr<Guardian> guardian, SpareKeeper keeper)
         : guardian_(std::move(guardian)), keeper_(std::move(keeper)) {}

@@ -16,6 +16,7 @@
 #if WARDEN_OS_LINUX
 #include <optional>
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -25,12 +26,20 @@ namespace warden::detail {
 /// Sends `signal` to the process behind `pidfd`. ESRCH once that has been reaped.
 [[nodiscard]] inline error_code signal_pidfd(int pidfd, int signal) noexcept;
 
+/// Whether the process behind `pidfd` has ended, with all its threads.
+[[nodiscard]] inline bool has_ended_pidfd(int pidfd) noexcept;
+
 /// Reaps the child behind `pidfd`; nothing if it has not ended. If somebody else took the status, the kernel is asked
 /// for its copy; the status is unknown if it has none. With `keep` it stays a zombie, so that its pid stays its own.
 [[nodiscard]] inline std::optional<LeaderExit> reap_pidfd(int pidfd, bool keep = false) noexcept;
 
 /// The status as wait(2) encodes it, decoded once and for all.
-[[nodiscard]] inline ExitStatus decode_wait_status(int status) noexcept;
+[[nodiscard]] inline bool has_ended_pidfd(int pidfd) noexcept {
+    pollfd ended{pidfd, POLLIN, 0};
+    return ::poll(&ended, 1, 0) != 0;
+}
+
+inline ExitStatus decode_wait_status(int status) noexcept;
 
 [[nodiscard]] inline ResourceUsage decode_usage(const struct rusage& usage) noexcept;
 

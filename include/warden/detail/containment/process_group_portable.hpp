@@ -53,6 +53,7 @@ class ProcessGroupTree {
 public:
     static constexpr Mechanism mechanism = Mechanism::process_group;
     static constexpr bool launches_directly = true;
+    static constexpr bool lists_cheaply = true;
 
     ProcessGroupTree() = default;
     ProcessGroupTree(ProcessGroupTree&&) = delete;

@@ -38,6 +38,7 @@ concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, Ch
                                boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty,
                                int signal, Pid pid) {
     { T::mechanism } -> std::convertible_to<Mechanism>;
+    { T::lists_cheaply } -> std::convertible_to<bool>;      ///< `members` costs by the tree, not by the machine.
     { T::launches_directly } -> std::convertible_to<bool>;  ///< The leader is a child of this program.
     tree.launch(plan, answer);
     tree.watch(loop, ended, tree_empty);

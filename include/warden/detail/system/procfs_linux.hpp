@@ -8,6 +8,7 @@
 /// Thread-safety: safe. What vanishes while it is read is left out.
 /// Errors:        absent values.
 
+#include <warden/error.hpp>
 #include <warden/fwd.hpp>
 #include <warden/platform.hpp>
 #include <warden/process_info.hpp>
@@ -16,6 +17,7 @@
 #include <warden/detail/system/unique_fd_posix.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <optional>
@@ -72,9 +74,13 @@ struct Stat {
 /// Who among `pids` has the pipe with inode `inode` open for writing; 0 if nobody that may be looked at.
 [[nodiscard]] inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t inode);
 
-/// Calls `each` with every name in a directory.
+/// Calls `each` with every name in a directory. Why it cannot be read, or not to its end.
 template <class F>
-inline void for_each_entry(const std::string& path, F each);
+inline error_code for_each_entry(const std::string& path, F each);
+
+/// Calls `each` with the pid of every process. Why /proc cannot be read, or that it hides processes (hidepid).
+template <class F>
+[[nodiscard]] inline error_code for_each_process(F each);
 
 /// The number that `text` is; nothing if it is anything else.
 template <class Number>
@@ -99,13 +105,27 @@ inline std::string read_file(const std::string& path, std::size_t at_most) {
 }
 
 template <class F>
-inline void for_each_entry(const std::string& path, F each) {
+inline error_code for_each_entry(const std::string& path, F each) {
     struct Close {
         void operator()(DIR* directory) const noexcept { ::closedir(directory); }
     };
     const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
-    if (!directory) return;
-    while (const dirent* entry = ::readdir(directory.get())) each(std::string_view(entry->d_name));
+    if (!directory) return system_code(errno);
+    for (;;) {
+        errno = 0;
+        const dirent* const entry = ::readdir(directory.get());
+        if (!entry) return errno == 0 ? error_code{} : system_code(errno);
+        each(std::string_view(entry->d_name));
+    }
+}
+
+template <class F>
+inline error_code for_each_process(F each) {
+    const error_code unreadable = for_each_entry("/proc", [&](std::string_view name) {
+        if (const auto pid = to_number<Pid>(name)) each(*pid);
+    });
+    if (unreadable) return unreadable;
+    return ::access("/proc/1", F_OK) == 0 ? error_code{} : system_code(EACCES);
 }
 
 inline std::optional<Stat> parse_stat(std::string_view text) {
