@@ -7,19 +7,20 @@ cmake_minimum_required(VERSION 3.25)
 set(rooms
     "ground             | version|platform|fwd|error|timeout |"
     "words              | command_line|spawn_options|exit_status|process_info|lifecycle|stop_plan|containment|manager_config | ground output"
+    "detail/base        | detail/base/[^/]+        | ground"
     "detail/text        | detail/text/[^/]+        | ground"
     "output             | output/[^/]+             | ground detail/text"
-    "detail/system      | detail/system/[^/]+      | ground words detail/text"
-    "detail/launch      | detail/launch/[^/]+      | ground words output detail/system"
-    "detail/logs        | detail/logs/[^/]+        | ground words output detail/text detail/system"
-    "logs               | logs/[^/]+               | ground words output detail/text detail/logs"
+    "detail/system      | detail/system/[^/]+      | ground words detail/base detail/text"
+    "detail/launch      | detail/launch/[^/]+      | ground words detail/base output detail/system"
+    "detail/logs        | detail/logs/[^/]+        | ground words detail/base output detail/text detail/system"
+    "logs               | logs/[^/]+               | ground words detail/base output detail/text detail/logs"
     "telemetry          | telemetry/[^/]+          | ground words output detail/text detail/logs logs"
-    "detail/runtime     | detail/runtime/[^/]+     | ground words detail/system telemetry"
-    "detail/containment | detail/containment/[^/]+ | ground words detail/system detail/launch detail/runtime telemetry"
-    "detail/output      | detail/output/[^/]+      | ground words output detail/text detail/system detail/logs logs detail/runtime"
-    "detail/engine      | detail/engine/[^/]+      | ground words output detail/text detail/system detail/launch detail/logs logs telemetry detail/runtime detail/containment detail/output"
+    "detail/runtime     | detail/runtime/[^/]+     | ground words detail/base detail/system telemetry"
+    "detail/containment | detail/containment/[^/]+ | ground words detail/base detail/system detail/launch detail/runtime telemetry"
+    "detail/output      | detail/output/[^/]+      | ground words detail/base output detail/text detail/system detail/logs logs detail/runtime"
+    "detail/engine      | detail/engine/[^/]+      | ground words detail/base output detail/text detail/system detail/launch detail/logs logs telemetry detail/runtime detail/containment detail/output"
     "front              | managed_process|process_manager|src | ground words output logs telemetry detail/launch detail/engine impl"
-    "impl               | impl/[^/]+               | ground words detail/system detail/engine front"
+    "impl               | impl/[^/]+               | ground words detail/base detail/system detail/engine front"
     "supervision        | supervision/[^/]+        | ground words detail/launch front"
     "testing            | testing/[^/]+            | ground words detail/system detail/launch detail/containment front"
     "top                | warden|no_direct_spawn   | ground words output logs telemetry front supervision"
@@ -28,7 +29,7 @@ set(mutual "front impl")         # two rooms that include each other: a class, a
 set(card_free "warden")          # the umbrella: includes only
 set(os_reader "platform")        # the one reader of the system's macros
 set(process_door "detail/launch/boost_process")  # with any suffix: the one door to Boost.Process
-set(asio_free ground words output detail/text)   # Asio costs every unit that includes it half a second
+set(asio_free ground words output detail/base detail/text)   # Asio costs every unit that includes it half a second
 set(max_lines 400)
 
 # The suffix of a file is the system that it is for, and the condition that wraps its body.

@@ -10,14 +10,13 @@
 
 #include <warden/command_line.hpp>
 #include <warden/detail/output/line_capture.hpp>
+#include <warden/detail/runtime/callback_executor.hpp>
 #include <warden/error.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/process_info.hpp>
 #include <warden/spawn_options.hpp>
 #include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>
-
-#include <boost/asio/thread_pool.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -34,7 +33,6 @@ class Engine;
 class ProcessRecord;
 
 /// The threads of the manager, for handlers that have no executor of their own.
-using CallbackExecutor = boost::asio::thread_pool::executor_type;
 [[nodiscard]] CallbackExecutor callback_executor(Engine& engine);
 
 /// What asynchronous operations of a handle begin. `Done` is called on the loop or at once; what is returned cancels.

@@ -12,8 +12,6 @@
 #include <warden/detail/system/process_listing.hpp>
 #include <warden/telemetry/health.hpp>
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -94,7 +92,7 @@ inline void Engine::tick_health() {
     health_timer_.expires_after(std::min<Nanoseconds>(services->config.health_interval, std::chrono::hours(24 * 365)));
     health_timer_.async_wait([this](const error_code& ec) {
         if (ec) return;
-        boost::asio::post(services->dispatcher.executor(), [weak = weak_from_this()] {
+        services->dispatcher.post_internal([weak = weak_from_this()] {
             const auto self = weak.lock();
             if (!self || self->table.is_closed()) return;
             self->services->dispatcher.run_guarded([&] {

@@ -30,7 +30,9 @@ inline Engine::Engine(ManagerConfig config)
 
 inline void Engine::set_up() {
     open_event_log();
-    auto error = mechanisms_.set_up();
+    std::optional<SetUpError> error;
+    if (const error_code ec = services->dispatcher.start()) error = {ec, "no threads for callbacks"};
+    if (!error) error = mechanisms_.set_up();
     if (!error && services->config.handle_signals)
         error = host_signals_.start([this](int signal) { on_signal(signal); });
     if (error) set_up_error_ = std::move(error);

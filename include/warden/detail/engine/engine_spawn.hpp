@@ -303,19 +303,18 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         mechanisms_.tree_gone();
     };
     record->run_beside = [this](CommandLine beside, Nanoseconds grace) {
-        boost::asio::post(services->dispatcher.executor(),
-                          [weak = weak_from_this(), beside = std::move(beside), grace] {
-                              const auto self = weak.lock();
-                              if (!self) return;
-                              self->services->dispatcher.run_guarded([&] {
-                                  SpawnOptions quiet;
-                                  quiet.stdout_ = quiet.stderr_ = Output::null;
-                                  quiet.timeout = Timeout(std::max<Nanoseconds>(grace, std::chrono::seconds(1)));
-                                  quiet.stop_plan = StopPlan::now();
-                                  const auto helper = self->spawn(beside, quiet, Output::null, nullptr);
-                                  static_cast<void>(helper);  // its timeout ends it; the table holds it until then
-                              });
-                          });
+        services->dispatcher.post_internal([weak = weak_from_this(), beside = std::move(beside), grace] {
+            const auto self = weak.lock();
+            if (!self) return;
+            self->services->dispatcher.run_guarded([&] {
+                SpawnOptions quiet;
+                quiet.stdout_ = quiet.stderr_ = Output::null;
+                quiet.timeout = Timeout(std::max<Nanoseconds>(grace, std::chrono::seconds(1)));
+                quiet.stop_plan = StopPlan::now();
+                const auto helper = self->spawn(beside, quiet, Output::null, nullptr);
+                static_cast<void>(helper);  // its timeout ends it; the table holds it until then
+            });
+        });
     };
     services->metrics.spawned(now - began);
     services->emit(std::move(*starting), *record->advanced(Transition::launched, EventKind::spawn));

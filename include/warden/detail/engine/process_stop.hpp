@@ -148,14 +148,12 @@ inline std::string ProcessRecord::act(const StopStep& step) {
             return {};
         case StopAction::run_command: run_beside(for_pid(step.command, pid), step.grace); return {};
         case StopAction::call:
-            boost::asio::post(services_->dispatcher.executor(),
-                              [self = shared_from_this(), call = step.call, grace = step.grace] {
-                                  self->services_->dispatcher.run_guarded([&] {
-                                      const std::string trouble = call->run(self->pid, grace);
-                                      if (!trouble.empty())
-                                          self->note(EventKind::stop_step, call->name + ": " + trouble);
-                                  });
-                              });
+            services_->dispatcher.post([self = shared_from_this(), call = step.call, grace = step.grace] {
+                self->services_->dispatcher.run_guarded([&] {
+                    const std::string trouble = call->run(self->pid, grace);
+                    if (!trouble.empty()) self->note(EventKind::stop_step, call->name + ": " + trouble);
+                });
+            });
             return {};
         case StopAction::signal:
             if (leader_ended_) return {};

@@ -130,7 +130,7 @@ private:
             if (self->take_turn()) self->run_next();
         };
         if (executor_) executor_(std::move(turn));
-        else boost::asio::post(dispatcher_->executor(), std::move(turn));
+        else dispatcher_->post(std::move(turn));
     }
 
     /// Whether there is more to do.

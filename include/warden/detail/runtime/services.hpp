@@ -67,12 +67,12 @@ private:
         const Subscriber call;
         std::recursive_mutex calling;  // a subscriber may end its own subscription
         bool over = false;
+        std::atomic<std::size_t> waiting{0};  // events
     };
     struct Subscription {
         std::uint64_t id;
         std::shared_ptr<Listener> listener;
-        Dispatcher::Strand strand;
-        std::shared_ptr<std::atomic<std::size_t>> waiting;
+        SerialQueue queue;
     };
     static constexpr std::size_t max_waiting_events = 10'000;
     void record(Event event);
@@ -114,26 +114,23 @@ inline void Services::deliver(const std::shared_ptr<const Event>& event) {
     const std::lock_guard lock(mutex_);
     for (auto& subscription : subscriptions_) {
         const bool is_last_word = event->kind == EventKind::exit || event->kind == EventKind::tree_gone;
-        if (*subscription.waiting >= max_waiting_events && !is_last_word) {
+        if (subscription.listener->waiting >= max_waiting_events && !is_last_word) {
             dropped_events_.fetch_add(1, std::memory_order_relaxed);
             continue;
         }
-        subscription.waiting->fetch_add(1);
-        boost::asio::post(subscription.strand,
-                          [this, listener = subscription.listener, waiting = subscription.waiting, event] {
-                              const std::lock_guard calling(listener->calling);
-                              if (!listener->over) dispatcher.run_guarded([&] { listener->call(*event); });
-                              waiting->fetch_sub(1);
-                          });
+        subscription.listener->waiting.fetch_add(1);
+        subscription.queue.post([this, listener = subscription.listener, event] {
+            const std::lock_guard calling(listener->calling);
+            if (!listener->over) dispatcher.run_guarded([&] { listener->call(*event); });
+            listener->waiting.fetch_sub(1);
+        });
     }
 }
 
 inline std::uint64_t Services::subscribe(Subscriber subscriber) {
-    auto strand = dispatcher.strand();
     const std::lock_guard lock(mutex_);
     has_subscribers_.store(true, std::memory_order_release);
-    subscriptions_.push_back({next_id_, std::make_shared<Listener>(std::move(subscriber)), std::move(strand),
-                              std::make_shared<std::atomic<std::size_t>>(0)});
+    subscriptions_.push_back({next_id_, std::make_shared<Listener>(std::move(subscriber)), SerialQueue(dispatcher)});
     return next_id_++;
 }
 
