@@ -18,6 +18,7 @@
 #include <iostream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include <fcntl.h>
@@ -71,7 +72,7 @@ void own_handler_that_exits(int) { std::_Exit(42); }
 }
 
 /// Comes to an end in the way of that name; returns for those that return from main.
-void end(const std::string& ending) {
+void come_to_end(const std::string& ending) {
     if (ending == "stay") stay();
     if (ending == "own-handler") {
         while (!support::eventually([] { return own_handler_ran != 0; })) {}
@@ -100,6 +101,21 @@ void end(const std::string& ending) {
     }
 }
 
+/// A forked copy, perhaps with a manager of its own, that waits for a signal.
+[[noreturn]] void be_copy(const std::string& ending, const std::string& kind, const std::string& fifo,
+                          const warden::ManagerConfig& config) {
+    ::alarm(20);
+    const std::string name = "copy " + std::to_string(::getpid());
+    if (ending.find("manager") == std::string::npos) {
+        announce(fifo, name);
+        stay();
+    }
+    ProcessManager own(config);
+    const ManagedProcess process = own.spawn(command_of(kind, fifo));
+    announce(fifo, name);
+    stay();
+}
+
 }  // namespace
 
 // Crashes of this program are for its parent to see, and a copy of it cannot reach the memory of its threads.
@@ -110,16 +126,19 @@ int main(int argc, char* argv[]) {
     if (argc < 6) return 64;
     const std::string kind = argv[2];
     const std::string fifo = argv[3];
-    const std::string ending = argv[4];
+    std::string ending = argv[4];
     ::alarm(60);
     const struct rlimit no_core { 0, 0 };
     ::setrlimit(RLIMIT_CORE, &no_core);
     if (ending == "own-handler") ::signal(SIGTERM, own_handler);
-    if (ending == "stay-own-exit") ::signal(SIGTERM, own_handler_that_exits);
+    if (ending == "stay-own-exit" || ending == "worker-own-exit") ::signal(SIGTERM, own_handler_that_exits);
     if (ending == "stay-ignored") ::signal(SIGHUP, SIG_IGN);
 
     warden::ManagerConfig config;
-    config.mechanism = argv[1] == std::string("cgroup") ? warden::Mechanism::cgroup : warden::Mechanism::keeper;
+    for (const auto mechanism :
+         {warden::Mechanism::cgroup, warden::Mechanism::keeper, warden::Mechanism::process_group}) {
+        if (to_string(mechanism) == std::string_view(argv[1])) config.mechanism = mechanism;
+    }
     config.data_directory = argv[5];
     config.graceful_timeout = 300ms;
     config.stop_plan = warden::StopPlan::within(300ms);
@@ -160,14 +179,28 @@ int main(int argc, char* argv[]) {
         if (!support::eventually(is_replaced, std::chrono::seconds(1)) || !process.running()) return 12;
         ::kill(::getpid(), SIGKILL);
     }
-    if (ending == "forked-kill") {  // a copy of the host lives on when the host is killed
+    if (ending.rfind("worker", 0) == 0) {  // a copy of the host gets the signal
+        const pid_t copy = ::fork();
+        if (copy == 0) be_copy(ending, kind, fifo, config);
+        int status = -1;
+        ::waitpid(copy, &status, 0);
+        announce(fifo, WIFSIGNALED(status) ? "ended " + std::to_string(WTERMSIG(status))
+                                           : "exited " + std::to_string(WEXITSTATUS(status)));
+        announce(fifo, "running " + std::to_string(process.running() ? 1 : 0));
+        stay();
+    }
+    if (ending == "daemon-manager") {
+        if (::daemon(1, 1) != 0) return 12;
+        be_copy(ending, kind, fifo, config);
+    }
+    if (ending.rfind("forked-", 0) == 0) {  // a copy of the host lives on when the host ends
         const pid_t copy = ::fork();
         if (copy == 0) {
             ::alarm(20);
             stay();
         }
         announce(fifo, "copy " + std::to_string(copy));
-        ::kill(::getpid(), SIGKILL);
+        ending.erase(0, std::string_view("forked-").size());
     }
     if (ending.rfind("stay-", 0) == 0) stay();
     if (ending == "leak") {  // the handle is never destroyed
@@ -183,6 +216,6 @@ int main(int argc, char* argv[]) {
         }
     }
     if (ending == "return") return 3;
-    end(ending);
+    come_to_end(ending);
     return 0;
 }

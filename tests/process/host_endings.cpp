@@ -1,126 +1,14 @@
 // SPDX-License-Identifier: MIT
 // However the program ends that owns them, no process of its is left: endings against kinds of children.
-#include <support/fixture.hpp>
+#include "host.hpp"
 
 #include <cctype>
 #include <cerrno>
-#include <csignal>
-#include <set>
-
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 using namespace support;
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr const char* signals_are_kept =
-    "the thread sanitizer keeps back a signal that comes between two calls that wait, at times for ever";
-
-/// A program that embeds warden, with one process, until `go` lets it come to its end.
-class Host {
-public:
-    Host(warden::Mechanism mechanism, const std::string& kind, const std::string& ending)
-        : before_(descendants()), handshake_(directory_ / "fifo") {
-        const std::string data = directory_ / "data";
-        const std::string out = directory_ / "out";
-        const std::string words[] = {
-            WARDEN_TEST_HOST, std::string(warden::to_string(mechanism)), kind, handshake_.path(), ending, data};
-        std::vector<char*> argv;
-        for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-        argv.push_back(nullptr);
-        int ends[2];
-        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-        go_ = ends[1];
-        posix_spawn_file_actions_t actions;
-        ::posix_spawn_file_actions_init(&actions);
-        ::posix_spawn_file_actions_adddup2(&actions, ends[0], 0);
-        ::posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
-        const int failed = ::posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
-        ::posix_spawn_file_actions_destroy(&actions);
-        ::close(ends[0]);
-        REQUIRE(failed == 0);
-        while (member_ == 0 || guardian_ == 0) {
-            const auto line = handshake_.line();
-            INFO(output());
-            REQUIRE(line);
-            const std::string word = line->substr(0, line->find(' '));
-            const std::string value = line->substr(word.size() + 1);
-            if (word == "ready") member_ = static_cast<pid_t>(std::atoi(value.c_str()));
-            if (word == "group") expect_no_control_group(value);
-            if (word == "guardian") guardian_ = static_cast<pid_t>(std::atoi(value.c_str()));
-        }
-    }
-    Host(const Host&) = delete;
-    ~Host() {
-        if (go_ >= 0) ::close(go_);
-        for (const pid_t pid : mine()) ::kill(pid, SIGKILL);
-        static_cast<void>(all_gone(10s));
-    }
-
-    [[nodiscard]] pid_t pid() const { return pid_; }
-    [[nodiscard]] pid_t member() const { return member_; }
-    [[nodiscard]] pid_t guardian() const { return guardian_; }
-    [[nodiscard]] std::string output() const { return read_file((directory_ / "out").string()); }
-    [[nodiscard]] Handshake& handshake() { return handshake_; }
-    [[nodiscard]] const TestDirectory& directory() const { return directory_; }
-
-    void go() {
-        CHECK(::write(go_, "g", 1) == 1);
-        ::close(go_);
-        go_ = -1;
-        CHECK(handshake_.line() == "going");  // no signal comes in the middle of its read(2)
-    }
-    /// Waits for its end; the status as of waitpid.
-    [[nodiscard]] int status() {
-        int status = -1;
-        const bool ended = eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; });
-        CHECK(ended);
-        return status;
-    }
-    /// Whether everything that began below this process since then is gone within that time; zombies are reaped, as an
-    /// init would.
-    [[nodiscard]] bool all_gone(std::chrono::milliseconds patience, pid_t but = 0) {
-        return eventually(
-            [&] {
-                bool any = false;
-                for (const pid_t pid : mine()) {
-                    if (pid == but) continue;
-                    any = true;
-                    ::waitpid(pid, nullptr, WNOHANG | __WALL);
-                }
-                return !any;
-            },
-            patience);
-    }
-    [[nodiscard]] std::string leftovers() const {
-        std::string text;
-        for (const pid_t pid : mine()) text += std::to_string(pid) + ": " + describe_process(pid) + '\n';
-        return text;
-    }
-
-private:
-    [[nodiscard]] std::vector<pid_t> mine() const {
-        const std::set<pid_t> kept(before_.begin(), before_.end());
-        std::vector<pid_t> found;
-        for (const pid_t pid : descendants()) {
-            if (kept.count(pid) == 0) found.push_back(pid);
-        }
-        return found;
-    }
-
-    TestDirectory directory_;
-    std::vector<pid_t> before_;
-    Handshake handshake_;
-    int go_ = -1;
-    pid_t pid_ = 0;
-    pid_t member_ = 0;
-    pid_t guardian_ = 0;
-};
 
 struct Ending {
     const char* name;
@@ -200,23 +88,6 @@ TEMPLATE_TEST_CASE("host: a process that a thread started which has ended runs o
     REQUIRE(handshake.pid() > 0);
     CHECK_FALSE(process.wait_for(100ms));
     CHECK(process.stop(warden::StopPlan::now()).clean());
-}
-
-TEMPLATE_TEST_CASE(
-    "host: a copy that was forked and lives on does not shield the processes of a program that is killed",
-    "[host][H04]", OnCgroup, OnKeeper) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    Host host(TestType::mechanism, "session", "forked-kill");
-    host.go();
-    const auto line = host.handshake().line();
-    REQUIRE(line);
-    const auto copy = static_cast<pid_t>(std::atoi(line->c_str() + 5));
-    const int status = host.status();
-    CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
-    const bool gone = host.all_gone(2s, copy);
-    INFO(host.leftovers());
-    CHECK(gone);
-    CHECK(is_alive(copy));
 }
 
 TEMPLATE_TEST_CASE("host: the crash of one program leaves the processes of another alone", "[host][H16]", OnCgroup,
@@ -372,108 +243,4 @@ TEMPLATE_TEST_CASE("host: a killed guardian is noticed within a second, told, an
         }
         return !any;
     }));
-}
-
-TEMPLATE_TEST_CASE("fork: a copy that exits, or returns, leaves the processes of the original alone", "[host][I01]",
-                   OnCgroup, OnKeeper) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    for (const char* ending : {"copy-exits", "copy-returns"}) {
-        INFO(ending);
-        Host host(TestType::mechanism, "session", ending);
-        host.go();
-        const int status = host.status();
-        CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 11));
-        CHECK(host.all_gone(2s));
-    }
-}
-
-TEMPLATE_TEST_CASE("fork: in a copy everything answers that it is one, also when threads were starting processes",
-                   "[host][I02]", OnCgroup, OnKeeper) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    SKIP_UNLESS(!WARDEN_HAS_ASAN, "the sanitizer's allocator can be held by a thread that the copy does not have");
-    const std::string failures = in_subprocess([](Checks& check) {
-        TestManager manager{TestType::mechanism};
-        auto process = manager->spawn(victim("stay"));
-        std::atomic<bool> over{false};
-        std::vector<std::thread> threads;
-        for (int t = 0; t < 4; ++t) {
-            threads.emplace_back([&] {
-                while (!over) {
-                    warden::error_code ec;
-                    static_cast<void>(manager->run(victim("exit"), {}, {}, ec));
-                }
-            });
-        }
-        for (int i = 0; i < 20; ++i) {
-            const pid_t copy = ::fork();
-            if (copy == 0) {
-                ::alarm(10);
-                const auto refused = [&](auto call, const char* name) {
-                    try {
-                        call();
-                    } catch (const warden::system_error& error) {
-                        check.that(error.code() == warden::errc::forked, std::string(name) + ": " + error.what());
-                        return;
-                    }
-                    check.failure(std::string(name) + " was not refused");
-                };
-                refused([&] { static_cast<void>(manager->spawn(victim("exit"))); }, "spawn");
-                refused([&] { manager->run(victim("exit")); }, "run");
-                refused([&] { static_cast<void>(manager->list()); }, "list");
-                refused([&] { manager->stop("victim"); }, "stop");
-                refused([&] { static_cast<void>(manager->cleanup_all()); }, "cleanup_all");
-                refused([&] { static_cast<void>(manager->active_pids()); }, "active_pids");
-                refused([&] { process.wait(); }, "wait");
-                refused([&] { process.kill(); }, "kill");
-                refused([&] { process.signal(SIGKILL); }, "signal");
-                refused([&] { process.stop(); }, "the stop of a handle");
-                refused([&] { process.write("x"); }, "write");
-                check.that(process.tree().empty(), "there is no tree to be seen");
-                process = warden::ManagedProcess();
-                ::_exit(0);
-            }
-            int status = -1;
-            ::waitpid(copy, &status, 0);
-            check.that(status == 0, "copy " + std::to_string(i) + " ended with status " + std::to_string(status));
-        }
-        over = true;
-        for (auto& thread : threads) thread.join();
-        check.that(process.running(), "the process of the original runs");
-        check.that(process.stop(warden::StopPlan::now()).clean(), "and can be stopped");
-    });
-    CHECK(failures == "");
-}
-
-TEMPLATE_TEST_CASE("fork: a program that a copy executes gets no descriptor of warden", "[host][I03]", OnCgroup,
-                   OnKeeper) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    const std::string failures = in_subprocess([](Checks& check) {
-        const auto seen_by_copy = [] {
-            int ends[2];
-            if (::pipe2(ends, O_CLOEXEC) != 0) return std::string("no pipe");
-            const pid_t copy = ::fork();
-            if (copy == 0) {
-                ::dup2(ends[1], 1);
-                ::execl(WARDEN_TEST_VICTIM, "victim", "probe-fds", nullptr);
-                ::_exit(1);
-            }
-            ::close(ends[1]);
-            std::string text;
-            char buffer[4096];
-            for (ssize_t size = 0; (size = ::read(ends[0], buffer, sizeof buffer)) > 0;)
-                text.append(buffer, static_cast<std::size_t>(size));
-            ::close(ends[0]);
-            ::waitpid(copy, nullptr, 0);
-            return text;
-        };
-        const std::string before = seen_by_copy();
-        TestManager manager{TestType::mechanism, [](auto& config) { config.handle_signals = true; }};
-        warden::SpawnOptions options;
-        options.stdin_ = warden::Input::pipe;
-        const auto one = manager->spawn(victim("stay"), options);
-        const auto other = manager->spawn(victim("stay"));
-        const std::string during = seen_by_copy();
-        check.that(during == before, "descriptors before:" + before + ", with a manager:" + during);
-    });
-    CHECK(failures == "");
 }

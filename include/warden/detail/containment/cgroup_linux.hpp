@@ -13,12 +13,12 @@
 #include <warden/detail/containment/cgroup_hierarchy_linux.hpp>
 #include <warden/detail/containment/escapees_linux.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
+#include <warden/detail/runtime/loop_descriptor_posix.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 
 #if WARDEN_OS_LINUX
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <atomic>
 #include <functional>
@@ -328,7 +328,7 @@ inline bool CgroupTree::is_populated() const {
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct CgroupTree::Watch {
-    using Descriptor = boost::asio::posix::stream_descriptor;
+    using Descriptor = LoopDescriptor;
 
     Watch(boost::asio::io_context& loop, int pidfd) : leader(loop, pidfd), events(loop) {}
     ~Watch() {

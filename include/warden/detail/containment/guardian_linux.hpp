@@ -11,14 +11,15 @@
 
 #include <warden/detail/containment/guardian_process_linux.hpp>
 #include <warden/detail/containment/inherited_linux.hpp>
+#include <warden/detail/containment/lifeline_linux.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
 #include <warden/detail/launch/fork_helper_linux.hpp>
+#include <warden/detail/runtime/loop_descriptor_posix.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/timeout.hpp>
 
 #if WARDEN_OS_LINUX
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <condition_variable>
@@ -31,9 +32,31 @@
 
 namespace warden::detail {
 
+/// The host's end of the socket to a keeper. Once it goes, that is over for the keeper too, though a forked copy of the
+/// program may hold the same socket: shutdown(2).
+class KeeperSocket {
+public:
+    explicit KeeperSocket(int fd = -1) noexcept : fd_(fd) {}
+    KeeperSocket(KeeperSocket&&) noexcept = default;
+    KeeperSocket& operator=(KeeperSocket&& other) noexcept {
+        hang_up();
+        fd_ = std::move(other.fd_);
+        return *this;
+    }
+    ~KeeperSocket() { hang_up(); }
+
+    [[nodiscard]] int get() const noexcept { return fd_.get(); }
+
+private:
+    void hang_up() noexcept {
+        if (fd_) static_cast<void>(::shutdown(fd_.get(), SHUT_RDWR));
+    }
+    UniqueFd fd_;
+};
+
 /// A keeper that waits for its one launch.
 struct SpareKeeper {
-    UniqueFd socket;
+    KeeperSocket socket;
     Pid pid = 0;
     std::shared_ptr<const InheritedAttributes> inherited;  ///< What it has of the host.
 };
@@ -75,7 +98,7 @@ public:
         return pid_;
     }
 
-    /// Whether the host's end is seen through its pidfd; else through a pipe, which a forked copy can hold open.
+    /// Whether the host's end is seen through its pidfd; else through the end of a pipe.
     [[nodiscard]] bool watches_pidfd() const noexcept { return watches_pidfd_; }
 
 private:
@@ -85,6 +108,7 @@ private:
     void receive_keepers();
     void ask_for_keepers();  // with the lock held: records are sent without waiting
     void replace();
+    [[nodiscard]] static bool drop_keeper(int control) noexcept;
 
     static constexpr std::size_t max_ready = 16;
 
@@ -92,7 +116,7 @@ private:
     boost::asio::steady_timer retry_;
     const GuardianDuty duty_;
     std::function<void(const error_code&)> on_lost_;
-    UniqueFd lifeline_;  // the write end of the pipe, where there is no pidfd of the host
+    Lifeline lifeline_;  // where there is no pidfd of the host
     bool watches_pidfd_ = true;
 
     mutable std::mutex mutex_;
@@ -104,8 +128,8 @@ private:
     Pid pid_ = 0;
     bool stopping_ = false;
     error_code broken_;
-    std::unique_ptr<boost::asio::posix::stream_descriptor> control_;
-    std::unique_ptr<boost::asio::posix::stream_descriptor> process_;
+    std::unique_ptr<LoopDescriptor> control_;
+    std::unique_ptr<LoopDescriptor> process_;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -136,7 +160,7 @@ inline void Guardian::fork_guardian(error_code& ec) {
             return;
         }
         host.reset(pipe_ends[0]);
-        lifeline_.reset(pipe_ends[1]);
+        lifeline_.hold(UniqueFd(pipe_ends[1]));
     }
     auto inherited = std::make_shared<const InheritedAttributes>(read_inherited());
     GuardianPorts ports{theirs.get(), host.get(), duty_.group, {}};
@@ -150,8 +174,8 @@ inline void Guardian::fork_guardian(error_code& ec) {
     pid_ = guardian.pid;
     inherited_ = std::move(inherited);
     ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
-    control_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, ours.release());
-    process_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, guardian.pidfd);
+    control_ = std::make_unique<LoopDescriptor>(loop_, ours.release());
+    process_ = std::make_unique<LoopDescriptor>(loop_, guardian.pidfd);
     asked_ = 0;
     ready_.clear();
     ask_for_keepers();
@@ -168,11 +192,10 @@ inline void Guardian::ask_for_keepers() {
 }
 
 inline void Guardian::listen() {
-    control_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                         [self = shared_from_this()](const error_code& ec) {
-                             if (ec) return;
-                             self->receive_keepers();
-                         });
+    control_->async_wait(LoopDescriptor::wait_read, [self = shared_from_this()](const error_code& ec) {
+        if (ec) return;
+        self->receive_keepers();
+    });
 }
 
 inline void Guardian::receive_keepers() {
@@ -189,7 +212,7 @@ inline void Guardian::receive_keepers() {
                 break;
             }
             if (asked_ > 0) --asked_;
-            if (count == 1) ready_.push_back({UniqueFd(fds[0]), ready.pid, inherited_});
+            if (count == 1) ready_.push_back({KeeperSocket(fds[0]), ready.pid, inherited_});
             else broken_ = system_code(ready.pid > 0 ? EMFILE : -ready.pid);  // here, there was no room for its socket
         }
         ask_for_keepers();
@@ -227,11 +250,20 @@ inline void Guardian::release_keeper(SpareKeeper keeper) {
     arrived_.notify_one();
 }
 
+/// Receives a keeper that nobody needs any more, which ends then. False if there is none.
+inline bool Guardian::drop_keeper(int control) noexcept {
+    KeeperReady ready{};
+    int fds[descriptors_beside];
+    std::size_t count = 0;
+    const long size = receive_record(control, &ready, sizeof ready, nullptr, 0, fds, count);
+    for (std::size_t i = 0; i < count; ++i) const KeeperSocket unused(fds[i]);
+    return size > 0;
+}
+
 inline void Guardian::watch() {
-    process_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                         [self = shared_from_this()](const error_code& ec) {
-                             if (!ec) self->replace();
-                         });
+    process_->async_wait(LoopDescriptor::wait_read, [self = shared_from_this()](const error_code& ec) {
+        if (!ec) self->replace();
+    });
 }
 
 inline void Guardian::replace() {
@@ -240,6 +272,7 @@ inline void Guardian::replace() {
         if (process_) static_cast<void>(reap_pidfd(process_->native_handle()));
         pid_ = 0;
         if (stopping_) return;
+        while (control_ && drop_keeper(control_->native_handle())) {}
         process_.reset();
         control_.reset();
     }
@@ -284,11 +317,7 @@ inline void Guardian::stop(SteadyTime deadline) {
             break;
         }
         // A keeper that comes too late: it lives for as long as its socket is open, and the guardian waits for it.
-        KeeperReady late{};
-        int fds[descriptors_beside];
-        std::size_t count = 0;
-        if (receive_record(control, &late, sizeof late, nullptr, 0, fds, count) <= 0) control = -1;
-        for (std::size_t i = 0; i < count; ++i) const UniqueFd unused(fds[i]);
+        if (!drop_keeper(control)) control = -1;
     }
 }
 

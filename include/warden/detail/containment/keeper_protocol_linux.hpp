@@ -46,7 +46,7 @@ struct LaunchReply {
     std::int32_t pid;
 };
 
-/// Host to keeper with a tree. Closing the socket means `empty`. Shorter than a request, so that they are told apart.
+/// Host to keeper with a tree. Shutting down the socket means `empty`. Shorter than a request, so that they are told apart.
 struct KeeperCommand {
     enum Kind : std::uint32_t { signal_tree = 1, signal_leader, empty } kind;
     std::int32_t signal;

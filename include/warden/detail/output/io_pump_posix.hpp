@@ -10,13 +10,12 @@
 
 #include <warden/detail/output/output_router.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/runtime/loop_descriptor_posix.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/error.hpp>
 
 #if WARDEN_OS_POSIX
-#include <boost/asio/posix/stream_descriptor.hpp>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
@@ -77,7 +76,7 @@ private:
     void end();
 
     IoLoop& loop_;
-    boost::asio::posix::stream_descriptor pipe_;
+    LoopDescriptor pipe_;
     const Stream stream_;
     const std::shared_ptr<OutputRouter> router_;
     const std::size_t pipe_bytes_;
@@ -113,7 +112,7 @@ private:
     };
     void pump();
 
-    boost::asio::posix::stream_descriptor pipe_;
+    LoopDescriptor pipe_;
     std::deque<Item> queue_;
     const bool is_terminal_;
     bool at_line_start_ = true;
@@ -124,13 +123,12 @@ private:
 // -- implementation ----------------------------------------------------------
 
 inline void OutputPump::wait() {
-    pipe_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                     [self = shared_from_this()](const error_code& ec) {
-                         if (ec || !self->pipe_.is_open()) return;
-                         if (!self->read_some(self->loop_.read_buffer().size())) return;
-                         if (self->router_->should_pause()) self->paused_ = true;
-                         else self->wait();
-                     });
+    pipe_.async_wait(LoopDescriptor::wait_read, [self = shared_from_this()](const error_code& ec) {
+        if (ec || !self->pipe_.is_open()) return;
+        if (!self->read_some(self->loop_.read_buffer().size())) return;
+        if (self->router_->should_pause()) self->paused_ = true;
+        else self->wait();
+    });
 }
 
 /// Reads until the pipe is empty or the buffer is full, then routes it all at once. False at the end of the stream.
@@ -175,8 +173,7 @@ inline void OutputPump::close() {
 
 inline void OutputPump::end() {
     if (!pipe_.is_open()) return;
-    error_code ignored;
-    pipe_.close(ignored);
+    pipe_.close();
     router_->finish(stream_);
     if (auto closed = std::exchange(closed_, nullptr)) closed();
 }
@@ -196,8 +193,7 @@ inline void InputPump::close_when_written() {
 }
 
 inline void InputPump::close(const error_code& reason) {
-    error_code ignored;
-    if (pipe_.is_open()) pipe_.close(ignored);
+    pipe_.close();
     for (auto queue = std::exchange(queue_, {}); auto& item : queue) item.done(reason);
 }
 
@@ -215,10 +211,9 @@ inline void InputPump::pump() {
             if (errno == EINTR) continue;
             if (errno != EAGAIN) return close(system_code(errno));
             waiting_ = true;
-            pipe_.async_wait(boost::asio::posix::stream_descriptor::wait_write,
-                             [self = shared_from_this()](const error_code& ec) {
-                                 if (!ec && self->pipe_.is_open()) self->pump();
-                             });
+            pipe_.async_wait(LoopDescriptor::wait_write, [self = shared_from_this()](const error_code& ec) {
+                if (!ec && self->pipe_.is_open()) self->pump();
+            });
             return;
         }
         const Done done = std::move(item.done);

@@ -9,13 +9,12 @@
 /// Thread-safety: `start` and `stop` are not for the loop; `close` is; the rest is safe.
 
 #include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/runtime/loop_descriptor_posix.hpp>
 #include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/runtime/termination_signals_posix.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 
 #if WARDEN_OS_POSIX
-#include <boost/asio/posix/stream_descriptor.hpp>
-
 #include <functional>
 #include <optional>
 #include <utility>
@@ -35,9 +34,9 @@ public:
     void stop() {
         if (write_) TerminationSignals::instance().remove(write_.get());
     }
-    void close() {
-        if (read_.is_open()) read_.close();
-    }
+    /// After `stop`, when nothing of the manager runs any more. A signal that came meanwhile takes its usual effect:
+    /// may not return then.
+    void close();
 
     /// The manager has done what `signal` asks for. When all have, it takes its usual effect: may not return.
     static void finished(int signal) { TerminationSignals::instance().finished(signal); }
@@ -49,7 +48,7 @@ private:
 
     std::function<void(int)> on_signal_;
     UniqueFd write_;
-    boost::asio::posix::stream_descriptor read_;
+    LoopDescriptor read_;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -70,8 +69,15 @@ inline std::optional<SetUpError> HostSignals::start(std::function<void(int)> on_
     return std::nullopt;
 }
 
+inline void HostSignals::close() {
+    if (!read_.is_open()) return;
+    unsigned char number = 0;
+    while (::read(read_.native_handle(), &number, 1) == 1) finished(number);
+    read_.close();
+}
+
 inline void HostSignals::listen() {
-    read_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const error_code& ec) {
+    read_.async_wait(LoopDescriptor::wait_read, [this](const error_code& ec) {
         if (ec) return;
         unsigned char number = 0;
         while (::read(read_.native_handle(), &number, 1) == 1) on_signal_(number);
