@@ -41,7 +41,7 @@ public:
         ::posix_spawn_file_actions_destroy(&actions);
         ::close(ends[0]);
         REQUIRE(failed == 0);
-        while (member_ == 0 || guardian_ == 0) {
+        for (bool is_named = false; member_ == 0 || !is_named;) {
             const auto line = handshake_.line();
             INFO(output());
             REQUIRE(line);
@@ -49,7 +49,9 @@ public:
             const std::string value = line->substr(word.size() + 1);
             if (word == "ready") member_ = static_cast<pid_t>(std::atoi(value.c_str()));
             if (word == "group") expect_no_control_group(value);
-            if (word == "guardian") guardian_ = static_cast<pid_t>(std::atoi(value.c_str()));
+            if (word != "guardian") continue;
+            guardian_ = static_cast<pid_t>(std::atoi(value.c_str()));  // 0 where there is none
+            is_named = true;
         }
     }
     Host(const Host&) = delete;

@@ -107,7 +107,7 @@ public:
 private:
     struct Watch;
     [[nodiscard]] bool is_populated() const;
-    [[nodiscard]] std::vector<Pid> group_members() const;
+    [[nodiscard]] std::vector<Pid> group_members(error_code& ec) const;
     /// Whether `pid` is, or was when it ended, in the group or in one beneath it.
     [[nodiscard]] bool is_inside(Pid pid) const { return home_->holds(pid, group_); }
     void look_for_escapees(std::vector<Pid> inside) {
@@ -252,7 +252,8 @@ inline error_code CgroupTree::signal_leader(int signal) const noexcept {
 }
 
 inline error_code CgroupTree::kill_tree() {
-    look_for_escapees(group_members());
+    error_code unread;  // the kill reaches them all the same
+    look_for_escapees(group_members(unread));
     const error_code refused = escapees_.signal(SIGKILL);
     killed_ = true;
     const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
@@ -260,33 +261,18 @@ inline error_code CgroupTree::kill_tree() {
     return failed == 0 || failed == ENOENT ? refused : system_code(failed);
 }
 
-/// The members of a group and of those beneath it.
-inline void collect_members(int directory, int depth, std::vector<Pid>& found) {
-    const UniqueFd file(::openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC));
-    if (!file) return;
-    const std::string text = procfs::read_file("/proc/self/fd/" + std::to_string(file.get()), 1 << 22);
-    for (std::size_t at = 0; at < text.size();) {
-        const auto end = std::min(text.find('\n', at), text.size());
-        if (const auto pid = procfs::to_number<Pid>(std::string_view(text).substr(at, end - at))) found.push_back(*pid);
-        at = end + 1;
-    }
-    if (depth >= 32) return;
-    procfs::for_each_entry("/proc/self/fd/" + std::to_string(directory), [&](std::string_view name) {
-        if (name.find('.') != std::string_view::npos) return;  // interface files all have one
-        const UniqueFd below(::openat(directory, std::string(name).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (below) collect_members(below.get(), depth + 1, found);
-    });
-}
-
-inline std::vector<Pid> CgroupTree::group_members() const {
+inline std::vector<Pid> CgroupTree::group_members(error_code& ec) const {
+    ec.clear();
     std::vector<Pid> found;
     const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
-    if (directory) collect_members(directory.get(), 0, found);
+    if (directory) collect_members(directory.get(), 0, found, ec);
+    else if (errno != ENOENT) ec = system_code(errno);
     return found;
 }
 
 inline std::vector<Pid> CgroupTree::members() {
-    std::vector<Pid> found = group_members();
+    error_code unread;
+    std::vector<Pid> found = group_members(unread);
     look_for_escapees(found);
     escapees_.append_to(found);
     return found;
@@ -297,7 +283,10 @@ inline error_code CgroupTree::signal_tree(int signal) {
     std::vector<Pid> seen;
     for (bool fresh = true; fresh;) {
         fresh = false;
-        for (const Pid pid : group_members()) {
+        error_code unread;
+        const std::vector<Pid> members = group_members(unread);
+        if (unread) refused = unread;
+        for (const Pid pid : members) {
             if (std::find(seen.begin(), seen.end(), pid) != seen.end()) continue;
             seen.push_back(pid);
             fresh = true;

@@ -32,9 +32,13 @@ namespace warden::detail {
 /// Two threads with the same text confine what they fork in the same way.
 using Confinement = std::string;
 
-/// That of the calling thread. `proc` is a descriptor of /proc, opened before the program could change its root.
-/// `status` is the text of thread-self/status.
-[[nodiscard]] inline Confinement read_confinement(int proc, std::string_view status);
+/// That of the calling thread. `proc` is a descriptor of /proc, opened before the program could change its root;
+/// `status` is the text of thread-self/status. `common_filters` is the number of system call filters that all threads
+/// have: filters cannot be compared, so a thread with others is like no other thread.
+[[nodiscard]] inline Confinement read_confinement(int proc, std::string_view status, std::string_view common_filters);
+
+/// The line of `status` that begins with `name`; empty if there is none.
+[[nodiscard]] inline std::string_view status_line(std::string_view status, std::string_view name) noexcept;
 
 // -- implementation ----------------------------------------------------------
 
@@ -50,7 +54,14 @@ struct SchedulingAttributes {
     std::uint64_t period;
 };
 
-inline Confinement read_confinement(int proc, std::string_view status) {
+inline std::string_view status_line(std::string_view status, std::string_view name) noexcept {
+    for (auto at = status.find(name); at != std::string_view::npos; at = status.find(name, at + 1)) {
+        if (at == 0 || status[at - 1] == '\n') return status.substr(at, status.find('\n', at) - at);
+    }
+    return {};
+}
+
+inline Confinement read_confinement(int proc, std::string_view status, std::string_view common_filters) {
     Confinement text;
     text.reserve(2048);
     const auto add = [&text](std::uint64_t value) { text.append(std::to_string(value)).push_back(' '); };
@@ -63,17 +74,19 @@ inline Confinement read_confinement(int proc, std::string_view status) {
     for (const char* name : {"mnt", "net", "user", "pid_for_children", "ipc", "uts", "cgroup", "time_for_children"})
         add_file((std::string("thread-self/ns/") + name).c_str(), proc);
     add_file("/", AT_FDCWD);
-    // From the capabilities to the memory nodes: also no_new_privs, seccomp and its filters, mitigations, processors.
+    // From the capabilities to the processors: also no_new_privs, seccomp and its filters, mitigations.
     const auto begin = status.find("\nCapInh:");
-    const auto end = status.find("\nvoluntary_ctxt_switches:");
+    const auto end = status.find("\nCpus_allowed:");
     if (begin != std::string_view::npos) text.append(status.substr(begin, end - begin));
+    text.append(status_line(status, "Mems_allowed:"));
+    if (status_line(status, "Seccomp_filters:") != common_filters) add(static_cast<std::uint64_t>(raw(SYS_gettid)));
     for (const char* name : {"thread-self/attr/current", "thread-self/cgroup"})
         text.append(procfs::read_file_at(proc, name)).push_back('\n');
     SchedulingAttributes scheduling{};
     raw(SYS_sched_getattr, 0, &scheduling, sizeof scheduling, 0u);
-    for (const std::uint64_t value : {std::uint64_t{scheduling.policy}, scheduling.flags,
-                                      std::uint64_t{scheduling.priority}, scheduling.runtime, scheduling.deadline,
-                                      scheduling.period})
+    for (const std::uint64_t value :
+         {std::uint64_t{scheduling.policy}, scheduling.flags, std::uint64_t{scheduling.priority}, scheduling.runtime,
+          scheduling.deadline, scheduling.period})
         add(value);
     add(static_cast<std::uint64_t>(raw(SYS_ioprio_get, 1, 0)));
     add(static_cast<std::uint64_t>(raw(SYS_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0)));

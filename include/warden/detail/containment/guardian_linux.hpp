@@ -66,6 +66,7 @@ struct GuardianDuty {
     int group = -1;  ///< The directory of the host's control group; -1 for none. Borrowed.
     std::string group_name;
     std::size_t spare_keepers = 0;  ///< Made ready at first and kept so; with 0 they are made when they are asked for.
+    std::shared_ptr<const InheritedReader> reader;
 };
 
 class Guardian : public std::enable_shared_from_this<Guardian> {
@@ -96,6 +97,12 @@ public:
     [[nodiscard]] Pid pid() const {
         const std::lock_guard lock(mutex_);
         return pid_;
+    }
+
+    /// Whether its keepers are confined as `wanted` says.
+    [[nodiscard]] bool confines(const Confinement& wanted) const {
+        const std::lock_guard lock(mutex_);
+        return inherited_ && inherited_->confinement == wanted;
     }
 
     /// Whether the host's end is seen through its pidfd; else through the end of a pipe.
@@ -162,7 +169,7 @@ inline void Guardian::fork_guardian(error_code& ec) {
         host.reset(pipe_ends[0]);
         lifeline_.hold(UniqueFd(pipe_ends[1]));
     }
-    auto inherited = std::make_shared<const InheritedAttributes>(read_inherited());
+    auto inherited = std::make_shared<const InheritedAttributes>(duty_.reader->read());
     GuardianPorts ports{theirs.get(), host.get(), duty_.group, {}};
     std::strncpy(ports.group_name, duty_.group_name.c_str(), sizeof ports.group_name - 1);
     const Cloned guardian = fork_apart([&ports]() WARDEN_IN_CHILD { run_guardian(ports); });

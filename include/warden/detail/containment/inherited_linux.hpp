@@ -2,13 +2,16 @@
 #pragma once
 
 /// @file
-/// What a child inherits from its parent besides descriptors, so that a child of a keeper gets it from the host
-/// instead.
+/// What a child inherits from its parent besides descriptors, so that a child of a keeper gets it from the thread that
+/// starts it instead.
 ///
-/// Knows:         resource limits, nice value, umask, user and groups; as they are at this moment, not as they were at
-/// the guardian's fork. Does not know: scheduling policies, affinities, namespaces: those are of the moment when the
-/// manager was made. Thread-safety: safe.
+/// Knows:         resource limits, nice value, umask, user, groups and processors, which go with the launch request;
+/// and
+///                what cannot go with it, so that a keeper is taken that has the same: see confinement_linux.hpp.
+/// Does not know: keepers.
+/// Thread-safety: safe.
 
+#include <warden/detail/containment/confinement_linux.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 
 #if WARDEN_OS_LINUX
@@ -33,9 +36,28 @@ struct InheritedAttributes {
     uid_t user = 0;           ///< Effective, as are the groups: a host that gave up rights does not get them back so.
     gid_t group = 0;
     std::vector<gid_t> groups;
+    std::vector<unsigned long> processors;  ///< The mask of sched_setaffinity(2).
+    Confinement confinement;
 };
 
-[[nodiscard]] inline InheritedAttributes read_inherited() {
+/// Reads them, also after the program has changed its root directory.
+class InheritedReader {
+public:
+    InheritedReader() : proc_(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC)) {
+        common_filters_ = status_line(procfs::read_file_at(proc_.get(), "thread-self/status"), "Seccomp_filters:");
+    }
+
+    /// Those of the calling thread at this moment.
+    [[nodiscard]] InheritedAttributes read() const;
+
+private:
+    UniqueFd proc_;
+    std::string common_filters_;
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline InheritedAttributes InheritedReader::read() const {
     InheritedAttributes now;
     for (std::size_t i = 0; i < now.limits.size(); ++i) {
         ::getrlimit(static_cast<decltype(RLIMIT_CPU)>(i), &now.limits[i]);
@@ -50,10 +72,15 @@ struct InheritedAttributes {
         count = ::getgroups(static_cast<int>(now.groups.size()), now.groups.data());
     }
     now.groups.resize(static_cast<std::size_t>(std::max(count, 0)));
-    const std::string status = procfs::read_file("/proc/self/status", 128);
-    if (const auto at = status.find("\nUmask:\t"); at != std::string::npos) {
-        now.umask = static_cast<std::int32_t>(std::strtol(status.c_str() + at + 8, nullptr, 8));
+    now.processors.resize(1024 / sizeof(unsigned long));  // 8,192 processors, the kernel's NR_CPUS at most
+    const std::size_t mask_bytes = now.processors.size() * sizeof(unsigned long);
+    const long used = raw(SYS_sched_getaffinity, 0, mask_bytes, now.processors.data());
+    now.processors.resize(used > 0 ? static_cast<std::size_t>(used) / sizeof(unsigned long) : 0);
+    const std::string status = procfs::read_file_at(proc_.get(), "thread-self/status");
+    if (const auto line = status_line(status, "Umask:\t"); !line.empty()) {
+        now.umask = static_cast<std::int32_t>(std::strtol(line.data() + 7, nullptr, 8));
     }
+    now.confinement = read_confinement(proc_.get(), status, common_filters_);
     return now;
 }
 

@@ -17,6 +17,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -34,8 +35,9 @@ public:
     static constexpr bool launches_directly = false;
     static constexpr bool lists_cheaply = true;
 
-    KeeperTree(std::shared_ptr<Guardian> guardian, SpareKeeper keeper)
-        : guardian_(std::move(guardian)), keeper_(std::move(keeper)) {}
+    /// `host` is what the leader is to inherit.
+    KeeperTree(std::shared_ptr<Guardian> guardian, SpareKeeper keeper, InheritedAttributes host)
+        : guardian_(std::move(guardian)), keeper_(std::move(keeper)), host_(std::move(host)) {}
     KeeperTree(KeeperTree&&) = delete;
     ~KeeperTree();
 
@@ -62,6 +64,7 @@ private:
 
     const std::shared_ptr<Guardian> guardian_;
     SpareKeeper keeper_;
+    const InheritedAttributes host_;
     Pid pid_ = 0;
     bool refused_ = false;  // the keeper has said that there is no leader
     UniqueFd pidfd_;  // none where pidfds are refused; then signals for the leader go by its pid, through the keeper
@@ -78,7 +81,12 @@ inline void take_inherited(const InheritedAttributes& now, const InheritedAttrib
         request.inherited[i] = now.limits[i];
         request.inherited_mask |= 1u << i;
     }
-    if (!request.plan.change_ids && (now.user != keepers.user || now.group != keepers.group)) {
+    if (now.processors != keepers.processors) {
+        std::copy(now.processors.begin(), now.processors.end(), request.processors);
+        request.plan.processors_bytes = static_cast<std::uint32_t>(now.processors.size() * sizeof(unsigned long));
+    }
+    const bool has_same_ids = now.user == keepers.user && now.group == keepers.group && now.groups == keepers.groups;
+    if (!request.plan.change_ids && !has_same_ids) {
         request.plan.change_ids = true;
         request.plan.user = now.user;
         request.plan.group = now.group;
@@ -111,8 +119,7 @@ inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     const auto fail = [&](int error, SpawnStep step) { answer = {error, static_cast<std::int32_t>(step), 0}; };
     LaunchRequest request{};
     request.plan = plan;
-    const InheritedAttributes now = read_inherited();
-    take_inherited(now, *keeper_.inherited, request);
+    take_inherited(host_, *keeper_.inherited, request);
     const std::string text = launch_text(request.plan, request);
     request.text_bytes = static_cast<std::uint32_t>(text.size());
     const UniqueFd here(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));

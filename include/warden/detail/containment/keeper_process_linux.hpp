@@ -89,6 +89,7 @@ WARDEN_IN_CHILD inline void launch_in_keeper(KeeperState& keeper, LaunchRequest&
         if (plan.directory) plan.directory = text;
         plan.inherited = request.inherited;
         plan.inherited_mask = request.inherited_mask;
+        plan.processors = request.processors;
         plan.kept = nullptr;
         plan.kept_count = 0;
         plan.hook = nullptr;

@@ -29,9 +29,10 @@ struct KeeperReady {
 /// directory to start in come beside it, then one of a memfd that holds the text, if that does not fit behind it. The
 /// text: supplementary groups; then, each ended by NUL, candidates, arguments, variables and the directory.
 struct LaunchRequest {
-    ChildPlan plan;                         ///< Its pointers mean nothing here, but for null or not.
-    struct rlimit inherited[RLIM_NLIMITS];  ///< Limits of the host that the keeper does not have.
-    std::uint32_t inherited_mask;           ///< Bit n for limit n.
+    ChildPlan plan;                                          ///< Its pointers mean nothing here, but for null or not.
+    struct rlimit inherited[RLIM_NLIMITS];                   ///< Limits of the host that the keeper does not have.
+    std::uint32_t inherited_mask;                            ///< Bit n for limit n.
+    unsigned long processors[1024 / sizeof(unsigned long)];  ///< As far as `plan.processors_bytes` says.
     std::uint32_t text_bytes;
     std::uint32_t in_memory_file;
     std::uint32_t candidate_count;
@@ -46,7 +47,8 @@ struct LaunchReply {
     std::int32_t pid;
 };
 
-/// Host to keeper with a tree. Shutting down the socket means `empty`. Shorter than a request, so that they are told apart.
+/// Host to keeper with a tree. Shutting down the socket means `empty`. Shorter than a request, so that they are told
+/// apart.
 struct KeeperCommand {
     enum Kind : std::uint32_t { signal_tree = 1, signal_leader, empty } kind;
     std::int32_t signal;

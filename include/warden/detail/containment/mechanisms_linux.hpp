@@ -21,11 +21,14 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +53,7 @@ public:
     [[nodiscard]] ContainmentReport report() const {
         ContainmentReport report = report_;
         if (unguarded_) report.covers_host_crash = false;
+        report.covers_other_users = report.covers_other_users && reaches_other_users();
         return report;
     }
 
@@ -68,12 +72,12 @@ public:
 
     /// Every tree is gone: ends the guardian. Not on the loop.
     void stop(SteadyTime deadline) {
-        if (guardian_) guardian_->stop(deadline);
+        for (const auto& guardian : guardians()) guardian->stop(deadline);
     }
     /// On the loop, after `stop`.
     void close() {
         sweep_timer_.cancel();
-        if (guardian_) guardian_->close();
+        for (const auto& guardian : guardians()) guardian->close();
         home_.reset();
     }
 
@@ -83,6 +87,14 @@ private:
         return {Mechanism::keeper, true, true, is_superuser(), std::move(why_no_group)};
     }
     [[nodiscard]] std::optional<SetUpError> start_guardian();
+    [[nodiscard]] std::shared_ptr<Guardian> make_guardian(GuardianDuty duty, error_code& ec);
+    [[nodiscard]] std::vector<std::shared_ptr<Guardian>> guardians() const;
+    /// Whether what this program is allowed to do now reaches members of other users.
+    [[nodiscard]] bool reaches_other_users() const;
+    /// Puts a keeper in `tree` that is confined as the calling thread is.
+    void place_with_keeper(Tree& tree, std::string& advice, error_code& ec);
+    [[nodiscard]] std::shared_ptr<Guardian> guardian_for(const Confinement& confinement, std::string& advice,
+                                                         error_code& ec);
     void sweep_adopted(int looks);
 
     const std::shared_ptr<Services> services_;
@@ -92,7 +104,10 @@ private:
     ContainmentReport report_;
     std::shared_ptr<CgroupHome> home_;
     std::shared_ptr<Guardian> guardian_;
-    std::atomic<bool> unguarded_{false};  // the guardian was lost and there is no other yet
+    std::shared_ptr<const InheritedReader> reader_;
+    mutable std::mutex mutex_;
+    std::vector<std::shared_ptr<Guardian>> others_;  // for threads that are confined in another way than the first was
+    std::atomic<bool> unguarded_{false};             // the guardian was lost and there is no other yet
 };
 
 // -- implementation ----------------------------------------------------------
@@ -130,13 +145,22 @@ inline std::optional<SetUpError> Mechanisms::choose() {
 }
 
 inline std::optional<SetUpError> Mechanisms::start_guardian() {
+    reader_ = std::make_shared<const InheritedReader>();
     GuardianDuty duty;
     duty.group_name = name_;
+    duty.reader = reader_;
     if (home_) duty.group = home_->directory();
     else duty.spare_keepers = services_->config.spare_keepers;
-    guardian_ = std::make_shared<Guardian>(services_->loop.context(), duty);
     error_code ec;
-    guardian_->start(
+    guardian_ = make_guardian(std::move(duty), ec);
+    report_.covers_host_crash = !ec;
+    if (!ec) return std::nullopt;
+    return SetUpError{ec, "the guardian process cannot be started"};
+}
+
+inline std::shared_ptr<Guardian> Mechanisms::make_guardian(GuardianDuty duty, error_code& ec) {
+    auto guardian = std::make_shared<Guardian>(services_->loop.context(), std::move(duty));
+    guardian->start(
         [this, services = services_.get()](const error_code& failed) {
             unguarded_ = static_cast<bool>(failed);
             Event lost;
@@ -147,9 +171,69 @@ inline std::optional<SetUpError> Mechanisms::start_guardian() {
             services->emit(std::move(lost));
         },
         ec);
-    report_.covers_host_crash = !ec;
-    if (!ec) return std::nullopt;
-    return SetUpError{ec, "the guardian process cannot be started"};
+    return guardian;
+}
+
+inline std::vector<std::shared_ptr<Guardian>> Mechanisms::guardians() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<Guardian>> all = others_;
+    if (guardian_) all.insert(all.begin(), guardian_);
+    return all;
+}
+
+inline bool Mechanisms::reaches_other_users() const {
+    if (report_.mechanism != Mechanism::cgroup) return is_superuser();
+    return home_ && ::faccessat(home_->directory(), "cgroup.procs", W_OK, AT_EACCESS) == 0;
+}
+
+inline std::shared_ptr<Guardian> Mechanisms::guardian_for(const Confinement& confinement, std::string& advice,
+                                                          error_code& ec) {
+    constexpr std::size_t max_others = 64;
+    ec.clear();
+    const auto all = guardians();
+    for (const auto& guardian : all) {
+        if (guardian->confines(confinement)) return guardian;
+    }
+    advice =
+        "this thread is confined in another way (namespaces, root directory, capabilities, filters, ...) than the "
+        "keepers are that there are, and ";
+    if (::access("/proc/thread-self/children", R_OK) != 0) {
+        advice.append("there can be none like it: ").append(keeper_needs);
+        ec = errc::containment_unavailable;
+        return nullptr;
+    }
+    if (all.size() > max_others) {
+        advice += "there are too many other ways already: start processes from fewer kinds of threads";
+        ec = errc::containment_unavailable;
+        return nullptr;
+    }
+    GuardianDuty duty;
+    duty.reader = reader_;
+    auto guardian = make_guardian(std::move(duty), ec);  // a fork of this thread
+    if (ec) {
+        advice += "no guardian for another keeper can be started";
+        return nullptr;
+    }
+    advice.clear();
+    const std::lock_guard lock(mutex_);
+    return others_.emplace_back(std::move(guardian));
+}
+
+inline void Mechanisms::place_with_keeper(Tree& tree, std::string& advice, error_code& ec) {
+    const SteadyTime deadline = deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10));
+    InheritedAttributes now = reader_->read();
+    for (;;) {
+        auto guardian = guardian_for(now.confinement, advice, ec);
+        if (ec) return;
+        SpareKeeper keeper = guardian->take_keeper(deadline, ec);
+        if (ec) {
+            advice = "no keeper is available";
+            return;
+        }
+        if (keeper.inherited->confinement != now.confinement) continue;  // the guardian was replaced meanwhile
+        tree.emplace<KeeperTree>(std::move(guardian), std::move(keeper), std::move(now));
+        return;
+    }
 }
 
 inline ContainmentReport Mechanisms::place(Tree& tree, const ContainmentDemand& demand, std::string& advice,
@@ -170,10 +254,13 @@ inline ContainmentReport Mechanisms::place(Tree& tree, const ContainmentDemand& 
         tree.emplace<ProcessGroupTree>();
         return placed;
     }
-    SpareKeeper keeper = guardian_->take_keeper(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10)), ec);
-    if (ec) advice = "no keeper is available";
-    else tree.emplace<KeeperTree>(guardian_, std::move(keeper));
-    return placed;
+    place_with_keeper(tree, advice, ec);
+    if (!ec || services_->config.mechanism != Mechanism::automatic) return placed;
+    const ContainmentReport weaker = {Mechanism::process_group, false, false, false, advice};
+    if (ec != errc::containment_unavailable || !meets(weaker, demand)) return placed;
+    ec.clear();
+    tree.emplace<ProcessGroupTree>();
+    return weaker;
 }
 
 inline HealthFinding Mechanisms::guardian_health() const {

@@ -129,10 +129,15 @@ WARDEN_IN_CHILD inline int place_stdio_in_child(const ChildPlan& plan) noexcept 
     return static_cast<int>(-taken);
 }
 
-/// Resource limits, priority, umask, then groups and ids: the last may take away the right to the former.
+/// Resource limits, processors, priority, umask, then groups and ids: the last may take away the right to the former.
 WARDEN_IN_CHILD inline int take_limits_in_child(const ChildPlan& plan) noexcept {
     for (int i = 0; i < RLIM_NLIMITS; ++i) {
         if ((plan.inherited_mask >> i & 1u) != 0) raw(SYS_prlimit64, 0, i, &plan.inherited[i], nullptr);
+    }
+    if (plan.processors_bytes > 0) {
+        const long refused =
+            raw(SYS_sched_setaffinity, 0, static_cast<std::size_t>(plan.processors_bytes), plan.processors);
+        if (refused < 0) return static_cast<int>(-refused);
     }
     for (std::uint32_t i = 0; i < plan.limit_count; ++i) {
         const ChildLimit& wanted = plan.limits[i];

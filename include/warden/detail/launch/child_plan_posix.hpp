@@ -53,6 +53,8 @@ struct ChildPlan {
     const struct rlimit* inherited =
         nullptr;  ///< By number of the limit; set before `limits`, where the mask has a bit.
     std::uint32_t inherited_mask = 0;
+    const unsigned long* processors = nullptr;  ///< The mask of sched_setaffinity(2); Linux only.
+    std::uint32_t processors_bytes = 0;
 
     int (*hook)(void*) = nullptr;  ///< Runs in the child once its descriptors are right; an errno, or 0.
     void* hook_argument = nullptr;

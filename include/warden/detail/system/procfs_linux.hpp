@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <dirent.h>
@@ -50,6 +51,10 @@ struct Stat {
 
 /// A whole small file; empty if it cannot be read.
 [[nodiscard]] inline std::string read_file(const std::string& path, std::size_t at_most = 1 << 16);
+/// The rest of an open file; `ec` says whether it is all of it.
+[[nodiscard]] inline std::string read_open(int file, std::size_t at_most, error_code& ec);
+/// The same, by a path from the directory that `directory` is open on.
+[[nodiscard]] inline std::string read_file_at(int directory, const char* path, std::size_t at_most = 1 << 16);
 
 [[nodiscard]] inline std::optional<Stat> parse_stat(std::string_view text);
 [[nodiscard]] inline std::optional<Stat> read_stat(Pid pid);
@@ -77,6 +82,8 @@ struct Stat {
 /// Calls `each` with every name in a directory. Why it cannot be read, or not to its end.
 template <class F>
 inline error_code for_each_entry(const std::string& path, F each);
+template <class F>
+inline error_code for_each_entry(UniqueFd directory, F each);
 
 /// Calls `each` with the pid of every process. Why /proc cannot be read, or that it hides processes (hidepid).
 template <class F>
@@ -94,11 +101,24 @@ template <class Number>
 // -- implementation ----------------------------------------------------------
 
 inline std::string read_file(const std::string& path, std::size_t at_most) {
-    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    return read_file_at(AT_FDCWD, path.c_str(), at_most);
+}
+
+inline std::string read_file_at(int directory, const char* path, std::size_t at_most) {
+    const UniqueFd file(::openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    error_code ignored;
+    return file ? read_open(file.get(), at_most, ignored) : std::string();
+}
+
+inline std::string read_open(int file, std::size_t at_most, error_code& ec) {
+    ec.clear();
     std::string text;
-    if (!file) return text;
     char buffer[4096];
-    for (ssize_t size = 0; text.size() < at_most && (size = ::read(file.get(), buffer, sizeof buffer)) > 0;) {
+    while (text.size() < at_most) {
+        const ssize_t size = ::read(file, buffer, sizeof buffer);
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0) ec = system_code(errno);
+        if (size <= 0) break;
         text.append(buffer, static_cast<std::size_t>(size));
     }
     return text;
@@ -106,14 +126,21 @@ inline std::string read_file(const std::string& path, std::size_t at_most) {
 
 template <class F>
 inline error_code for_each_entry(const std::string& path, F each) {
+    UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return directory ? for_each_entry(std::move(directory), std::move(each)) : system_code(errno);
+}
+
+template <class F>
+inline error_code for_each_entry(UniqueFd directory, F each) {
     struct Close {
-        void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+        void operator()(DIR* listing) const noexcept { ::closedir(listing); }
     };
-    const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
-    if (!directory) return system_code(errno);
+    const std::unique_ptr<DIR, Close> listing(::fdopendir(directory.get()));
+    if (!listing) return system_code(errno);
+    static_cast<void>(directory.release());
     for (;;) {
         errno = 0;
-        const dirent* const entry = ::readdir(directory.get());
+        const dirent* const entry = ::readdir(listing.get());
         if (!entry) return errno == 0 ? error_code{} : system_code(errno);
         each(std::string_view(entry->d_name));
     }
