@@ -53,6 +53,7 @@ public:
     }
     Copy(const Copy&) = delete;
     ~Copy() {
+        if (pid_ <= 0) return;  // a number below would name everybody
         ::kill(pid_, SIGKILL);
         ::waitpid(pid_, nullptr, 0);
     }
