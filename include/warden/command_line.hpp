@@ -116,10 +116,9 @@ inline std::string CommandLine::to_string() const {
 }
 
 inline error_code CommandLine::validate() const noexcept {
-    const auto has_nul = [](const std::string& word) { return word.find('\0') != std::string::npos; };
-    if (program_.empty() || has_nul(program_)) return errc::invalid_command;
+    if (program_.empty() || detail::has_nul(program_)) return errc::invalid_command;
     for (const auto& argument : arguments_) {
-        if (has_nul(argument)) return errc::invalid_command;
+        if (detail::has_nul(argument)) return errc::invalid_command;
     }
     return {};
 }

@@ -143,6 +143,12 @@ static_assert(spawn_step_names.size() == static_cast<std::size_t>(SpawnStep::set
 /// The code of a failed system call.
 [[nodiscard]] inline error_code system_code(int number) noexcept { return {number, boost::system::system_category()}; }
 
+/// Whether a string or the text of a path holds a NUL byte, at which the system would cut it.
+template <class Text>
+[[nodiscard]] bool has_nul(const Text& text) noexcept {
+    return text.find(typename Text::value_type{}) != Text::npos;
+}
+
 /// Throws what went wrong, naming the operation.
 inline void throw_if(const error_code& ec, const char* operation) {
     if (ec) throw system_error(ec, operation);

@@ -120,7 +120,9 @@ public:
     void resize_terminal(const Terminal& size, error_code& ec);
 
     /// Feeds `input`, closes the standard input, collects what `Output::capture` asked for, waits. Nothing within
-    /// `timeout`: `errc::timed_out`; the process runs on, and a further call goes on where this one stopped.
+    /// `timeout`: `errc::timed_out`; the process runs on, and a further call without input goes on where this one
+    /// stopped. `errc::input_closed` if there is input, and stdin is no pipe or was closed, as a former call does. A
+    /// process that ends, or stops reading, before it has read all of `input` is no error.
     CompletedProcess communicate(std::string_view input = {}, Timeout timeout = no_timeout);
     CompletedProcess communicate(std::string_view input, Timeout timeout, error_code& ec);
     /// Completes with `void(error_code, CompletedProcess)`.
@@ -157,6 +159,7 @@ public:
     /// Stops the tree by its own stop plan, or by `plan`; returns when it is gone or the plan is over. A stop that is
     /// under way is joined; a plan that would be over earlier replaces it. If its timeout, an alert rule or cleanup has
     /// stopped it before, the report says what that did; so does `ProcessInfo::last_stop`.
+    /// @throws system_error errc::invalid_options, naming every mistake of the plan.
     StopReport stop();
     StopReport stop(StopPlan plan);
     /// Completes with `void(error_code, StopReport)`. A cancellation ends the waiting, not the stop.
@@ -190,7 +193,9 @@ auto ManagedProcess::async_wait(Token&& token) {
 
 template <class Token>
 auto ManagedProcess::async_stop(StopPlan plan, Token&& token) {
-    return detail::initiate<StopReport>(std::forward<Token>(token), engine_, check(),
+    error_code refused = check();
+    if (!refused && !plan.validate().empty()) refused = errc::invalid_options;
+    return detail::initiate<StopReport>(std::forward<Token>(token), engine_, refused,
                                         [record = record_, plan = std::move(plan)](auto done) mutable {
                                             return detail::begin_stop(record, std::move(plan), std::move(done));
                                         });

@@ -16,6 +16,7 @@
 #include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -26,6 +27,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace warden {
@@ -220,6 +222,13 @@ inline constexpr std::array environment_settings{
     return text;
 }
 
+/// Adds the mistakes that are not in the list yet.
+inline void add_missing(std::vector<std::string>& list, std::vector<std::string> more) {
+    for (auto& mistake : more) {
+        if (std::find(list.begin(), list.end(), mistake) == list.end()) list.push_back(std::move(mistake));
+    }
+}
+
 /// "invalid `what`:" and one mistake a line.
 [[nodiscard]] inline std::string invalid(std::string_view what, const std::vector<std::string>& mistakes) {
     return "invalid " + std::string(what) + ':' + listed(mistakes);
@@ -263,6 +272,8 @@ inline std::vector<std::string> ManagerConfig::validate() const {
     };
     range("max_processes", max_processes, 1, 1'000'000);
     range("alerts.active_processes", alerts.active_processes, 1, 1'000'000);
+    range("alerts.zombies", alerts.zombies, 0, 1'000'000);
+    range("alerts.orphans", alerts.orphans, 0, 1'000'000);
     range("consumer_queue_bytes", consumer_queue_bytes, 1024, 1u << 30);
     range("max_line_bytes", max_line_bytes, 16, 1u << 26);
     range("pipe_bytes", pipe_bytes, 4096, 1u << 26);
@@ -278,6 +289,13 @@ inline std::vector<std::string> ManagerConfig::validate() const {
     };
     append(stop_plan.validate());
     append(log_retention.validate());
+    for (const AlertRule& rule : alerts.rules) append(rule.validate());
+    const auto check_path = [&](const char* name, const std::filesystem::path& path) {
+        if (detail::has_nul(path.native())) found.push_back("a NUL byte is in " + std::string(name));
+    };
+    check_path("data_directory", data_directory);
+    check_path("log_directory", log_directory);
+    check_path("event_log.path", event_log.path);
     append(event_log.limits.validate());
     append(event_log.on_limit.validate(event_log.limits));
     return found;

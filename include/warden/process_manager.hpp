@@ -116,7 +116,7 @@ public:
 
     /// Stops all processes of that name, or the one with that uuid, at the same time; by their own plans or by `plan`.
     /// If all of them have ended, the report says what the stops that ended them did, as `ManagedProcess::stop` does.
-    /// @throws system_error errc::not_found
+    /// @throws system_error errc::not_found; errc::invalid_options, naming every mistake of the plan.
     StopReport stop(std::string_view name_or_uuid, std::optional<StopPlan> plan = {});
     StopReport stop(const Uuid& uuid, std::optional<StopPlan> plan = {}) {
         return stop(to_string(uuid), std::move(plan));

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <warden/callbacks.hpp>
 #include <warden/command_line.hpp>
 #include <warden/containment.hpp>
+#include <warden/environment.hpp>
 #include <warden/error.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/lifecycle.hpp>
@@ -22,8 +24,10 @@
 #include <warden/output/text_window.hpp>
 #include <warden/process_info.hpp>
 #include <warden/process_manager.hpp>
+#include <warden/resource_limits.hpp>
 #include <warden/spawn_options.hpp>
 #include <warden/stop_plan.hpp>
+#include <warden/streams.hpp>
 #include <warden/supervision/preflight.hpp>
 #include <warden/telemetry/event.hpp>
 #include <warden/telemetry/event_json.hpp>

@@ -140,7 +140,7 @@ TEMPLATE_TEST_CASE("words: what cannot be said is refused before anything is sta
     }
     SpawnOptions directory;
     directory.working_directory = std::filesystem::path(nul);
-    CHECK(refused(play("cwd"), directory) == errc::invalid_command);
+    CHECK(refused(play("cwd"), directory) == errc::invalid_options);
     CHECK(manager->metrics().spawned_total == 0);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <support/catch.hpp>
-#include <warden/spawn_options.hpp>
+#include <warden/environment.hpp>
 
 #include <optional>
 #include <string>

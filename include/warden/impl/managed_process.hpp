@@ -22,6 +22,12 @@
 namespace warden {
 namespace detail {
 
+/// @throws system_error errc::invalid_options, naming every mistake.
+WARDEN_INLINE void throw_if_mistaken(const StopPlan& plan) {
+    const auto mistakes = plan.validate();
+    if (!mistakes.empty()) throw system_error(errc::invalid_options, invalid("stop plan", mistakes));
+}
+
 WARDEN_INLINE CallbackExecutor callback_executor(Engine& engine) { return engine.services->dispatcher.executor(); }
 
 WARDEN_INLINE Cancel begin_wait(const Record& record, Done<ExitStatus> done) {
@@ -224,6 +230,7 @@ WARDEN_INLINE void ManagedProcess::resize_terminal(const Terminal& size, error_c
 
 WARDEN_INLINE StopReport ManagedProcess::stop(StopPlan plan) {
     detail::throw_if(check(), "stop");
+    detail::throw_if_mistaken(plan);
     return engine_
         ->stop(
             {record_}, [&](const auto&) { return plan; }, detail::StopReason::asked)

@@ -8,6 +8,7 @@
 /// Thread-safety: see process_manager.hpp.
 
 #include <warden/detail/engine/engine.hpp>
+#include <warden/impl/managed_process.hpp>
 #include <warden/process_manager.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
@@ -39,12 +40,17 @@ WARDEN_ONE_PER_PROGRAM inline InstanceSlot& instance_slot() {
 
 WARDEN_INLINE void throw_if_mistaken(const ManagerConfig& config) {
     auto mistakes = config.validate();
-    for (auto& mistake : alert_mistakes(config.alerts.rules)) mistakes.push_back(std::move(mistake));
+    add_missing(mistakes, alert_mistakes(config.alerts.rules));
     if (!mistakes.empty()) throw system_error(errc::invalid_configuration, invalid("configuration", mistakes));
 }
 
 /// The options of `run`: unless something else is said, both outputs are collected.
-WARDEN_INLINE SpawnOptions options_for_run(SpawnOptions options, bool has_input) {
+/// @throws SpawnError if there is input, and standard input is something else than a pipe.
+WARDEN_INLINE SpawnOptions options_for_run(const CommandLine& command, SpawnOptions options, bool has_input) {
+    if (has_input && !options.stdin_.is(Input::null) && !options.stdin_.is(Input::pipe)) {
+        fail_start(command, errc::invalid_options, SpawnStep::validation, {},
+                   "input is given, and stdin_ comes from elsewhere; leave one of them out");
+    }
     options.stdout_ = options.stdout_.value_or(Output::capture);
     if (!options.terminal) options.stderr_ = options.stderr_.value_or(Output::capture);
     if (has_input) options.stdin_ = Input::pipe;
@@ -56,7 +62,7 @@ WARDEN_INLINE Cancel begin_run(const std::shared_ptr<Engine>& engine, CommandLin
                                std::string input, Done<CompletedProcess> done) {
     Record record;
     try {
-        options = options_for_run(std::move(options), !input.empty());
+        options = options_for_run(command, std::move(options), !input.empty());
         record = engine->spawn(std::move(command), std::move(options), Output::capture, nullptr);
     } catch (const SpawnError& error) {
         done(error.code(), {});
@@ -144,7 +150,8 @@ WARDEN_INLINE ManagedProcess ProcessManager::spawn(CommandLine command, SpawnOpt
 }
 
 WARDEN_INLINE CompletedProcess ProcessManager::run(CommandLine command, SpawnOptions options, std::string_view input) {
-    ManagedProcess process = spawn(std::move(command), detail::options_for_run(std::move(options), !input.empty()));
+    options = detail::options_for_run(command, std::move(options), !input.empty());
+    ManagedProcess process = spawn(std::move(command), std::move(options));
     return process.communicate(input);
 }
 
@@ -162,7 +169,7 @@ WARDEN_INLINE CompletedProcess ProcessManager::run(CommandLine command, SpawnOpt
 WARDEN_INLINE CompletedPipeline ProcessManager::pipeline(std::vector<CommandLine> commands, SpawnOptions options,
                                                          std::string_view input) {
     if (commands.empty()) throw system_error(errc::invalid_options, "a pipeline needs at least one command");
-    options = detail::options_for_run(std::move(options), !input.empty());
+    options = detail::options_for_run(commands.front(), std::move(options), !input.empty());
     const Output out = *options.stdout_;
     std::vector<ManagedProcess> stages;
     for (CommandLine& command : commands) {
@@ -211,6 +218,7 @@ WARDEN_INLINE std::vector<Pid> ProcessManager::active_pids() const {
 }
 
 WARDEN_INLINE StopReport ProcessManager::stop(std::string_view name_or_uuid, std::optional<StopPlan> plan) {
+    if (plan) detail::throw_if_mistaken(*plan);
     auto records = named(name_or_uuid);
     const auto is_over = [](const auto& record) { return detail::is_tree_empty(record->state.facts()); };
     if (!std::all_of(records.begin(), records.end(), is_over)) std::erase_if(records, is_over);

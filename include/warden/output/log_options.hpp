@@ -10,6 +10,7 @@
 /// Allocates:     strings.
 
 #include <warden/detail/text/file_name.hpp>
+#include <warden/error.hpp>
 #include <warden/output/log_format.hpp>
 #include <warden/output/log_limits.hpp>
 
@@ -215,12 +216,21 @@ inline std::vector<std::string> LogOptions::validate() const {
     if (directory && directory->empty()) {
         found.emplace_back("the log directory is empty; write a path, or leave it out for the manager's");
     }
+    if (directory && detail::has_nul(directory->native())) found.emplace_back("a NUL byte is in the log directory");
+    if (detail::has_nul(collect.native())) found.emplace_back("a NUL byte is in the path of the log to collect");
     return found;
 }
 
 inline std::vector<std::string> LogRetention::validate() const {
-    if (max_age >= max_age.zero()) return {};
-    return {"max_age is negative; write how long logs are kept, for example 30 days, or 0 for no bound"};
+    std::vector<std::string> found;
+    if (max_age < max_age.zero()) {
+        found.emplace_back("max_age is negative; write how long logs are kept, for example 30 days, or 0 for no bound");
+    }
+    if (max_files > LogLimits::highest) {
+        found.push_back("max_files is " + std::to_string(max_files) +
+                        ", no bound at all (a negative number?); write a number, or 0 for no bound");
+    }
+    return found;
 }
 
 }  // namespace warden

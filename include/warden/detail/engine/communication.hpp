@@ -25,7 +25,7 @@ class Communication : public std::enable_shared_from_this<Communication> {
 public:
     using Done = std::function<void(const error_code&, CompletedProcess)>;
 
-    /// `done` is called once, on the loop: `errc::timed_out`, `operation_aborted`, or a result.
+    /// `done` is called once, on the loop: `errc::timed_out`, `errc::input_closed`, `operation_aborted`, or a result.
     Communication(std::shared_ptr<Services> services, std::shared_ptr<ProcessRecord> record, Done done)
         : services_(std::move(services)),
           record_(std::move(record)),
@@ -58,6 +58,8 @@ inline void Communication::start(std::string input, const Timeout& timeout) {
     deadline_ = deadline_after(SteadyTime::clock::now(), timeout.length());
     services_->loop.dispatch([self = shared_from_this(), text = std::move(input)]() mutable {
         ProcessRecord& record = *self->record_;
+        const bool can_write = record.input && !record.input->is_closing();
+        if (!text.empty() && !can_write) return self->finish(errc::input_closed);
         if (record.input) {
             if (!text.empty()) record.input->write(std::move(text), [](const error_code&) {});  // it may end unread
             record.input->close_when_written();

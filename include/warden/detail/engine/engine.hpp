@@ -76,7 +76,6 @@ private:
     void tell_health(const HealthReport& report);
     [[nodiscard]] StopPlan cleanup_plan(const ProcessRecord& record) const;
 
-    void validate(const CommandLine& command, const SpawnOptions& options, const Output& out, const Output& err) const;
     void check_preflight(const CommandLine& command, const SpawnOptions& options) const;
     void open_logs(ProcessRecord& record, const Output& out, const Output& err);
     [[nodiscard]] std::shared_ptr<AlertWatch> alert_watch(ProcessRecord& record) const;
@@ -84,6 +83,7 @@ private:
     void connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const;
     void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);
     void watch_count();
+    void run_beside(const CommandLine& command, Nanoseconds grace, const ProcessRecord::Report& report);
 
     boost::asio::steady_timer health_timer_;
     struct Episode {

@@ -13,42 +13,18 @@
 
 namespace warden::detail {
 
-inline void Engine::validate(const CommandLine& command, const SpawnOptions& options, const Output& out,
-                             const Output& err) const {
-    const auto refuse = [&](const error_code& ec, const std::string& advice = {}) {
-        fail_start(command, ec, SpawnStep::validation, {}, advice);
-    };
-    if (const error_code ec = command.validate()) refuse(ec);
-    if (const error_code ec = options.environment.validate()) refuse(ec);
-    if (options.working_directory.native().find('\0') != std::string::npos)
-        refuse(errc::invalid_command, "in the working directory");
-    if (options.timeout && !options.timeout->is_valid()) refuse(errc::invalid_timeout);
-    std::vector<std::string> mistakes = options.log.validate();
-    if (options.stop_plan) {
-        const auto more = options.stop_plan->validate();
-        mistakes.insert(mistakes.end(), more.begin(), more.end());
-    }
-    if (!out.is_valid() || !err.is_valid())
-        mistakes.emplace_back("null, merge, to_file and a ProcessPipe stand alone; they cannot be combined with |");
-    if (out.has(Output::merge)) mistakes.emplace_back("merge is for stderr only");
-    if (out.is_process_pipe() && out == err)
-        mistakes.emplace_back("both streams cannot take the same end of a ProcessPipe: set stderr_ to merge");
-    if (!options.log.collect.empty() && !out.has(Output::log))
-        mistakes.emplace_back("what is collected goes to the log of stdout: set stdout_ to log");
-    if (options.terminal) {
-        if (!options.terminal->is_valid()) mistakes.emplace_back("a terminal has at least one column and one row");
-        if (out.is_file() || out.is_process_pipe() || out.is_only(Output::inherit))
-            mistakes.emplace_back("with a terminal stdout is null, or read: capture, log, or one of them with inherit");
-        if (options.stderr_.value_or(Output::merge) != Output(Output::merge))
-            mistakes.emplace_back("with a terminal stderr is stdout: leave it, or say merge");
-        if (!options.stdin_.is(Input::null) && !options.stdin_.is(Input::pipe))
-            mistakes.emplace_back("a terminal cannot inherit stdin; use pipe or null");
-    }
-    for (auto& mistake : alert_mistakes(options.alerts)) mistakes.push_back(std::move(mistake));
-    if (options.identity.umask.value_or(0) > 0777) mistakes.emplace_back("umask must be between 0 and 0777");
-    if (options.identity.nice && (*options.identity.nice < -20 || *options.identity.nice > 19))
-        mistakes.emplace_back("nice must be between -20 and 19");
-    if (!mistakes.empty()) refuse(errc::invalid_options, invalid("options", mistakes));
+/// @throws SpawnError that names every mistake. A single one that has a code of its own gives that code.
+inline void refuse_mistakes(const CommandLine& command, const SpawnOptions& options, const Output& default_output) {
+    std::vector<std::string> mistakes = options.validate(default_output);
+    add_missing(mistakes, alert_mistakes(options.alerts));
+    const error_code bad_timeout =
+        options.timeout && !options.timeout->is_valid() ? error_code(errc::invalid_timeout) : error_code();
+    const std::array codes{command.validate(), options.environment.validate(), bad_timeout};
+    if (codes[0]) mistakes.insert(mistakes.begin(), codes[0].message());
+    if (mistakes.empty()) return;
+    const auto own = std::find_if(codes.begin(), codes.end(), [](const error_code& ec) { return ec.failed(); });
+    if (mistakes.size() == 1 && own != codes.end()) fail_start(command, *own, SpawnStep::validation);
+    fail_start(command, errc::invalid_options, SpawnStep::validation, {}, invalid("options", mistakes));
 }
 
 inline void Engine::check_preflight(const CommandLine& command, const SpawnOptions& options) const {
@@ -229,20 +205,42 @@ inline void Engine::watch_count() {
     services->emit(std::move(alert));
 }
 
+/// A command of a stop plan: quiet, and ended after its grace. Its timeout ends it; the table holds it until then.
+inline void Engine::run_beside(const CommandLine& command, Nanoseconds grace, const ProcessRecord::Report& report) {
+    services->dispatcher.run_guarded([&] {
+        SpawnOptions quiet;
+        quiet.stdout_ = quiet.stderr_ = Output::null;
+        quiet.timeout = Timeout(std::max<Nanoseconds>(grace, std::chrono::seconds(1)));
+        quiet.stop_plan = StopPlan::now();
+        try {
+            const auto helper = spawn(command, std::move(quiet), Output::null, nullptr);
+            static_cast<void>(helper->state.when(has_ended, [report, weak = std::weak_ptr(helper)] {
+                const auto ended = weak.lock();
+                const auto status = ended ? ended->state.facts().status : std::nullopt;
+                if (!status || status->success()) return;
+                report("'" + ended->command.to_string() + "' " + status->to_string());
+            }));
+        } catch (const SpawnError& error) {
+            report(error.what());
+        }
+    });
+}
+
 inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOptions options,
                                                     const Output& default_output, LaunchExtension* extension) {
     const SteadyTime began = SteadyTime::clock::now();
     if (!services->is_owner()) fail_start(command, errc::forked, SpawnStep::setup);
     if (set_up_error_) fail_start(command, set_up_error_->code, SpawnStep::setup, {}, set_up_error_->message);
     occupy_standard_descriptors();
-    if (options.name.empty()) options.name = std::filesystem::path(command.program()).filename().string();
+    if (options.name.empty() && !command.validate())
+        options.name = std::filesystem::path(command.program()).filename().string();
     auto record = std::make_shared<ProcessRecord>(services, new_uuid(), std::move(command), std::move(options));
     const Output out = record->options.stdout_.value_or(default_output);
     const Output err = record->options.terminal ? Output::merge : record->options.stderr_.value_or(default_output);
     bool reserved = false;
     std::optional<Event> starting;  // told together with what came of it
     try {
-        validate(record->command, record->options, out, err);
+        refuse_mistakes(record->command, record->options, default_output);
         if (const error_code ec =
                 cleaning_up_ ? error_code(errc::shut_down) : table.reserve(services->config.max_processes)) {
             fail_start(record->command, ec, SpawnStep::process_limit, {},
@@ -302,19 +300,11 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         if (const auto gone = weak.lock()) table.tree_empty(gone);
         mechanisms_.tree_gone();
     };
-    record->run_beside = [this](CommandLine beside, Nanoseconds grace) {
-        services->dispatcher.post_internal([weak = weak_from_this(), beside = std::move(beside), grace] {
-            const auto self = weak.lock();
-            if (!self) return;
-            self->services->dispatcher.run_guarded([&] {
-                SpawnOptions quiet;
-                quiet.stdout_ = quiet.stderr_ = Output::null;
-                quiet.timeout = Timeout(std::max<Nanoseconds>(grace, std::chrono::seconds(1)));
-                quiet.stop_plan = StopPlan::now();
-                const auto helper = self->spawn(beside, quiet, Output::null, nullptr);
-                static_cast<void>(helper);  // its timeout ends it; the table holds it until then
+    record->run_beside = [this](CommandLine beside, Nanoseconds grace, ProcessRecord::Report report) {
+        services->dispatcher.post_internal(
+            [weak = weak_from_this(), beside = std::move(beside), grace, report = std::move(report)] {
+                if (const auto self = weak.lock()) self->run_beside(beside, grace, report);
             });
-        });
     };
     services->metrics.spawned(now - began);
     services->emit(std::move(*starting), *record->advanced(Transition::launched, EventKind::spawn));

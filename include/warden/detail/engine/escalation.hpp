@@ -59,6 +59,12 @@ public:
     /// What was done so far.
     [[nodiscard]] const StopReport& report() const noexcept { return report_; }
 
+    /// The place of the step under way in the report.
+    [[nodiscard]] std::size_t current() const noexcept { return report_.steps.size() - 1; }
+
+    /// What a step ran into that goes on beside the plan; false if that step is over.
+    [[nodiscard]] bool add_error(std::size_t step, const std::string& words);
+
     /// When the plan will be over at the latest.
     [[nodiscard]] SteadyTime deadline() const noexcept { return deadline_; }
 
@@ -130,6 +136,13 @@ inline void Escalation::take_step() {
         self->end_step(false);
         self->take_step();
     });
+}
+
+inline bool Escalation::add_error(std::size_t step, const std::string& words) {
+    if (!finished_ || step >= report_.steps.size()) return false;
+    std::string& error = report_.steps[step].error;
+    error += error.empty() ? words : "; " + words;
+    return in_step_ && step == current();
 }
 
 inline void Escalation::end_step(bool tree_exited) {

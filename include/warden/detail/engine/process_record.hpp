@@ -59,8 +59,10 @@ public:
     TerminalEnd terminal;  ///< Its end of its terminal: a process that closes its own must not be hung up by that.
     std::function<void()> on_leader_exit;  ///< Called on the loop before anybody who waits is woken.
     std::function<void()> on_tree_empty;   ///< Called on the loop when nothing is left.
-    /// Runs a command beside this process, for a stop plan. Called on the loop; does not wait.
-    std::function<void(CommandLine, Nanoseconds)> run_beside;
+    /// Runs a command beside this process, for a stop plan. Called on the loop; does not wait. What it runs into is
+    /// reported from any thread.
+    using Report = std::function<void(std::string)>;
+    std::function<void(CommandLine, Nanoseconds, Report)> run_beside;
 
     ProcessState state;
 
@@ -122,6 +124,8 @@ private:
     [[nodiscard]] Pid pipe_holder();
     void begin_stop(StopPlan plan, StopReason reason);
     [[nodiscard]] std::string act(const StopStep& step);
+    [[nodiscard]] Report step_report();
+    void call_beside(const StopStep& step);
     void note(EventKind kind, std::string message);
     [[nodiscard]] ExitCause cause_of(const LeaderExit& end) const;
     void report_survivors(StopReport& report);

@@ -134,6 +134,37 @@ inline std::shared_ptr<const StopReport> ProcessRecord::last_stop() const {
     return {command.program(), std::move(arguments)};
 }
 
+/// Takes, from any thread, what the step under way ran into: into the report, or, once that step is over, as an event.
+inline ProcessRecord::Report ProcessRecord::step_report() {
+    return [self = shared_from_this(), weak = std::weak_ptr(escalation_),
+            step = escalation_->current()](std::string words) {
+        self->services_->loop.post([self, weak, step, words = std::move(words)] {
+            const auto escalation = weak.lock();
+            if (!escalation || !escalation->add_error(step, words)) self->note(EventKind::stop_step, words);
+        });
+    };
+}
+
+/// Calls the function of a step on a thread of the manager.
+inline void ProcessRecord::call_beside(const StopStep& step) {
+    services_->dispatcher.post(
+        [self = shared_from_this(), report = step_report(), call = step.call, grace = step.grace] {
+            std::string trouble;
+            self->services_->dispatcher.run_guarded([&] {
+                try {
+                    trouble = call->run(self->pid, grace);
+                } catch (const std::exception& thrown) {
+                    trouble = std::string("it threw: ") + thrown.what();
+                    throw;
+                } catch (...) {
+                    trouble = "it threw something that is no std::exception";
+                    throw;
+                }
+            });
+            if (!trouble.empty()) report(call->name + ": " + trouble);
+        });
+}
+
 inline std::string ProcessRecord::act(const StopStep& step) {
     const auto in_words = [](const error_code& ec) {
         return ec && ec != boost::system::errc::no_such_process ? ec.message() : std::string();
@@ -144,17 +175,11 @@ inline std::string ProcessRecord::act(const StopStep& step) {
             return {};
         case StopAction::write_line:
             if (!input) return "its standard input is not a pipe";
+            if (!input->is_open()) return "its standard input is closed";
             input->write(step.text + '\n', [](const error_code&) {});
             return {};
-        case StopAction::run_command: run_beside(for_pid(step.command, pid), step.grace); return {};
-        case StopAction::call:
-            services_->dispatcher.post([self = shared_from_this(), call = step.call, grace = step.grace] {
-                self->services_->dispatcher.run_guarded([&] {
-                    const std::string trouble = call->run(self->pid, grace);
-                    if (!trouble.empty()) self->note(EventKind::stop_step, call->name + ": " + trouble);
-                });
-            });
-            return {};
+        case StopAction::run_command: run_beside(for_pid(step.command, pid), step.grace, step_report()); return {};
+        case StopAction::call: call_beside(step); return {};
         case StopAction::signal:
             if (leader_ended_) return {};
             note_signal(step.signal_number);
@@ -200,6 +225,13 @@ inline std::vector<Pid> ProcessRecord::members_here() {
     return visit_tree(tree, std::vector<Pid>{}, [](auto& held) { return held.members(); });
 }
 
+/// The words of a command as the system lists them.
+[[nodiscard]] inline std::string joined(const CommandLine& command) {
+    std::string text = command.program();
+    for (const std::string& argument : command.arguments()) text += ' ' + argument;
+    return text;
+}
+
 inline std::vector<TreeMember> ProcessRecord::tree_members() {
     std::vector<std::pair<Pid, bool>> found;  // and whether it has escaped
     services_->loop.call([&] {
@@ -212,6 +244,8 @@ inline std::vector<TreeMember> ProcessRecord::tree_members() {
     for (const auto& [member_pid, escaped] : found) {
         if (auto member = detail::member(member_pid)) {
             member->escaped = escaped;
+            // While a new program takes the place of the old one, and once it has ended, the system tells none.
+            if (member_pid == pid && member->command.starts_with('[')) member->command = joined(command);
             members.push_back(std::move(*member));
         }
     }

@@ -8,8 +8,8 @@
 /// Thread-safety: as safe as environ(7): nobody may change the environment of the program meanwhile.
 /// Allocates:     the strings.
 
+#include <warden/environment.hpp>
 #include <warden/platform.hpp>
-#include <warden/spawn_options.hpp>
 
 #if WARDEN_OS_POSIX
 #include <string>

@@ -11,8 +11,8 @@
 /// Errors:        ERROR_NO_UNICODE_TRANSLATION for what is not UTF-8.
 
 #include <warden/detail/system/utf16_windows.hpp>
+#include <warden/environment.hpp>
 #include <warden/platform.hpp>
-#include <warden/spawn_options.hpp>
 
 #if WARDEN_OS_WINDOWS
 #include <cwchar>

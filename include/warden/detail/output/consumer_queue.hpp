@@ -8,8 +8,8 @@
 /// Does not know: what the consumer does.
 /// Thread-safety: `offer` on the loop; the consumer is called by one thread at a time, in order.
 
+#include <warden/callbacks.hpp>
 #include <warden/detail/runtime/dispatcher.hpp>
-#include <warden/spawn_options.hpp>
 
 #include <array>
 #include <atomic>

@@ -132,6 +132,9 @@ public:
 
     [[nodiscard]] bool is_open() const noexcept { return pipe_.is_open() && !closing_; }
 
+    /// Whether `close_when_written` was called: what is written now would be dropped.
+    [[nodiscard]] bool is_closing() const noexcept { return closing_; }
+
 private:
     struct Item {
         std::string text;

@@ -8,6 +8,7 @@
 /// Does not know: pipes, processes.
 /// Thread-safety: written on the loop; captures, `tail` and the counters from any thread.
 
+#include <warden/callbacks.hpp>
 #include <warden/detail/output/consumer_queue.hpp>
 #include <warden/detail/output/line_capture.hpp>
 #include <warden/detail/text/rfc3339.hpp>
@@ -15,7 +16,6 @@
 #include <warden/output/line_format.hpp>
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/text_window.hpp>
-#include <warden/spawn_options.hpp>
 
 #include <array>
 #include <atomic>

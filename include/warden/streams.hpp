@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Where the standard streams of a child come from and go to.
+///
+/// Knows:         kinds, paths, and which of them go together.
+/// Does not know: descriptors, files; the start opens them.
+/// Thread-safety: distinct objects: safe. One shared object: guard it yourself.
+/// Allocates:     paths; the shared state of a ProcessPipe.
+
+#include <warden/fwd.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace warden {
+
+/// A pipe between two processes: what one writes is the input of the other, and never passes through this program.
+/// Give it as `stdout_` (or `stderr_`) to one and as `stdin_` to the other. Copies are the same pipe. Each end goes to
+/// the first process that is started with it, also if that start fails.
+class ProcessPipe {
+public:
+    ProcessPipe() : state_(std::make_shared<State>()) {}
+
+    friend bool operator==(const ProcessPipe&, const ProcessPipe&) = default;
+
+private:
+    friend class Input;
+    friend class Output;
+    friend class detail::PreparedLaunch;
+
+    struct State {
+        std::mutex mutex;
+        bool made = false;                          // at the first start
+        std::array<std::shared_ptr<void>, 2> ends;  // to read, to write
+    };
+
+    explicit ProcessPipe(std::nullptr_t) noexcept {}
+
+    std::shared_ptr<State> state_;
+};
+
+/// Where the standard input of a child comes from.
+class Input {
+public:
+    enum Kind : std::uint8_t {
+        null,     ///< The null device: end of file at once.
+        inherit,  ///< That of the program itself.
+        pipe,     ///< A pipe that `write` and `close_stdin` of the handle feed.
+    };
+
+    Input(Kind kind) : kind_(kind) {}
+    /// What another process writes.
+    Input(ProcessPipe from) : kind_(from_process), process_pipe_(std::move(from)) {}
+    /// A file that is opened for reading at the start.
+    [[nodiscard]] static Input from_file(std::filesystem::path path) {
+        Input input(null);
+        input.kind_ = opened_file;
+        input.path_ = std::move(path);
+        return input;
+    }
+
+    [[nodiscard]] bool is(Kind kind) const noexcept { return kind_ == kind; }
+    [[nodiscard]] bool is_file() const noexcept { return kind_ == opened_file; }
+    [[nodiscard]] bool is_process_pipe() const noexcept { return kind_ == from_process; }
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+    [[nodiscard]] const ProcessPipe& process_pipe() const noexcept { return process_pipe_; }
+
+    friend bool operator==(const Input&, const Input&) = default;
+
+private:
+    enum : std::uint8_t { opened_file = pipe + 1, from_process };  // these two come with a path or a pipe
+
+    std::uint8_t kind_;
+    std::filesystem::path path_;
+    ProcessPipe process_pipe_{nullptr};
+};
+
+/// Where an output stream of a child goes; several at once with `|`, for example `Output::capture | Output::log`.
+///
+/// `inherit` alone hands the program's own descriptor to the child; together with others, warden copies to it.
+/// `null`, `merge` and a `ProcessPipe` stand alone. `merge` is for stderr: it goes wherever stdout goes, in the order
+/// of writing. `to_file` truncates the file and hands it to the child; it stands alone too. For a bounded file use
+/// `log`.
+class Output {
+public:
+    enum Kind : std::uint8_t { null = 1, inherit = 2, capture = 4, log = 8, merge = 16 };
+
+    Output(Kind kind) : kinds_(kind) {}
+    /// To the input of another process.
+    Output(ProcessPipe to) : kinds_(to_process), process_pipe_(std::move(to)) {}
+    [[nodiscard]] static Output to_file(std::filesystem::path path) {
+        Output output(null);
+        output.kinds_ = opened_file;
+        output.path_ = std::move(path);
+        return output;
+    }
+
+    friend Output operator|(Output a, const Output& b) {
+        a.kinds_ = static_cast<std::uint8_t>(a.kinds_ | b.kinds_);
+        if (a.path_.empty()) a.path_ = b.path_;
+        return a;
+    }
+    friend Output operator|(Kind a, Kind b) { return Output(a) | Output(b); }
+
+    [[nodiscard]] bool has(Kind kind) const noexcept { return (kinds_ & kind) != 0; }
+    [[nodiscard]] bool is_only(Kind kind) const noexcept { return kinds_ == kind; }
+    [[nodiscard]] bool is_file() const noexcept { return kinds_ == opened_file; }
+    [[nodiscard]] bool is_process_pipe() const noexcept { return kinds_ == to_process; }
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+    [[nodiscard]] const ProcessPipe& process_pipe() const noexcept { return process_pipe_; }
+
+    /// Whether the combination makes sense.
+    [[nodiscard]] bool is_valid() const noexcept {
+        constexpr int combine = int{inherit} | int{capture} | int{log};
+        return (kinds_ & ~combine) == 0 || (kinds_ & (kinds_ - 1)) == 0;
+    }
+
+    friend bool operator==(const Output&, const Output&) = default;
+
+private:
+    enum : std::uint8_t { opened_file = 32, to_process = 64 };  // these two come with a path or a pipe
+
+    std::uint8_t kinds_;
+    std::filesystem::path path_;
+    ProcessPipe process_pipe_{nullptr};
+};
+
+/// A pseudoterminal for one process; see `SpawnOptions::terminal` and `pty(7)`.
+struct Terminal {
+    std::uint16_t columns = 80;  ///< 1 and more.
+    std::uint16_t rows = 24;     ///< 1 and more.
+
+    [[nodiscard]] bool is_valid() const noexcept { return columns > 0 && rows > 0; }
+
+    friend bool operator==(const Terminal&, const Terminal&) = default;
+};
+
+}  // namespace warden
