@@ -11,7 +11,7 @@ set(rooms
     "detail/text        | detail/text/[^/]+        | ground"
     "output             | output/[^/]+             | ground detail/text"
     "detail/system      | detail/system/[^/]+      | ground words detail/base detail/text"
-    "detail/launch      | detail/launch/[^/]+      | ground words detail/base output detail/system"
+    "detail/launch      | detail/launch/[^/]+      | ground words detail/base output detail/text detail/system"
     "detail/logs        | detail/logs/[^/]+        | ground words detail/base output detail/text detail/system"
     "logs               | logs/[^/]+               | ground words detail/base output detail/text detail/logs"
     "telemetry          | telemetry/[^/]+          | ground words output detail/text detail/logs logs"

@@ -3,6 +3,7 @@
 
 #include "system.hpp"
 #include "verb.hpp"
+#include <warden/detail/text/visible_text.hpp>
 #include <warden/logs/log_follower.hpp>
 #include <warden/logs/log_reader.hpp>
 #include <warden/logs/log_search.hpp>
@@ -29,6 +30,7 @@ struct Request {
     std::size_t lines = 10;
     bool follow = false;
     bool json = false;
+    bool raw = false;
 };
 
 /// What has a slash, or is of a drive, is a path; a file of the working directory is one too, unless a process is
@@ -46,7 +48,7 @@ std::filesystem::path find(const std::string& word) try {
 /// Our stdout, of which nothing is lost.
 class Printer {
 public:
-    explicit Printer(bool json) : json_(json) {}
+    explicit Printer(const Request& request) : json_(request.json), visible_(!request.raw && is_terminal()) {}
 
     void print(const warden::FollowedLine& line);
     /// Ends the program when nobody reads it.
@@ -56,6 +58,7 @@ private:
     static constexpr std::size_t max_bytes = std::size_t{64} << 10;  // that wait to be written
 
     bool json_;
+    bool visible_;  // others have chosen the text, and a terminal would obey it
     std::string text_;
 };
 
@@ -74,7 +77,7 @@ void Printer::print(const warden::FollowedLine& line) {
         if (line.gap) text_ += ",\"gap_bytes\":" + std::to_string(line.gap_bytes);
         text_ += "}\n";
     } else {
-        text_ += line.text;
+        text_ += visible_ ? warden::detail::visible_text(line.text, "\t") : line.text;
         if (!line.partial) text_ += '\n';
     }
     if (text_.size() > max_bytes) flush();
@@ -89,7 +92,7 @@ void Printer::flush() {
 
 [[noreturn]] void follow(const std::filesystem::path& path, const Request& request) {
     auto follower = warden::LogFollower::open_last(path, request.lines);
-    Printer printer(request.json);
+    Printer printer(request);
     for (;;) {
         while (const auto line = follower.try_next()) printer.print(*line);
         printer.flush();
@@ -101,7 +104,7 @@ int logs(const Request& request, const Words& words) {
     if (words.size() != 1) throw CLI::RequiredError("one name or uuid of a process, or path of a log");
     const std::filesystem::path path = find(words.front());
     if (request.follow) follow(path, request);
-    Printer printer(request.json);
+    Printer printer(request);
     for (std::string& line : warden::tail_file(path, request.lines)) printer.print({std::move(line)});
     printer.flush();
     return 0;
@@ -125,6 +128,7 @@ Verb add_logs(CLI::App& app) {
         ->type_name("N")
         ->capture_default_str();
     command->add_flag("--json", request->json, "One JSON object a line: text, and if so, partial and gap_bytes");
+    command->add_flag("--raw", request->raw, "Control characters as they are, on a terminal too");
     command->footer(
         "The log of the process that has this name, of several the newest; or this uuid, of which 8 digits do\n"
         "where they are enough. It may have ended, and another program may have started it. A path, of any\n"

@@ -26,6 +26,9 @@ namespace wardenctl {
 /// codes are those of the system; `std::errc::broken_pipe` stands for all that mean that nobody reads.
 [[nodiscard]] std::error_code copy_to(warden::Stream stream, std::string_view text);
 
+/// Whether our stdout is a terminal, so that a person reads it.
+[[nodiscard]] bool is_terminal();
+
 /// How to stop a process because nobody reads what it writes.
 [[nodiscard]] warden::StopPlan plan_without_reader();
 

@@ -37,6 +37,8 @@ std::error_code copy_to(warden::Stream stream, std::string_view text) {
     return {};
 }
 
+bool is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
+
 /// As in a pipeline without us, it gets SIGPIPE.
 warden::StopPlan plan_without_reader() {
     using namespace std::chrono_literals;

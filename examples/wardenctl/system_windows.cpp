@@ -63,6 +63,11 @@ std::error_code copy_to(warden::Stream stream, std::string_view text) {
     return {};
 }
 
+bool is_terminal() {
+    DWORD mode = 0;
+    return ::GetConsoleMode(::GetStdHandle(STD_OUTPUT_HANDLE), &mode) != 0;
+}
+
 warden::StopPlan plan_without_reader() { return warden::StopPlan::standard(); }
 
 void end_without_reader() { ::ExitProcess(no_reader); }

@@ -46,7 +46,6 @@ enum class errc : std::uint8_t {
     no_process,               ///< The handle is empty: default constructed, moved from, or the start failed.
     already_ended,            ///< The process has ended, so it cannot be signalled or written to.
     input_closed,             ///< Its standard input is closed, or was never a pipe.
-    illegal_transition,       ///< The lifecycle table has no such row.
     timed_out,                ///< The time allowed is over.
     shut_down,                ///< The manager has been destroyed or is being cleaned up.
     forked,                   ///< Called in a forked copy of the program that owns the processes.
@@ -99,7 +98,7 @@ private:
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-inline constexpr std::array<std::string_view, 22> errc_messages{
+inline constexpr std::array<std::string_view, 21> errc_messages{
     "success",
     "the command is empty or holds a NUL byte",
     "an environment key is empty or holds '=', or a NUL byte is in the environment",
@@ -118,7 +117,6 @@ inline constexpr std::array<std::string_view, 22> errc_messages{
     "the handle holds no process",
     "the process has ended",
     "the standard input of the process is closed or not a pipe",
-    "the lifecycle does not allow this now",
     "the time allowed is over",
     "the manager is shut down",
     "this is a forked copy of the program that owns the processes",

@@ -231,16 +231,5 @@ TEMPLATE_TEST_CASE("host: a killed guardian is noticed within a second, told, an
     }
     CHECK(process.stop(warden::StopPlan::prompt()).clean());
     CHECK_FALSE(is_alive(member));
-    // The keepers of a killed guardian fall to the nearest subreaper, which is this program, and end there.
-    CHECK(eventually([&] {
-        bool any = false;
-        for (const pid_t pid : descendants()) {
-            if (read_file("/proc/" + std::to_string(pid) + "/comm") != "warden-keeper\n" ||
-                parent_of(pid) != ::getpid())
-                continue;
-            any = true;
-            ::waitpid(pid, nullptr, WNOHANG);
-        }
-        return !any;
-    }));
+    CHECK(eventually(no_keepers_left_to_us));
 }

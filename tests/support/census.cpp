@@ -272,4 +272,15 @@ void watch(unsigned seconds) {
     ::alarm(seconds);
 }
 
+bool no_keepers_left_to_us() {
+    bool any = false;
+    for (const pid_t pid : descendants()) {
+        if (read_file("/proc/" + std::to_string(pid) + "/comm") != "warden-keeper\n" || parent_of(pid) != ::getpid())
+            continue;
+        any = true;
+        ::waitpid(pid, nullptr, WNOHANG);
+    }
+    return !any;
+}
+
 }  // namespace support

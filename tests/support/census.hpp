@@ -53,4 +53,8 @@ void expect_no_control_group(std::string name);
 /// seconds; 0 ends the watch. Not inherited by forks.
 void watch(unsigned seconds);
 
+/// Whether no keeper is our child any more: those of a killed guardian fall to the nearest subreaper, which is this
+/// program, and end there. Reaps those that have ended.
+[[nodiscard]] bool no_keepers_left_to_us();
+
 }  // namespace support

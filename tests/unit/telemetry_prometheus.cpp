@@ -45,7 +45,7 @@ TEST_CASE("prometheus: the figures read as documented") {
                    "# HELP warden_exits_total Processes that ended, by cause.\n"
                    "# TYPE warden_exits_total counter\n"
                    "warden_exits_total{cause=\"unknown\"} 0\n"
-                   "warden_exits_total{cause=\"normal\"} 0\n"
+                   "warden_exits_total{cause=\"exited\"} 0\n"
                    "warden_exits_total{cause=\"stopped\"} 0\n"
                    "warden_exits_total{cause=\"forced\"} 0\n"
                    "warden_exits_total{cause=\"timed_out\"} 1\n"
@@ -101,7 +101,7 @@ TEST_CASE("prometheus: labels are on every sample, their values escaped and thei
         to_prometheus(metrics, {{"host", "a\\b\"c\nd"}, {"9 lives", "x"}, {"cause", "y"}, {"le", "z"}});
     const std::string labels = R"(host="a\\b\"c\nd",label_9_lives="x",label_cause="y",label_le="z")";
     CHECK(contains(text, "warden_active_processes{" + labels + "} 4\n"));
-    CHECK(contains(text, "warden_exits_total{" + labels + ",cause=\"normal\"} 0\n"));
+    CHECK(contains(text, "warden_exits_total{" + labels + ",cause=\"exited\"} 0\n"));
     CHECK(contains(text, "warden_stop_latency_seconds_bucket{" + labels + ",le=\"+Inf\"} 0\n"));
     CHECK(contains(text, "warden_stop_latency_seconds_sum{" + labels + "} 0\n"));
 }

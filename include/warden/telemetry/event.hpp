@@ -46,7 +46,7 @@ enum class EventKind : std::uint8_t {
     kill,               ///< The tree was ended by force.
     cleanup,            ///< Something was cleaned up, or was gone already.
     cleanup_failed,     ///< Something could not be cleaned up.
-    limit,              ///< A limit was hit, with figures.
+    limit,              ///< It ended because a resource limit was hit: which, and its value.
     restart,            ///< It is started again.
     alert,              ///< A rule or threshold wants somebody's attention.
     health,             ///< The regular look at everything.

@@ -12,6 +12,7 @@
 
 #include <warden/detail/text/rfc3339.hpp>
 #include <warden/detail/text/utf8.hpp>
+#include <warden/detail/text/visible_text.hpp>
 #include <warden/telemetry/event.hpp>
 
 #include <boost/json/array.hpp>
@@ -46,28 +47,6 @@ inline constexpr std::size_t max_event_bytes = 65536;
 
 // -- implementation ----------------------------------------------------------
 namespace detail {
-
-/// What a reader or a terminal would not show as it is: above 7E, the categories Cc, Cf, Zl and Zp of Unicode.
-struct CodePoints {
-    char32_t first;
-    char32_t last;
-};
-inline constexpr std::array unseen_code_points{
-    CodePoints{0x7F, 0x9F},       CodePoints{0xAD, 0xAD},       CodePoints{0x600, 0x605},
-    CodePoints{0x61C, 0x61C},     CodePoints{0x6DD, 0x6DD},     CodePoints{0x70F, 0x70F},
-    CodePoints{0x890, 0x891},     CodePoints{0x8E2, 0x8E2},     CodePoints{0x180E, 0x180E},
-    CodePoints{0x200B, 0x200F},   CodePoints{0x2028, 0x202E},   CodePoints{0x2060, 0x206F},
-    CodePoints{0xFEFF, 0xFEFF},   CodePoints{0xFFF9, 0xFFFB},   CodePoints{0x110BD, 0x110BD},
-    CodePoints{0x110CD, 0x110CD}, CodePoints{0x13430, 0x1343F}, CodePoints{0x1BCA0, 0x1BCA3},
-    CodePoints{0x1D173, 0x1D17A}, CodePoints{0xE0000, 0xE007F},
-};
-
-constexpr bool is_unseen(char32_t c) noexcept {
-    for (const auto& range : unseen_code_points) {
-        if (c <= range.last) return c >= range.first;
-    }
-    return false;
-}
 
 inline void append_escape(std::string& to, char32_t c) {
     if (c > 0xFFFF) {

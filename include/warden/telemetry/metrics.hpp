@@ -58,6 +58,7 @@ struct MetricsSnapshot {
     std::uint64_t cleanup_failures_total = 0;
     std::uint64_t alerts_total = 0;
     std::uint64_t events_total = 0;
+    std::uint64_t dropped_events_total = 0;       ///< Events that a subscriber was too slow for.
     std::uint64_t output_bytes_total = 0;         ///< Read from processes.
     std::uint64_t log_bytes_total = 0;            ///< Given to log files.
     std::uint64_t dropped_bytes_total = 0;        ///< Of output: by slow consumers, full buffers, disk errors.
@@ -89,6 +90,7 @@ public:
     void cleanup_failed() noexcept { count(cleanup_failures_); }
     void alerted() noexcept { count(alerts_); }
     void event_made() noexcept { count(events_); }
+    void event_dropped() noexcept { count(dropped_events_); }
     void output_read(std::uint64_t bytes) noexcept { count(output_bytes_, bytes); }
     void logged(std::uint64_t bytes) noexcept { count(log_bytes_, bytes); }
     void dropped(std::uint64_t bytes) noexcept { count(dropped_bytes_, bytes); }
@@ -125,6 +127,7 @@ private:
     Counter cleanup_failures_{};
     Counter alerts_{};
     Counter events_{};
+    Counter dropped_events_{};
     Counter output_bytes_{};
     Counter log_bytes_{};
     Counter dropped_bytes_{};
@@ -177,6 +180,7 @@ inline MetricsSnapshot Metrics::snapshot() const noexcept {
     now.cleanup_failures_total = read(cleanup_failures_);
     now.alerts_total = read(alerts_);
     now.events_total = read(events_);
+    now.dropped_events_total = read(dropped_events_);
     now.output_bytes_total = read(output_bytes_);
     now.log_bytes_total = read(log_bytes_);
     now.dropped_bytes_total = read(dropped_bytes_);

@@ -9,6 +9,7 @@
 /// Thread-safety: pure functions.
 /// Allocates:     the text.
 
+#include <warden/detail/text/visible_text.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/telemetry/metrics.hpp>
 
@@ -29,8 +30,9 @@ inline constexpr std::string_view prometheus_content_type = "text/plain; version
 /// A name and a value that every sample carries, such as the host of a manager.
 using PrometheusLabels = std::vector<std::pair<std::string, std::string>>;
 
-/// All figures, each with its HELP and TYPE. Names of labels are made valid, values are escaped; a label `cause` or
-/// `le` is renamed, as these are in use.
+/// All figures, each with its HELP and TYPE. Names of labels are made valid; a label `cause` or `le` is renamed, as
+/// these are in use. In values, quotes and newlines are escaped, and control characters, marks of direction and what is
+/// no UTF-8 are made visible.
 [[nodiscard]] inline std::string to_prometheus(const MetricsSnapshot& metrics, const PrometheusLabels& labels = {});
 
 // -- implementation ----------------------------------------------------------
@@ -55,6 +57,8 @@ inline constexpr std::array prometheus_rows{
                   &MetricsSnapshot::cleanup_failures_total},
     PrometheusRow{"alerts_total", "counter", "Alerts that were raised.", &MetricsSnapshot::alerts_total},
     PrometheusRow{"events_total", "counter", "Events that were made.", &MetricsSnapshot::events_total},
+    PrometheusRow{"dropped_events_total", "counter", "Events that a subscriber was too slow for.",
+                  &MetricsSnapshot::dropped_events_total},
     PrometheusRow{"output_bytes_total", "counter", "Bytes read from processes.", &MetricsSnapshot::output_bytes_total},
     PrometheusRow{"log_bytes_total", "counter", "Bytes given to log files.", &MetricsSnapshot::log_bytes_total},
     PrometheusRow{"dropped_bytes_total", "counter", "Bytes of output that were dropped.",
@@ -84,7 +88,7 @@ inline std::string valid_label_name(std::string_view name) {
 
 inline std::string escaped_label_value(std::string_view value) {
     std::string text;
-    for (const char c : value) {
+    for (const char c : visible_text(value, "\n")) {
         if (c == '\n') text += "\\n";
         else if (c == '\\' || c == '"') (text += '\\') += c;
         else text += c;

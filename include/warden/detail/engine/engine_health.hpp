@@ -10,6 +10,7 @@
 
 #include <warden/detail/engine/engine.hpp>
 #include <warden/detail/system/process_listing.hpp>
+#include <warden/detail/text/visible_text.hpp>
 #include <warden/telemetry/health.hpp>
 
 #include <algorithm>
@@ -50,7 +51,7 @@ inline void find_suspects(const ProcessRecord& record, const std::vector<TreeMem
     std::string text = std::to_string(suspects.size());
     for (std::size_t i = 0; i < std::min(suspects.size(), max_named); ++i) {
         const TreeMember& process = suspects[i].process;
-        text += (i == 0 ? " (pid " : ", pid ") + std::to_string(process.pid) + ' ' + process.command;
+        text += (i == 0 ? " (pid " : ", pid ") + std::to_string(process.pid) + ' ' + visible_text(process.command);
     }
     if (suspects.size() > max_named) text += ", ...";
     return suspects.empty() ? text : text + ')';

@@ -68,9 +68,6 @@ public:
     /// When the plan will be over at the latest.
     [[nodiscard]] SteadyTime deadline() const noexcept { return deadline_; }
 
-    /// Whether a forceful step has been taken.
-    [[nodiscard]] bool was_forceful() const noexcept { return forceful_; }
-
 private:
     void take_step();
     void end_step(bool tree_exited);
@@ -86,7 +83,6 @@ private:
     SteadyTime deadline_{};
     std::size_t next_ = 0;
     bool in_step_ = false;
-    bool forceful_ = false;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -126,7 +122,6 @@ inline void Escalation::take_step() {
     record.began = SteadyTime::clock::now() - began_;
     report_.steps.push_back(std::move(record));
     in_step_ = true;
-    forceful_ = forceful_ || is_forceful(step.action);
     report_.steps.back().error = act_(step);
     if (!finished_ || !in_step_) return;  // the tree was found gone while acting
     timer_.expires_at(deadline_after(SteadyTime::clock::now(), step.grace));

@@ -128,6 +128,7 @@ private:
     void call_beside(const StopStep& step);
     void note(EventKind kind, std::string message);
     [[nodiscard]] ExitCause cause_of(const LeaderExit& end) const;
+    void note_limit(const LeaderExit& end, ExitCause cause);
     void report_survivors(StopReport& report);
     [[nodiscard]] std::shared_ptr<const StopReport> last_stop() const;
     [[nodiscard]] StopReport former_stop() const;
@@ -319,6 +320,7 @@ inline void ProcessRecord::settle(const LeaderExit& end) {
     if (on_leader_exit) on_leader_exit();
     services_->metrics.ended(cause);
     if (by_force) services_->metrics.forced();
+    note_limit(end, cause);
     Event exit = event(EventKind::exit);
     exit.duration = now - state.facts().started;
     exit.exit_status = end.status;
@@ -379,6 +381,7 @@ inline void ProcessRecord::abandon() {
 inline void ProcessRecord::release_tree() {
     end_output();
     services_->metrics.output_read(output->bytes());
+    services_->metrics.logged(output->logged());
     services_->metrics.dropped(output->dropped());
     if (escalation_) escalation_->tree_gone();
     else tell_stopped(former_stop());

@@ -207,6 +207,29 @@ inline void ProcessRecord::note(EventKind kind, std::string message) {
     services_->emit(std::move(noted));
 }
 
+/// Reports that a resource limit ended the process. A limit that it inherited from the program has no value here.
+inline void ProcessRecord::note_limit(const LeaderExit& end, ExitCause cause) {
+    const ResourceLimits& limits = options.limits;
+    const bool over_file_size = cause == ExitCause::crashed && end.status.signal() == signals::file_limit;
+    const bool over_cpu = cause == ExitCause::cpu_limit;
+    if (!over_file_size && !over_cpu && cause != ExitCause::memory_limit) return;
+    Event hit = event(EventKind::limit);
+    const auto set = [&](std::string_view key, auto value) {
+        hit.attributes.emplace_back(key, static_cast<std::int64_t>(value));
+    };
+    hit.attributes.emplace_back("warden.limit.name", std::string(over_cpu         ? "cpu_time_ns"
+                                                                 : over_file_size ? "file_bytes"
+                                                                                  : "memory_bytes"));
+    if (over_cpu) {
+        set("warden.cpu_time_ns", (end.usage.user_time + end.usage.system_time).count());
+        if (limits.cpu_time) set("warden.limit.value", limits.cpu_time->count());
+    } else {
+        const auto& value = over_file_size ? limits.file_bytes : limits.memory_bytes;
+        if (value) set("warden.limit.value", *value);
+    }
+    services_->emit(std::move(hit));
+}
+
 inline void ProcessRecord::report_survivors(StopReport& report) {
     if (is_tree_empty(state.facts()) || std::holds_alternative<std::monostate>(tree)) return;
     for (const TreeMember& member : tree_members()) {

@@ -8,6 +8,7 @@
 /// Errors:        SpawnError, which is its purpose.
 
 #include <warden/command_line.hpp>
+#include <warden/detail/text/visible_text.hpp>
 #include <warden/error.hpp>
 #include <warden/spawn_options.hpp>
 
@@ -20,13 +21,14 @@ namespace warden::detail {
 [[nodiscard]] inline std::string quoted(const std::string& text) { return "'" + text + "'"; }
 [[nodiscard]] inline std::string quoted(const std::filesystem::path& path) { return quoted(path.string()); }
 
-/// A start that failed, in the words that people get.
+/// A start that failed, in the words that people get. What others may have chosen is made visible in them.
 [[noreturn]] inline void fail_start(const CommandLine& command, const error_code& code, SpawnStep step,
                                     const std::filesystem::path& path = {}, const std::string& advice = {}) {
-    std::string message = "cannot start '" + command.program() + "': " + std::string(to_string(step));
-    if (!path.empty()) message += " '" + path.string() + "'";
+    std::string message = "cannot start '" + visible_text(command.program()) + "': " + std::string(to_string(step));
+    if (!path.empty()) message += " '" + visible_text(path.string()) + "'";
     const bool is_list = advice.find('\n') != std::string::npos;
-    if (!advice.empty()) message += is_list ? ": " + advice : " (" + advice + ")";
+    const std::string shown = visible_text(advice, "\n");
+    if (!advice.empty()) message += is_list ? ": " + shown : " (" + shown + ")";
     throw SpawnError(code, step, path, message);
 }
 

@@ -69,6 +69,8 @@ public:
     /// The newest lines of both streams together: of the log, if there is one that holds both, else of memory.
     [[nodiscard]] std::vector<std::string> tail(std::size_t count) const;
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+    /// Given to log files.
+    [[nodiscard]] std::uint64_t logged() const noexcept { return logged_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t dropped() const;
 
     /// All that may be slow; null where there is none.
@@ -98,6 +100,7 @@ private:
     mutable std::mutex mutex_;
     TextWindow recent_;  // unless a log holds both streams
     std::atomic<std::uint64_t> bytes_{0};
+    std::atomic<std::uint64_t> logged_{0};
     std::atomic<std::uint64_t> capture_dropped_{0};
     std::atomic<std::uint64_t> collect_lost_{0};
 };
@@ -168,6 +171,7 @@ void OutputRouter::route_lines(Stream stream, std::size_t expected_bytes, Split 
 
 inline void OutputRouter::write_log(StreamRoute& route, std::string_view text) {
     route.log->write(text);
+    logged_.fetch_add(text.size(), std::memory_order_relaxed);
     const bool degraded = route.log->stats().degraded;
     if (degraded == route.log_degraded) return;
     for (StreamRoute& other : routes) {  // both streams may go there: one event

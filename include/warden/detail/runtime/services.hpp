@@ -53,11 +53,6 @@ public:
     [[nodiscard]] std::uint64_t subscribe(Subscriber subscriber);
     void unsubscribe(std::uint64_t id);
 
-    /// Events that subscribers were too slow for.
-    [[nodiscard]] std::uint64_t dropped_events() const noexcept {
-        return dropped_events_.load(std::memory_order_relaxed);
-    }
-
     /// Writes events there from now on. On the loop.
     void use_event_log(EventLog log) { event_log_.emplace(std::move(log)); }
 
@@ -84,7 +79,6 @@ private:
     std::uint64_t next_id_ = 1;
     std::vector<Subscription> subscriptions_;
     std::atomic<bool> has_subscribers_{false};
-    std::atomic<std::uint64_t> dropped_events_{0};
 };
 
 // -- implementation ----------------------------------------------------------
@@ -115,7 +109,7 @@ inline void Services::deliver(const std::shared_ptr<const Event>& event) {
     for (auto& subscription : subscriptions_) {
         const bool is_last_word = event->kind == EventKind::exit || event->kind == EventKind::tree_gone;
         if (subscription.listener->waiting >= max_waiting_events && !is_last_word) {
-            dropped_events_.fetch_add(1, std::memory_order_relaxed);
+            metrics.event_dropped();
             continue;
         }
         subscription.listener->waiting.fetch_add(1);

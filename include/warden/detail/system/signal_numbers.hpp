@@ -19,6 +19,7 @@ inline constexpr int terminate = SIGTERM;
 inline constexpr int resume = SIGCONT;
 inline constexpr int stop = SIGSTOP;
 inline constexpr int cpu_limit = SIGXCPU;
+inline constexpr int file_limit = SIGXFSZ;
 }  // namespace warden::detail::signals
 #else
 namespace warden::detail::signals {
@@ -29,5 +30,6 @@ inline constexpr int terminate = 15;
 inline constexpr int resume = 18;
 inline constexpr int stop = 19;
 inline constexpr int cpu_limit = 24;
+inline constexpr int file_limit = 25;
 }  // namespace warden::detail::signals
 #endif
