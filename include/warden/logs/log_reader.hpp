@@ -26,7 +26,8 @@
 namespace warden {
 
 /// The newest `count` lines, oldest first, without their newlines; an unterminated last line counts. Goes on into the
-/// rotated files if the active one has fewer. Reads from the end: the cost does not depend on the size of the log.
+/// rotated files if the active one has fewer. Reads from the end: the cost does not depend on the size of the log,
+/// nor on the holes in it, which hold no text.
 /// Refuses symbolic links (ELOOP), directories (EISDIR) and what is not a regular file (EINVAL); ENOENT if there is no
 /// file at all. Unlike the writer, it may read the files of others.
 [[nodiscard]] inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count,
@@ -47,7 +48,7 @@ inline std::optional<std::vector<std::string>> tail_files(const std::filesystem:
     std::size_t left = max_tail_bytes;
     const auto take = [&](const OpenLog& log) {
         const std::size_t wanted = count - found.size();
-        const std::string text = end_of_log(log, wanted, left, ec);
+        const std::string text = end_of_log(log, wanted, left, Holes::skip, ec);
         auto lines = newest_lines(text, wanted);
         std::move(lines.rbegin(), lines.rend(), std::back_inserter(found));
         left -= text.size();

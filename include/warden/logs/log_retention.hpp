@@ -11,6 +11,7 @@
 /// Allocates:     a path per log.
 
 #include <warden/detail/logs/log_walk.hpp>
+#include <warden/detail/logs/trusted_directory.hpp>
 #include <warden/error.hpp>
 #include <warden/output/log_options.hpp>
 
@@ -58,7 +59,7 @@ struct StoredLog {
 /// One run over a directory.
 class LogPruner {
 public:
-    explicit LogPruner(std::filesystem::path root) : walk_(std::move(root)) {}
+    explicit LogPruner(const std::filesystem::path& root) : root_(root), walk_(root) {}
 
     PruneReport run(const LogRetention& retention, std::chrono::system_clock::time_point now);
 
@@ -75,12 +76,17 @@ private:
         return name.starts_with('.') && name.size() > end.size() && std::equal(end.rbegin(), end.rend(), name.rbegin());
     }
 
+    const std::filesystem::path root_;
     LogWalk walk_;
     std::vector<StoredLog> logs_;
     PruneReport report_;
 };
 
 inline PruneReport LogPruner::run(const LogRetention& retention, std::chrono::system_clock::time_point now) {
+    if (!why_not_trusted(root_).empty()) {  // what is removed there may be anything
+        fail({}, {}, condition_code(boost::system::errc::operation_not_permitted));
+        return report_;
+    }
     walk_.run(
         [this](const LogDirectory& directory, const Directories& directories, const Name& name) {
             if (const auto file = directory.look_at(name); file && file->mark)

@@ -73,8 +73,9 @@ public:
     /// Opens or creates the file and its directories; an existing text is continued. Files 0600, directories 0700; on
     /// Windows their access control is handed down.
     /// `errc::invalid_options`: see the `validate()` of both. Else why the file is no place for a log: ELOOP (a
-    /// symbolic link), EISDIR, EINVAL (a FIFO, device or socket), EMLINK (it has a second name), EPERM (the file or its
-    /// directory belongs to another user), or the system's code.
+    /// symbolic link), EISDIR, EINVAL (a FIFO, device or socket), EMLINK (it has a second name), EPERM (the file
+    /// belongs to another user, or another user could change a part of the path: `detail::why_not_trusted`), or the
+    /// system's code.
     [[nodiscard]] static LogSink open(const std::filesystem::path& path, const LogLimits& limits, OnLimit on_limit,
                                       error_code& ec);
 

@@ -13,6 +13,7 @@
 #include <warden/detail/engine/engine_api.hpp>
 #include <warden/detail/engine/process_table.hpp>
 #include <warden/detail/launch/prepared_launch.hpp>
+#include <warden/detail/logs/trusted_directory.hpp>
 #include <warden/detail/output/alert_watch.hpp>
 #include <warden/detail/output/open_logs.hpp>
 #include <warden/detail/runtime/host_signals.hpp>

@@ -64,8 +64,10 @@ inline void Engine::open_event_log() {
     error_code ec;
     EventLog log = EventLog::open(options, services->config.redact_arguments, ec);
     if (ec) {
-        set_up_error_ = {ec, "the event log '" + options.path.string() +
-                                 "' cannot be opened; set WARDEN_DATA_DIRECTORY to a directory of your own"};
+        const std::string why = why_not_trusted(options.path.parent_path());
+        set_up_error_ = {ec, "the event log '" + options.path.string() + "' cannot be opened" +
+                                 (why.empty() ? "" : ": " + why) +
+                                 "; set WARDEN_DATA_DIRECTORY to a directory of your own"};
         return;
     }
     services->loop.call([&] { services->use_event_log(std::move(log)); });

@@ -71,8 +71,9 @@ inline void Engine::open_logs(ProcessRecord& record, const Output& out, const Ou
         const auto path = directory / relative;
         auto sink = logs_.open(path, record.options.log, record.log_owner(only_errors), ec);
         if (ec) {
+            const std::string why = why_not_trusted(path.parent_path());
             fail_start(record.command, ec, SpawnStep::log_file, path,
-                       "a log needs a regular file in a directory of this user");
+                       why.empty() ? "a log needs a regular file in a directory of this user" : why);
         }
         return router.logs.emplace_back(std::move(sink)).get();
     };

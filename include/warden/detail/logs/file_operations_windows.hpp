@@ -60,10 +60,19 @@ inline constexpr std::size_t max_aside = 8;
 /// `remove_held` by name, of a link the link itself. What is gone already is no error.
 [[nodiscard]] inline error_code remove_file(const std::wstring& path) noexcept;
 
+/// The names of one log.
+struct LogPlace {
+    std::wstring path{};  ///< Absolute, in the form that may be long.
+    std::wstring temporary{};
+
+    [[nodiscard]] std::wstring rotated(std::size_t number) const { return path + L'.' + std::to_wstring(number); }
+};
+
 [[nodiscard]] inline error_code set_size(HANDLE file, std::uint64_t size) noexcept;
 
 /// Writes all of it to the end of the file, or says why not; `written` is what got there.
-[[nodiscard]] inline error_code append_all(HANDLE file, std::string_view text, std::size_t& written) noexcept;
+[[nodiscard]] inline error_code append_all(HANDLE file, std::uint64_t size, std::string_view text,
+                                           std::size_t& written) noexcept;
 
 /// Says to `is_in_use` that somebody writes this file, until the handle is closed.
 inline void note_in_use(HANDLE file) noexcept;
@@ -164,7 +173,7 @@ inline error_code set_size(HANDLE file, std::uint64_t size) noexcept {
     return done ? error_code() : last_error();
 }
 
-inline error_code append_all(HANDLE file, std::string_view text, std::size_t& written) noexcept {
+inline error_code append_all(HANDLE file, std::uint64_t, std::string_view text, std::size_t& written) noexcept {
     constexpr std::size_t most = std::size_t{1} << 30;
     written = 0;
     while (written < text.size()) {

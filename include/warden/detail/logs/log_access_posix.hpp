@@ -18,6 +18,7 @@
 
 #include <boost/system/detail/errc.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -76,6 +77,16 @@ struct OpenLog {
 [[nodiscard]] inline std::size_t read_at(const LogHandle& handle, std::uint64_t offset, char* to, std::size_t size,
                                          error_code& ec) noexcept;
 
+/// Some bytes of a file that are stored.
+struct DataRun {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+};
+
+/// The last run of stored bytes that lies from `from` to `to`, cut to that; empty if all of it is a hole. In a file of
+/// very many holes it may be an earlier run: the cost is bounded.
+[[nodiscard]] inline DataRun last_data(const LogHandle& handle, std::uint64_t from, std::uint64_t to) noexcept;
+
 // -- implementation ----------------------------------------------------------
 inline LogStatus log_status_of(const struct ::stat& status) noexcept {
     return {{status.st_dev, status.st_ino},
@@ -106,6 +117,25 @@ inline OpenLog open_log_to_read(const std::filesystem::path& path, error_code& e
     log.status = log_status_of(status);
     return log;
 }
+
+#if defined(SEEK_DATA) && defined(SEEK_HOLE)
+inline DataRun last_data(const LogHandle& handle, std::uint64_t from, std::uint64_t to) noexcept {
+    constexpr int max_runs = 1024;
+    DataRun last{to, to};
+    std::uint64_t at = from;
+    for (int i = 0; i < max_runs && at < to; ++i) {
+        const ::off_t data = ::lseek(handle.get(), static_cast<::off_t>(at), SEEK_DATA);
+        if (data < 0 && errno != ENXIO) return {from, to};  // the file system does not know
+        if (data < 0 || static_cast<std::uint64_t>(data) >= to) break;
+        const ::off_t hole = ::lseek(handle.get(), data, SEEK_HOLE);
+        last = {static_cast<std::uint64_t>(data), hole < 0 ? to : std::min(to, static_cast<std::uint64_t>(hole))};
+        at = last.end;
+    }
+    return last;
+}
+#else
+inline DataRun last_data(const LogHandle&, std::uint64_t from, std::uint64_t to) noexcept { return {from, to}; }
+#endif
 
 inline std::size_t read_at(const LogHandle& handle, std::uint64_t offset, char* to, std::size_t size,
                            error_code& ec) noexcept {

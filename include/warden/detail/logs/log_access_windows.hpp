@@ -84,6 +84,17 @@ struct OpenLog {
 [[nodiscard]] inline std::size_t read_at(const LogHandle& handle, std::uint64_t offset, char* to, std::size_t size,
                                          error_code& ec) noexcept;
 
+/// Some bytes of a file that are stored.
+struct DataRun {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+};
+
+/// All of it: a file has no holes here unless it was marked as sparse.
+[[nodiscard]] inline DataRun last_data(const LogHandle&, std::uint64_t from, std::uint64_t to) noexcept {
+    return {from, to};
+}
+
 // -- implementation ----------------------------------------------------------
 
 /// Why a file could not be opened. One that is removed, but still open somewhere, is gone: on a system that keeps its

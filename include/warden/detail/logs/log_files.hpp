@@ -34,14 +34,28 @@ inline std::filesystem::path rotated_path(const std::filesystem::path& path, std
     return rotated += '.' + std::to_string(number);
 }
 
+/// A hole of a file holds no text: it is skipped, or ends the search.
+enum class Holes : bool { skip, stop };
+
 /// The end of a file in which `count` lines begin, or as much of it as `most` bytes allow.
-inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t most, error_code& ec) {
-    auto begin = static_cast<std::size_t>(log.status.size);
-    std::vector<std::string> blocks;  // the newest first
+inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t most, Holes holes, error_code& ec) {
+    std::uint64_t begin = log.status.size;
+    std::uint64_t reach = std::uint64_t{8} << 10;  // how far back is looked for data
+    std::vector<std::string> blocks;               // the newest first
     std::size_t newlines = 0;
-    std::size_t block_size = std::size_t{8} << 10;
     while (begin > 0 && most > 0 && newlines <= count) {
-        const std::size_t size = std::min({begin, block_size, most});
+        const std::uint64_t from = begin - std::min(begin, reach);
+        const DataRun data = last_data(log.handle, from, begin);
+        if (holes == Holes::stop && data.end < begin) break;
+        reach *= 2;
+        begin = data.begin < data.end ? data.end : from;
+        if (data.begin == data.end) {
+            if (holes == Holes::stop) break;
+            continue;
+        }
+        constexpr std::uint64_t max_block = std::uint64_t{1} << 20;
+        const auto size = static_cast<std::size_t>(std::min({data.end - data.begin, max_block, std::uint64_t{most}}));
+        reach = std::min(reach, max_block);
         std::string block(size, '\0');
         const std::size_t done = read_at(log.handle, begin - size, block.data(), size, ec);
         if (ec) return {};
@@ -51,7 +65,6 @@ inline std::string end_of_log(const OpenLog& log, std::size_t count, std::size_t
         blocks.push_back(std::move(block));
         begin -= size;
         most -= size;
-        block_size = std::min(block_size * 2, std::size_t{1} << 20);
     }
     std::string text;
     std::reverse(blocks.begin(), blocks.end());

@@ -117,7 +117,8 @@ inline LogTrail::Found LogTrail::open_file(std::size_t number, error_code& ec) c
 inline bool LogTrail::begin_at_last(Found file, std::size_t lines) {
     const std::uint64_t size = file.log.status.size;
     error_code ignored;
-    const std::string end = end_of_log(file.log, lines, lines > 0 ? max_tail_bytes : max_read_bytes, ignored);
+    const std::size_t most = lines > 0 ? max_tail_bytes : max_read_bytes;
+    const std::string end = end_of_log(file.log, lines, most, Holes::stop, ignored);
     const std::uint64_t start = size - end.size();
     std::size_t newline = end.size();
     for (std::size_t i = 0; i <= lines && newline != end.npos; ++i)
