@@ -5,7 +5,7 @@ cmake_minimum_required(VERSION 3.25)
 # A room for each folder, and for the headers beside the folders: its name; the paths in it, below include/warden and
 # without `.hpp`; the rooms whose headers it may include. Each room may include its own headers. The first match counts.
 set(rooms
-    "ground             | version|platform|fwd|error|timeout |"
+    "ground             | version|platform|fwd|error|timeout|stream_output |"
     "words              | command_line|environment|streams|callbacks|resource_limits|spawn_options|exit_status|process_info|lifecycle|stop_plan|containment|manager_config | ground output"
     "detail/base        | detail/base/[^/]+        | ground"
     "detail/text        | detail/text/[^/]+        | ground"

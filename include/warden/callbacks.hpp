@@ -8,6 +8,8 @@
 /// Does not know: threads, Asio; the manager calls.
 /// Thread-safety: distinct objects: safe. One shared object: guard it yourself.
 
+#include <warden/stream_output.hpp>
+
 #include <concepts>
 #include <cstdint>
 #include <functional>

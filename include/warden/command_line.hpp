@@ -9,9 +9,10 @@
 /// Thread-safety: distinct objects: safe. One shared object: guard it yourself.
 
 #include <warden/error.hpp>
+#include <warden/stream_output.hpp>
 
 #include <concepts>
-#include <initializer_list>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,11 +21,26 @@
 namespace warden {
 namespace detail {
 
-/// A word in a list of words. A std::string can be made of two pointers, and then `{"sh", {"-c", "exit"}}` would be a
-/// list of two strings; this cannot.
+/// What may be a word of a command: text of any kind, or a path.
+template <class T>
+concept WordLike = std::convertible_to<const T&, std::string_view> || std::convertible_to<const T&, std::string> ||
+    std::same_as<T, std::filesystem::path>;
+
+[[nodiscard]] inline std::string to_word(std::string_view word) { return std::string(word); }
+[[nodiscard]] inline std::string to_word(const std::filesystem::path& word) {
+    const std::u8string text = word.u8string();
+    return {text.begin(), text.end()};
+}
+template <class T>
+[[nodiscard]] std::string to_word(const T& word) {
+    if constexpr (std::convertible_to<const T&, std::string_view>) return to_word(std::string_view(word));
+    else return word;
+}
+
+/// A word that stands alone in braces. A text without braces is no command: `run("ls -l")` does not compile.
 struct Word {
-    template <std::convertible_to<std::string> Text>
-    Word(const Text& word) : text(word) {}
+    template <WordLike T>
+    Word(const T& word) : text(to_word(word)) {}
     std::string text;
 };
 
@@ -39,11 +55,17 @@ class CommandLine {
 public:
     CommandLine() = default;
 
-    /// `{"python3", "-u", "train.py"}`
-    CommandLine(std::initializer_list<detail::Word> words) {
-        for (const detail::Word& word : words) arguments_.push_back(word.text);
-        if (!arguments_.empty()) take_program();
+    /// `{"python3", "-u", "train.py"}`, `CommandLine("python3", script_path)`. A list of constructor arguments and no
+    /// std::initializer_list, whose array GCC 12 cannot keep in a coroutine.
+    template <detail::WordLike Program, detail::WordLike First, detail::WordLike... Rest>
+    CommandLine(const Program& program, const First& first, const Rest&... rest) : program_(detail::to_word(program)) {
+        arguments_.reserve(1 + sizeof...(rest));
+        arguments_.push_back(detail::to_word(first));
+        (arguments_.push_back(detail::to_word(rest)), ...);
     }
+
+    /// `{"ls"}`: a program without arguments.
+    CommandLine(detail::Word program) : program_(std::move(program.text)) {}
 
     /// The first word is the program.
     CommandLine(std::vector<std::string> words) : arguments_(std::move(words)) {

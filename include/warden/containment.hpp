@@ -8,6 +8,8 @@
 /// Does not know: how any of them works.
 /// Thread-safety: values.
 
+#include <warden/stream_output.hpp>
+
 #include <array>
 #include <cstdint>
 #include <string>
@@ -33,7 +35,8 @@ struct ContainmentReport {
     bool covers_setsid = false;       ///< Descendants that left the process group or session, also by double fork.
     bool covers_host_crash = false;   ///< Nothing lives on when the host ends, however it ends.
     bool covers_other_users = false;  ///< Members that run as another user (set-user-id helpers) are ended too.
-    std::string why_not_stronger;     ///< What kept a stronger mechanism away, and how to get it; empty for the best.
+    std::string why_not_stronger{};   ///< What kept a stronger mechanism away, and
+                                      ///< how to get it; empty for the best.
 
     friend bool operator==(const ContainmentReport&, const ContainmentReport&) = default;
 };

@@ -11,6 +11,7 @@
 
 #include <warden/error.hpp>
 
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,6 +28,10 @@ public:
     [[nodiscard]] static Environment empty() { return Environment(false); }
 
     Environment() : Environment(true) {}
+    /// That of the program with these changes: `.environment = {{"LANG", "C"}, {"TZ", "UTC"}}`.
+    Environment(std::initializer_list<std::pair<std::string, std::string>> changes) {
+        for (const auto& [key, value] : changes) set(key, value);
+    }
 
     /// The last word on a key wins, and one copy of it is passed.
     Environment& set(std::string key, std::string value) & {

@@ -9,6 +9,7 @@
 /// Allocates:     the messages.
 
 #include <warden/platform.hpp>
+#include <warden/stream_output.hpp>
 
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>

@@ -8,6 +8,9 @@
 /// Does not know: how the system encodes them.
 /// Thread-safety: values.
 
+#include <warden/error.hpp>
+#include <warden/stream_output.hpp>
+
 #include <array>
 #include <cstdint>
 #include <string>
@@ -47,6 +50,15 @@ public:
     /// "exited with code 3", "ended by signal 11 (core dumped)", "exit status unknown".
     [[nodiscard]] std::string to_string() const;
 
+    /// Success for exit code 0; else the exit code in `exit_code_category()`, or the signal in `signal_category()`,
+    /// where -1 is an unknown status.
+    [[nodiscard]] error_code error() const noexcept;
+
+    /// @throws system_error with `error()` unless it is a success.
+    void check() const {
+        if (const error_code ec = error()) throw system_error(ec, "the process failed");
+    }
+
     friend constexpr bool operator==(const ExitStatus&, const ExitStatus&) = default;
 
 private:
@@ -59,6 +71,11 @@ private:
     Kind kind_ = Kind::unknown;
     bool core_dumped_ = false;
 };
+
+/// Exit codes as errors; its name is "exit".
+[[nodiscard]] inline const boost::system::error_category& exit_code_category() noexcept;
+/// Signals that ended a process as errors; its name is "signal". -1: the exit status is unknown.
+[[nodiscard]] inline const boost::system::error_category& signal_category() noexcept;
 
 /// Why a process ended.
 enum class ExitCause : std::uint8_t {
@@ -80,11 +97,42 @@ enum class ExitCause : std::uint8_t {
 namespace detail {
 inline constexpr std::array<std::string_view, 9> exit_cause_names{
     "unknown", "exited", "stopped", "forced", "timed_out", "memory_limit", "cpu_limit", "crashed", "host_shutdown"};
+
+class ExitCodeCategory final : public boost::system::error_category {
+public:
+    const char* name() const noexcept override { return "exit"; }
+    std::string message(int value) const override { return ExitStatus::from_code(value).to_string(); }
+};
+
+class SignalCategory final : public boost::system::error_category {
+public:
+    const char* name() const noexcept override { return "signal"; }
+    std::string message(int value) const override {
+        return (value < 0 ? ExitStatus() : ExitStatus::from_signal(value, false)).to_string();
+    }
+};
+
 static_assert(exit_cause_names.size() == static_cast<std::size_t>(ExitCause::host_shutdown) + 1);
 }  // namespace detail
 
 constexpr std::string_view to_string(ExitCause cause) noexcept {
     return detail::exit_cause_names[static_cast<std::size_t>(cause)];
+}
+
+WARDEN_ONE_PER_PROGRAM inline const boost::system::error_category& exit_code_category() noexcept {
+    static const detail::ExitCodeCategory category;
+    return category;
+}
+
+WARDEN_ONE_PER_PROGRAM inline const boost::system::error_category& signal_category() noexcept {
+    static const detail::SignalCategory category;
+    return category;
+}
+
+inline error_code ExitStatus::error() const noexcept {
+    if (success()) return {};
+    if (exited()) return {code(), exit_code_category()};
+    return {signaled() ? signal() : -1, signal_category()};
 }
 
 inline std::string ExitStatus::to_string() const {

@@ -9,6 +9,8 @@
 /// Thread-safety: values and constexpr functions.
 /// Allocates:     never.
 
+#include <warden/stream_output.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>

@@ -99,6 +99,14 @@ public:
     template <class Token>
     auto async_wait(Token&& token);
 
+    /// Waits until it is ready: `AlertAction::ready` says so. `errc::already_ended` if it ends before that,
+    /// `errc::timed_out`, `errc::invalid_timeout`; `errc::invalid_options` if no rule for its output says so.
+    void wait_ready(Timeout timeout = no_timeout);
+    void wait_ready(Timeout timeout, error_code& ec);
+    /// Completes with `void(error_code)`.
+    template <class Token>
+    auto async_wait_ready(Token&& token);
+
     // -- talking to it
     // --------------------------------------------------------------------------------------------------
 
@@ -162,9 +170,14 @@ public:
     /// @throws system_error errc::invalid_options, naming every mistake of the plan.
     StopReport stop();
     StopReport stop(StopPlan plan);
-    /// Completes with `void(error_code, StopReport)`. A cancellation ends the waiting, not the stop.
+    /// Completes with `void(error_code, StopReport)`. Without a plan by its own. A cancellation ends the waiting, not
+    /// the stop.
     template <class Token>
     auto async_stop(StopPlan plan, Token&& token);
+    template <class Token>
+    auto async_stop(Token&& token) {
+        return async_stop(own_plan(), std::forward<Token>(token));
+    }
 
 private:
     friend class ProcessManager;
@@ -172,6 +185,8 @@ private:
         : engine_(std::move(engine)), record_(std::move(record)) {}
 
     [[nodiscard]] error_code check() const;
+    [[nodiscard]] error_code check_ready() const;
+    [[nodiscard]] StopPlan own_plan() const;
     [[nodiscard]] std::optional<ExitStatus> wait_until_steady(SteadyTime deadline);
     void signal_tree(int number, error_code& ec);
     void end() noexcept;
@@ -188,6 +203,13 @@ template <class Token>
 auto ManagedProcess::async_wait(Token&& token) {
     return detail::initiate<ExitStatus>(std::forward<Token>(token), engine_, check(), [record = record_](auto done) {
         return detail::begin_wait(record, std::move(done));
+    });
+}
+
+template <class Token>
+auto ManagedProcess::async_wait_ready(Token&& token) {
+    return detail::initiate<>(std::forward<Token>(token), engine_, check_ready(), [record = record_](auto done) {
+        return detail::begin_wait_ready(record, std::move(done));
     });
 }
 

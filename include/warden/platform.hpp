@@ -106,6 +106,11 @@
 #define WARDEN_INLINE inline
 #endif
 
+#if !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
+#error "warden needs exceptions: compile without -fno-exceptions. Its functions report errors by `error_code& ec` too."
+#include <warden-needs-exceptions>  // ends the compilation, so that the line above is the only error
+#endif
+
 namespace warden::detail {
 
 /// The value of an environment variable, or null. Null for every name in a set-user-id program.

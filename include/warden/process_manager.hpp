@@ -22,6 +22,7 @@
 
 #include <boost/uuid/uuid_io.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -29,6 +30,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -70,6 +72,8 @@ public:
     /// A manager of its own, for tests and for components that must not share. The destructor cleans up.
     /// @throws system_error errc::invalid_configuration, naming every mistake.
     explicit ProcessManager(ManagerConfig config);
+    /// The same, from the environment.
+    ProcessManager() : ProcessManager(ManagerConfig::from_environment()) {}
     ProcessManager(const ProcessManager&) = delete;
     ProcessManager& operator=(const ProcessManager&) = delete;
     ~ProcessManager();
@@ -91,8 +95,31 @@ public:
     /// Completes with `void(error_code, CompletedProcess)`; see `ManagedProcess::async_wait` for tokens and executors.
     /// Starts the process before it returns; the code of a start that failed comes by the handler too. A cancellation
     /// stops the process, and completes with `operation_aborted` when it is gone.
-    template <class Token>
-    auto async_run(CommandLine command, SpawnOptions options, std::string input, Token&& token);
+    ///
+    /// Options for a token that is awaited have a name: GCC 12 destroys the members of a temporary `SpawnOptions` in a
+    /// co_await expression twice, so that does not compile.
+    template <detail::IsNoOptions Token>
+    auto async_run(CommandLine command, Token&& token) {
+        return begin_run(std::move(command), SpawnOptions(), {}, std::forward<Token>(token));
+    }
+    template <class Options, class Token>
+    requires std::same_as<std::remove_const_t<Options>, SpawnOptions>
+    auto async_run(CommandLine command, Options& options, Token&& token) {
+        return begin_run(std::move(command), options, {}, std::forward<Token>(token));
+    }
+    template <class Options, class Token>
+    requires std::same_as<std::remove_const_t<Options>, SpawnOptions>
+    auto async_run(CommandLine command, Options& options, std::string input, Token&& token) {
+        return begin_run(std::move(command), options, std::move(input), std::forward<Token>(token));
+    }
+    template <detail::BeginsAtOnce<void(error_code, CompletedProcess)> Token>
+    auto async_run(CommandLine command, SpawnOptions&& options, Token&& token) {
+        return begin_run(std::move(command), std::move(options), {}, std::forward<Token>(token));
+    }
+    template <detail::BeginsAtOnce<void(error_code, CompletedProcess)> Token>
+    auto async_run(CommandLine command, SpawnOptions&& options, std::string input, Token&& token) {
+        return begin_run(std::move(command), std::move(options), std::move(input), std::forward<Token>(token));
+    }
 
     /// Runs commands at the same time, each with the output of the one before it as its input; `input` goes to the
     /// first. `options` are those of each; what the last one writes is collected, and the stderr of all. Otherwise as
@@ -148,6 +175,8 @@ public:
     [[nodiscard]] Subscription subscribe(std::function<void(const Event&)> subscriber);
 
 private:
+    template <class Token>
+    auto begin_run(CommandLine command, SpawnOptions options, std::string input, Token&& token);
     [[nodiscard]] ManagedProcess start(CommandLine command, SpawnOptions options, detail::LaunchExtension* extension);
     [[nodiscard]] std::vector<std::shared_ptr<detail::ProcessRecord>> named(std::string_view key) const;
     [[nodiscard]] detail::Engine& engine() const;  // throws errc::forked in a copy, whose locks nobody may ever release
@@ -156,6 +185,14 @@ private:
 };
 
 /// The same with the manager of the program.
+template <class... Initializers>
+[[nodiscard]] ManagedProcess spawn(CommandLine command, SpawnOptions options = {}, Initializers&&... initializers) {
+    return ProcessManager::instance().spawn(std::move(command), std::move(options),
+                                            std::forward<Initializers>(initializers)...);
+}
+inline CompletedProcess run(CommandLine command, SpawnOptions options = {}, std::string_view input = {}) {
+    return ProcessManager::instance().run(std::move(command), std::move(options), input);
+}
 inline CompletedPipeline pipeline(std::vector<CommandLine> commands, SpawnOptions options = {},
                                   std::string_view input = {}) {
     return ProcessManager::instance().pipeline(std::move(commands), std::move(options), input);
@@ -174,7 +211,7 @@ ManagedProcess ProcessManager::spawn(CommandLine command, SpawnOptions options, 
 }
 
 template <class Token>
-auto ProcessManager::async_run(CommandLine command, SpawnOptions options, std::string input, Token&& token) {
+auto ProcessManager::begin_run(CommandLine command, SpawnOptions options, std::string input, Token&& token) {
     return detail::initiate<CompletedProcess>(
         std::forward<Token>(token), engine_, error_code{},
         [engine = engine_, command = std::move(command), options = std::move(options),

@@ -35,9 +35,9 @@ namespace warden {
 
 /// A check before the start. `supervision/preflight.hpp` has ready-made ones.
 struct PreflightCheck {
-    std::string name;  ///< "python3 is installed"
+    std::string name{};  ///< "python3 is installed"
     /// Nothing if all is well; else what is missing and how to mend it. May throw; that is a failure too.
-    std::function<std::optional<std::string>()> run;
+    std::function<std::optional<std::string>()> run{};
 };
 
 /// All of it has defaults; name what differs.
@@ -62,6 +62,8 @@ struct SpawnOptions {
     std::vector<PreflightCheck> preflight{};
     LineCallback on_line{};
     ChunkCallback on_chunk{};
+    /// Called once, on `executor`, when the process has ended and its end is known; its descendants may live on.
+    std::function<void(const ProcessInfo&)> on_exit{};
     std::vector<AlertRule> alerts{};  ///< Besides those of the manager, `AlertOptions::rules`.
     /// Where the callbacks for lines, chunks and alerts run, one at a time. If nobody runs it, the news of the end of
     /// the process waits for the drain budget.

@@ -10,6 +10,7 @@
 
 #include <warden/command_line.hpp>
 #include <warden/fwd.hpp>
+#include <warden/stream_output.hpp>
 #include <warden/timeout.hpp>
 
 #include <algorithm>
@@ -44,8 +45,8 @@ enum class StopAction : std::uint8_t {
 /// A function for the step `call`: runs on a thread of the manager, is given the process id and the grace of the step,
 /// and should be done by then. What it throws, or returns in words, is only reported.
 struct StopCall {
-    std::string name;  ///< "POST http://127.0.0.1:8000/shutdown"
-    std::function<std::string(Pid, Nanoseconds)> run;
+    std::string name{};  ///< "POST http://127.0.0.1:8000/shutdown"
+    std::function<std::string(Pid, Nanoseconds)> run{};
 };
 
 /// One step: an action, and how long the tree may take to be gone before the next step.
@@ -53,8 +54,8 @@ struct StopStep {
     StopAction action = StopAction::terminate;
     Nanoseconds grace{};                     ///< Zero or more; the next step comes no earlier.
     int signal_number = 0;                   ///< For `signal`.
-    std::string text;                        ///< For `write_line`, without the newline.
-    CommandLine command;                     ///< For `run_command`.
+    std::string text{};                      ///< For `write_line`, without the newline.
+    CommandLine command{};                   ///< For `run_command`.
     std::shared_ptr<const StopCall> call{};  ///< For `call`.
 
     friend bool operator==(const StopStep&, const StopStep&) = default;
@@ -134,21 +135,21 @@ struct StopStepResult {
     Nanoseconds began{};       ///< Since the stop began.
     Nanoseconds duration{};    ///< Until the tree was gone or the grace was over.
     bool tree_exited = false;  ///< The tree was gone within this step.
-    std::string error;         ///< What the step itself ran into; empty if nothing.
+    std::string error{};       ///< What the step itself ran into; empty if nothing.
 };
 
 /// A process that outlived the whole plan.
 struct Survivor {
     Pid pid = 0;
-    std::string command;
-    std::string reason;  ///< "runs as user 0, which this program may not signal", "uninterruptible (D) in ...", ...
+    std::string command{};
+    std::string reason{};  ///< "runs as user 0, which this program may not signal", "uninterruptible (D) in ...", ...
 };
 
 /// What a stop did. A stop of a process that had ended by itself has no steps and is clean; of one that a former stop
 /// had ended, whoever began that, it reports what that one did.
 struct StopReport {
-    std::vector<StopStepResult> steps;
-    std::vector<Survivor> survivors;
+    std::vector<StopStepResult> steps{};
+    std::vector<Survivor> survivors{};
     Nanoseconds duration{};
 
     /// Nothing of the tree is left.

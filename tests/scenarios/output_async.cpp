@@ -28,7 +28,8 @@ TEMPLATE_TEST_CASE("async: run by callback, future and coroutine", "[async]", EV
     CHECK(manager->async_run(play("exit", "7"), {}, {}, futures()).get().status.code() == 7);
     const warden::CommandLine command = play("echo", "err", "err\n");
     run(context, [&]() -> boost::asio::awaitable<void> {
-        const CompletedProcess result = co_await manager->async_run(command, SpawnOptions(), "in", use_awaitable);
+        const SpawnOptions options;
+        const CompletedProcess result = co_await manager->async_run(command, options, "in", use_awaitable);
         CHECK(result.out == "in");
         CHECK(result.err == "err\n");
     });

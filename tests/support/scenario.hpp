@@ -161,14 +161,3 @@ std::filesystem::path write_file(const std::filesystem::path& path, std::string_
 /// Skips the case, loudly, where the mechanism is not to be had.
 #define SKIP_UNLESS_AVAILABLE(Type) \
     SKIP_UNLESS(::support::why_not_available(Type::mechanism).empty(), ::support::reason_to_skip(Type::mechanism))
-
-namespace warden {
-
-// What Catch2 prints when a comparison fails.
-inline std::ostream& operator<<(std::ostream& to, const ExitStatus& status) { return to << status.to_string(); }
-inline std::ostream& operator<<(std::ostream& to, ExitCause cause) { return to << to_string(cause); }
-inline std::ostream& operator<<(std::ostream& to, State state) { return to << to_string(state); }
-inline std::ostream& operator<<(std::ostream& to, SpawnStep step) { return to << to_string(step); }
-inline std::ostream& operator<<(std::ostream& to, Mechanism mechanism) { return to << to_string(mechanism); }
-
-}  // namespace warden

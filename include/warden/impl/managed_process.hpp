@@ -12,6 +12,7 @@
 #include <warden/detail/system/signal_numbers.hpp>
 #include <warden/managed_process.hpp>
 
+#include <algorithm>
 #include <future>
 #include <memory>
 #include <optional>
@@ -37,6 +38,24 @@ WARDEN_INLINE Cancel begin_wait(const Record& record, Done<ExitStatus> done) {
     return [done = std::move(done), id, weak = std::weak_ptr(record)] {
         if (const auto held = weak.lock()) held->state.cancel(id);
         done(aborted(), {});
+    };
+}
+
+/// Whether it is ready, or never will be.
+[[nodiscard]] inline bool is_ready_or_over(const ProcessFacts& facts) {
+    return facts.state == State::ready || facts.state == State::stopping || is_final(facts.state);
+}
+[[nodiscard]] inline error_code ready_code(const ProcessFacts& facts) {
+    return facts.state == State::ready ? error_code() : error_code(errc::already_ended);
+}
+
+WARDEN_INLINE Cancel begin_wait_ready(const Record& record, Done<> done) {
+    const std::uint64_t id = record->state.when(is_ready_or_over, [done, weak = std::weak_ptr(record)] {
+        if (const auto held = weak.lock()) done(ready_code(held->state.facts()));
+    });
+    return [done = std::move(done), id, weak = std::weak_ptr(record)] {
+        if (const auto held = weak.lock()) held->state.cancel(id);
+        done(aborted());
     };
 }
 
@@ -181,6 +200,27 @@ WARDEN_INLINE ExitStatus ManagedProcess::wait() {
     return detail::or_throw("wait", [&](error_code& ec) { return wait(ec); });
 }
 
+WARDEN_INLINE StopPlan ManagedProcess::own_plan() const { return check() ? StopPlan::standard() : record_->stop_plan; }
+
+WARDEN_INLINE error_code ManagedProcess::check_ready() const {
+    if (const error_code ec = check()) return ec;
+    const auto says_ready = [](const AlertRule& rule) { return rule.action == AlertAction::ready; };
+    const auto& own = record_->options.alerts;
+    const auto& all = engine_->services->config.alerts.rules;
+    const bool can_be =
+        std::any_of(own.begin(), own.end(), says_ready) || std::any_of(all.begin(), all.end(), says_ready);
+    return can_be ? error_code() : error_code(errc::invalid_options);
+}
+
+WARDEN_INLINE void ManagedProcess::wait_ready(Timeout timeout, error_code& ec) {
+    ec = check_ready();
+    if (!ec && !timeout.is_valid()) ec = errc::invalid_timeout;
+    if (ec) return;
+    const SteadyTime deadline = detail::deadline_after(SteadyTime::clock::now(), timeout.length());
+    if (record_->state.wait_until(deadline, detail::is_ready_or_over)) ec = detail::ready_code(record_->state.facts());
+    else ec = errc::timed_out;
+}
+
 WARDEN_INLINE void ManagedProcess::write(std::string_view text, error_code& ec) {
     ec = check();
     if (ec) return;
@@ -243,6 +283,10 @@ WARDEN_INLINE StopReport ManagedProcess::stop() {
 }
 
 // The forms that throw.
+
+WARDEN_INLINE void ManagedProcess::wait_ready(Timeout timeout) {
+    detail::or_throw("wait_ready", [&](error_code& ec) { wait_ready(timeout, ec); });
+}
 
 WARDEN_INLINE void ManagedProcess::write(std::string_view text) {
     detail::or_throw("write", [&](error_code& ec) { write(text, ec); });

@@ -45,9 +45,9 @@ enum class AlertAction : std::uint8_t {
 
 /// A line that was told.
 struct Alert {
-    std::string rule;              ///< See `AlertRule::title`.
-    std::string stream;            ///< "stdout" or "stderr".
-    std::string line;              ///< As the process wrote it, without its line end.
+    std::string rule{};            ///< See `AlertRule::title`.
+    std::string stream{};          ///< "stdout" or "stderr".
+    std::string line{};            ///< As the process wrote it, without its line end.
     std::uint64_t suppressed = 0;  ///< Lines of this rule since the last one told that were not.
     std::chrono::system_clock::time_point time{};
 

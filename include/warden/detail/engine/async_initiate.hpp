@@ -22,10 +22,12 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace warden::detail {
@@ -35,6 +37,25 @@ namespace warden::detail {
 /// The handler runs on its own executor, or, if it has none, on a thread of the manager. With `refused` nothing starts.
 template <class... Results, class Token, class Begin>
 auto initiate(Token&& token, const std::shared_ptr<Engine>& engine, const error_code& refused, Begin begin);
+
+template <class Result>
+inline constexpr bool is_void_or_future = std::is_void_v<Result>;
+template <class T>
+inline constexpr bool is_void_or_future<std::future<T>> = true;
+
+struct AnyInitiation {
+    template <class... Args>
+    void operator()(Args&&...) const;
+};
+
+/// A token of which the operation begins at once, such as a callback; what other tokens make is for `co_await`.
+template <class Token, class Signature>
+concept BeginsAtOnce = is_void_or_future<decltype(boost::asio::async_initiate<Token, Signature>(
+    std::declval<AnyInitiation>(), std::declval<Token&>()))>;
+
+/// What is not options, so a token, where options may be left out.
+template <class Token>
+concept IsNoOptions = !std::is_same_v<std::remove_cvref_t<Token>, SpawnOptions>;
 
 [[nodiscard]] inline error_code aborted() { return boost::asio::error::operation_aborted; }
 

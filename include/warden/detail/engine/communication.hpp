@@ -105,6 +105,7 @@ inline void Communication::finish(const error_code& ec) {
     const ProcessFacts facts = record_->state.facts();
     result.status = *facts.status;
     result.cause = facts.cause;
+    result.command = record_->command;
     result.duration = facts.ended - facts.started;
     done({}, std::move(result));
 }

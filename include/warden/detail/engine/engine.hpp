@@ -84,6 +84,7 @@ private:
     void connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const;
     void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);
     void watch_count();
+    void call_on_exit(ProcessRecord& record) const;
     void run_beside(const CommandLine& command, Nanoseconds grace, const ProcessRecord::Report& report);
 
     boost::asio::steady_timer health_timer_;

@@ -42,6 +42,7 @@ using Cancel = std::function<void()>;
 using Record = std::shared_ptr<ProcessRecord>;
 
 [[nodiscard]] Cancel begin_wait(const Record& record, Done<ExitStatus> done);
+[[nodiscard]] Cancel begin_wait_ready(const Record& record, Done<> done);
 /// Begins to stop the tree, or hurries a stop that is under way.
 [[nodiscard]] Cancel begin_stop(const Record& record, StopPlan plan, Done<StopReport> done);
 [[nodiscard]] Cancel begin_write(const Record& record, std::string text, Done<> done);

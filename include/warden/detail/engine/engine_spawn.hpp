@@ -206,6 +206,21 @@ inline void Engine::watch_count() {
     services->emit(std::move(alert));
 }
 
+/// Once the process has ended: its callback, on its executor or a thread of the
+/// manager.
+inline void Engine::call_on_exit(ProcessRecord& record) const {
+    static_cast<void>(record.state.when(has_ended, [weak = record.weak_from_this(), services = services] {
+        const auto ended = weak.lock();
+        if (!ended) return;
+        auto call = [ended, services] {
+            if (services->dispatcher.is_closing()) return;
+            services->dispatcher.run_guarded([&] { ended->options.on_exit(ended->info()); });
+        };
+        if (ended->options.executor) ended->options.executor(std::move(call));
+        else services->dispatcher.post(std::move(call));
+    }));
+}
+
 /// A command of a stop plan: quiet, and ended after its grace. Its timeout ends it; the table holds it until then.
 inline void Engine::run_beside(const CommandLine& command, Nanoseconds grace, const ProcessRecord::Report& report) {
     services->dispatcher.run_guarded([&] {
@@ -307,6 +322,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
                 if (const auto self = weak.lock()) self->run_beside(beside, grace, report);
             });
     };
+    if (record->options.on_exit) call_on_exit(*record);
     services->metrics.spawned(now - began);
     services->emit(std::move(*starting), *record->advanced(Transition::launched, EventKind::spawn));
     services->loop.post([record] { record->activate(); });  // before anybody can find it and ask for its stop
