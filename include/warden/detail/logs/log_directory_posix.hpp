@@ -2,18 +2,13 @@
 #pragma once
 
 /// @file
-/// A directory of logs, of which some are to be removed.
-///
-/// Knows:         openat(2) and its kin, so that no link below the root leads away; flock(2) for what is in use.
-/// Does not know: which logs are to go.
-/// Thread-safety: one thread at a time.
-/// Errors:        the system's code.
-/// Allocates:     names.
+/// `LogDirectory` by openat(2) and its kin, and flock(2) for what is in use; see log_directory.hpp.
 
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
 #include <warden/detail/logs/log_access_posix.hpp>
+#include <warden/detail/logs/log_directory.hpp>
 #include <warden/detail/logs/log_owner_posix.hpp>
 #include <warden/detail/logs/stored_file.hpp>
 #include <warden/detail/logs/stream_mark_posix.hpp>
@@ -37,37 +32,23 @@
 
 namespace warden::detail {
 
+/// See `HoldsLogDirectory`.
 class LogDirectory {
 public:
     using Name = std::filesystem::path::string_type;
 
-    enum class Removal : std::uint8_t {
-        removed,
-        in_use,  ///< Somebody writes it.
-        other,   ///< It is gone, or not what it was.
-        failed,
-    };
+    using Removal = LogRemoval;
 
     LogDirectory() noexcept = default;
 
     [[nodiscard]] static LogDirectory open(const std::filesystem::path& root, error_code& ec) noexcept;
 
     explicit operator bool() const noexcept { return static_cast<bool>(directory_); }
-
-    /// The directory of that name in it, unless that is a link.
     [[nodiscard]] LogDirectory below(const Name& name, error_code& ec) const noexcept;
-
-    /// Calls `found(name, is_directory)` for every directory and every regular file, not for links.
     template <class Found>
     void for_each(error_code& ec, Found found) const;
-
-    /// Nothing if it is no file that may be a log, or is gone.
     [[nodiscard]] std::optional<StoredFile> look_at(const Name& name) const noexcept;
-
-    /// Removes the file if it still is the one that was `seen`, and nobody writes it.
     [[nodiscard]] Removal remove(const Name& name, const StoredFile& seen, error_code& ec) const noexcept;
-
-    /// False unless it was an empty directory, which is gone now.
     [[nodiscard]] bool remove_directory(const Name& name) const noexcept;
 
 private:

@@ -16,6 +16,7 @@
 #if WARDEN_OS_WINDOWS
 #include <warden/detail/logs/file_operations_windows.hpp>
 #include <warden/detail/logs/log_access_windows.hpp>
+#include <warden/detail/logs/log_directory.hpp>
 #include <warden/detail/logs/log_owner_windows.hpp>
 #include <warden/detail/logs/stored_file.hpp>
 #include <warden/detail/logs/stream_mark_windows.hpp>
@@ -35,38 +36,23 @@
 
 namespace warden::detail {
 
-/// Open as long as it or one below it lives.
+/// See `HoldsLogDirectory`.
 class LogDirectory {
 public:
     using Name = std::filesystem::path::string_type;
 
-    enum class Removal : std::uint8_t {
-        removed,
-        in_use,  ///< Somebody writes it, or has it open and does not let it be removed.
-        other,   ///< It is gone, or not what it was.
-        failed,
-    };
+    using Removal = LogRemoval;
 
     LogDirectory() noexcept = default;
 
     [[nodiscard]] static LogDirectory open(const std::filesystem::path& root, error_code& ec);
 
     explicit operator bool() const noexcept { return !held_.empty(); }
-
-    /// The directory of that name in it, unless that is a link.
     [[nodiscard]] LogDirectory below(const Name& name, error_code& ec) const;
-
-    /// Calls `found(name, is_directory)` for every directory and every file, not for links and other reparse points.
     template <class Found>
     void for_each(error_code& ec, Found found) const;
-
-    /// Nothing if it is no file that may be a log, or is gone.
     [[nodiscard]] std::optional<StoredFile> look_at(const Name& name) const;
-
-    /// Removes the file if it still is the one that was `seen`, and nobody writes it.
     [[nodiscard]] Removal remove(const Name& name, const StoredFile& seen, error_code& ec) const;
-
-    /// False unless it was an empty directory, which is gone now.
     [[nodiscard]] bool remove_directory(const Name& name) const;
 
 private:

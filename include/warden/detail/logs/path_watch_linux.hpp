@@ -2,18 +2,12 @@
 #pragma once
 
 /// @file
-/// Wakes its owner when a file, or what is at its path, may have changed.
-///
-/// Knows:         inotify(7).
-/// Does not know: what changed: the owner looks for himself. So a queue that overflowed loses nothing.
-/// Thread-safety: one thread at a time.
-/// Errors:        the system's code.
-/// Allocates:     the name of the directory.
+/// `PathWatch` by inotify(7); see path_watch.hpp.
 
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_LINUX
-#include <warden/detail/logs/log_access_posix.hpp>
+#include <warden/detail/logs/path_watch.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/error.hpp>
 #include <warden/timeout.hpp>
@@ -35,8 +29,7 @@
 
 namespace warden::detail {
 
-/// Watches a directory, always for its own end; for new files in it and for one file only while that is asked for: a
-/// directory full of busy logs wakes nobody who follows another. Who was told `true` looks again before he waits.
+/// See `WatchesPaths`.
 class PathWatch {
 public:
     PathWatch() noexcept = default;
@@ -47,21 +40,12 @@ public:
 
     using Handle = int;
 
-    /// Readable when there is something to look at; for an event loop.
     [[nodiscard]] Handle handle() const noexcept { return queue_.get(); }
 
-    /// What has happened so far wakes nobody any more.
     void drain() noexcept;
-
-    /// True if the watch is new. ENOENT: the directory is gone.
     bool watch_directory(bool for_new_files, error_code& ec) noexcept;
-
-    /// Watches the file `found` at `path` and no other. True if the watch is new, or the file is gone.
     bool watch_file(const std::filesystem::path& path, const LogStatus& found, error_code& ec) noexcept;
-
     void forget_file() noexcept;
-
-    /// False when it is `deadline`.
     bool wait_until(SteadyTime deadline, error_code& ec) const noexcept;
 
 private:

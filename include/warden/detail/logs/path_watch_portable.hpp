@@ -11,7 +11,7 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX && !WARDEN_OS_LINUX
-#include <warden/detail/logs/log_access_posix.hpp>
+#include <warden/detail/logs/path_watch.hpp>
 #include <warden/error.hpp>
 #include <warden/timeout.hpp>
 
@@ -19,7 +19,7 @@
 
 namespace warden::detail {
 
-/// The interface of Linux's.
+/// See `WatchesPaths`.
 class PathWatch {
 public:
     using Handle = int;

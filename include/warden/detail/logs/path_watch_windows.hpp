@@ -15,7 +15,7 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
-#include <warden/detail/logs/log_access_windows.hpp>
+#include <warden/detail/logs/path_watch.hpp>
 #include <warden/detail/system/long_path_windows.hpp>
 #include <warden/detail/system/unique_handle_windows.hpp>
 #include <warden/error.hpp>
@@ -35,8 +35,7 @@
 
 namespace warden::detail {
 
-/// Watches a directory, and wakes for names that begin with that of the file. Who was told `true` looks again before he
-/// waits.
+/// See `WatchesPaths`. Wakes for names that begin with that of the file.
 class PathWatch {
 public:
     using Handle = HANDLE;
@@ -54,18 +53,16 @@ public:
     /// `look_interval` besides.
     [[nodiscard]] Handle handle() const noexcept { return queue_->signalled.get(); }
 
-    /// What has happened so far wakes nobody any more.
     void drain() noexcept;
 
-    /// True if the watch is new. ENOENT: the directory is gone. It is always watched for new files too.
+    /// It is always watched for new files too.
     bool watch_directory(bool for_new_files, error_code& ec);
 
-    /// Wakes for the file `found` at `path` and no other, which needs no watch of its own: false.
+    /// The file needs no watch of its own: false.
     bool watch_file(const std::filesystem::path& path, const LogStatus& found, error_code& ec);
 
     void forget_file() noexcept {}
 
-    /// False when it is `deadline`.
     bool wait_until(SteadyTime deadline, error_code& ec) const noexcept;
 
 private:

@@ -2,10 +2,9 @@
 #pragma once
 
 /// @file
-/// What the program is, to a POSIX system: its process, its rights, its folders, its own output.
-///
-/// Thread-safety: safe, as far as nobody changes the environment meanwhile.
+/// What the program is, to POSIX systems; see host_system.hpp.
 
+#include <warden/detail/system/host_system.hpp>
 #include <warden/fwd.hpp>
 #include <warden/platform.hpp>
 
@@ -23,14 +22,11 @@
 
 namespace warden::detail {
 
-/// getpid(2): another one in a forked copy of the program.
-[[nodiscard]] inline Pid current_pid() noexcept { return static_cast<Pid>(::getpid()); }
+inline Pid current_pid() noexcept { return static_cast<Pid>(::getpid()); }
 
-/// Whether it may signal the processes of all users.
-[[nodiscard]] inline bool is_superuser() noexcept { return ::geteuid() == 0; }
+inline bool is_superuser() noexcept { return ::geteuid() == 0; }
 
-/// By the XDG base directory rules: `$XDG_STATE_HOME/warden`, else `~/.local/state/warden`.
-[[nodiscard]] inline std::filesystem::path default_data_directory() {
+inline std::filesystem::path default_data_directory() {
     if (const char* state = environment_variable("XDG_STATE_HOME"); state && *state == '/') {
         return std::filesystem::path(state) / "warden";
     }
@@ -40,17 +36,14 @@ namespace warden::detail {
     return std::filesystem::path("/tmp") / ("warden-" + std::to_string(::geteuid()));
 }
 
-/// Whether files can be made in `directory`, or it can be made.
-[[nodiscard]] inline bool is_writable(std::filesystem::path directory) {
+inline bool is_writable(std::filesystem::path directory) {
     std::error_code ec;
     while (!std::filesystem::exists(directory, ec) && directory.has_relative_path())
         directory = directory.parent_path();
     return std::filesystem::is_directory(directory, ec) && ::access(directory.c_str(), W_OK | X_OK) == 0;
 }
 
-/// Writes `text` to the program's own stdout (1) or stderr (2), waiting where that is needed. How many bytes could not
-/// be written: nobody reads there any more, or the disk is full.
-[[nodiscard]] inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
+inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
     while (!text.empty()) {
         const ssize_t size = ::write(descriptor, text.data(), text.size());
         if (size >= 0) {
@@ -65,7 +58,6 @@ namespace warden::detail {
     return text.size();
 }
 
-/// Calls `f` when the program ends by `exit`, by a return from `main`, or by `quick_exit`.
 inline void call_at_exit(void (*f)()) {
     std::atexit(f);
     std::at_quick_exit(f);

@@ -2,11 +2,10 @@
 #pragma once
 
 /// @file
-/// What the program is, to Windows: its process, its rights, its folders, its own output.
-///
-/// Thread-safety: safe.
+/// What the program is, to Windows; see host_system.hpp.
 
 #include <warden/detail/system/api_windows.hpp>
+#include <warden/detail/system/host_system.hpp>
 #include <warden/fwd.hpp>
 #include <warden/platform.hpp>
 
@@ -22,11 +21,10 @@
 
 namespace warden::detail {
 
-/// GetCurrentProcessId.
-[[nodiscard]] inline Pid current_pid() noexcept { return static_cast<Pid>(::GetCurrentProcessId()); }
+inline Pid current_pid() noexcept { return static_cast<Pid>(::GetCurrentProcessId()); }
 
-/// Whether the process has an elevated token: it may then end processes of other users.
-[[nodiscard]] inline bool is_superuser() noexcept {
+/// Whether the process has an elevated token.
+inline bool is_superuser() noexcept {
     HANDLE token = nullptr;
     if (!::OpenProcessToken(::GetCurrentProcess(), TOKEN_QUERY, &token)) return false;
     TOKEN_ELEVATION elevation{};
@@ -36,8 +34,7 @@ namespace warden::detail {
     return known && elevation.TokenIsElevated != 0;
 }
 
-/// `warden` in the known folder for local application data (FOLDERID_LocalAppData), else in that for temporary files.
-[[nodiscard]] inline std::filesystem::path default_data_directory() {
+inline std::filesystem::path default_data_directory() {
     PWSTR folder = nullptr;
     std::filesystem::path found;
     if (SUCCEEDED(::SHGetKnownFolderPath(FOLDERID_LocalAppData, KF_FLAG_DEFAULT, nullptr, &folder))) found = folder;
@@ -46,8 +43,8 @@ namespace warden::detail {
     return found / "warden";
 }
 
-/// Whether files can be made in `directory`, or it can be made: asked of the system by opening it for that.
-[[nodiscard]] inline bool is_writable(std::filesystem::path directory) {
+/// Asked of the system by opening it for that.
+inline bool is_writable(std::filesystem::path directory) {
     std::error_code ec;
     while (!std::filesystem::exists(directory, ec) && directory.has_relative_path())
         directory = directory.parent_path();
@@ -59,9 +56,7 @@ namespace warden::detail {
     return std::filesystem::is_directory(directory, ec);
 }
 
-/// Writes `text` to the program's own stdout (1) or stderr (2). How many bytes could not be written: nobody reads there
-/// any more, or the disk is full.
-[[nodiscard]] inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
+inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
     const HANDLE to = ::GetStdHandle(descriptor == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
     while (!text.empty()) {
         constexpr std::size_t most = std::size_t{1} << 20;
@@ -73,7 +68,7 @@ namespace warden::detail {
     return text.size();
 }
 
-/// Calls `f` when the program ends by `exit` or by a return from `main`. (By `quick_exit` the system closes the jobs.)
+/// By `quick_exit` the system closes the jobs.
 inline void call_at_exit(void (*f)()) { std::atexit(f); }
 
 }  // namespace warden::detail

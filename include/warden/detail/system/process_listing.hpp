@@ -2,16 +2,38 @@
 #pragma once
 
 /// @file
-/// What this system says of processes, for listings and reports.
+/// What this system says of processes, for listings and reports: never a proof of who is who.
 ///
-/// Knows:         which system this is.
+/// Knows:         which system this is, and what it does not say: POSIX alone knows no parents, commands, states, users
+///                and pipes; Windows knows no holders of pipes.
+/// Thread-safety: safe. What vanishes while it is read is left out.
+/// Errors:        absent values.
 
+#include <warden/fwd.hpp>
 #include <warden/platform.hpp>
+#include <warden/process_info.hpp>
 
-#if WARDEN_OS_LINUX
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace warden::detail {
+
+/// What is known of a process, by its pid; nothing if it is gone. One that has ended and is not reaped still exists.
+[[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
+
+/// The children of a process; none where the system does not say.
+[[nodiscard]] inline std::vector<Pid> children(Pid pid);
+
+/// Who of `pids` has the pipe open for writing; 0 if nobody, or where the system does not say.
+[[nodiscard]] inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t pipe);
+
+/// In words, why a process still lives though everything was done to end it.
+[[nodiscard]] inline std::string why_alive(const TreeMember& member);
+
+}  // namespace warden::detail
+
 #include <warden/detail/system/process_listing_linux.hpp>
-#elif WARDEN_OS_POSIX
 #include <warden/detail/system/process_listing_portable.hpp>
-#elif WARDEN_OS_WINDOWS
 #include <warden/detail/system/process_listing_windows.hpp>
-#endif

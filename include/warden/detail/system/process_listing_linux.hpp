@@ -2,24 +2,27 @@
 #pragma once
 
 /// @file
-/// What Linux says of processes, for listings and reports: never a proof of who is who.
-///
-/// Thread-safety: safe. What vanishes while it is read is left out.
+/// What Linux says of processes, by /proc; see process_listing.hpp.
 
 #include <warden/detail/system/host_system.hpp>
+#include <warden/detail/system/process_listing.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 
 #if WARDEN_OS_LINUX
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace warden::detail {
 
-using procfs::children;
-using procfs::member;
-using procfs::pipe_writer;
+inline std::optional<TreeMember> member(Pid pid) { return procfs::member(pid); }
 
-/// Why a process still lives though everything was done to end it.
-[[nodiscard]] inline std::string why_alive(const TreeMember& member) {
+inline std::vector<Pid> children(Pid pid) { return procfs::children(pid); }
+
+inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t pipe) { return procfs::pipe_writer(pids, pipe); }
+
+inline std::string why_alive(const TreeMember& member) {
     const std::string where = procfs::read_file("/proc/" + std::to_string(member.pid) + "/wchan", 256);
     if (member.escaped) return "escaped from its control group to " + procfs::control_group(member.pid);
     if (where.find("freeze") != std::string::npos || where.find("refrigerator") != std::string::npos)

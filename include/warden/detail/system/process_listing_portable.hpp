@@ -2,14 +2,10 @@
 #pragma once
 
 /// @file
-/// What POSIX says of a process, for listings and reports, never as a proof of who is who: that it exists, its group
-/// and its session.
-///
-/// Knows:         kill(2) with signal 0, getpgid(2), getsid(2).
-/// Does not know: parents, commands, states, users, children, memory, who holds a pipe. No other program is asked.
-/// Thread-safety: safe. What vanishes while it is looked at is left out.
-/// Errors:        absent values.
+/// What POSIX says of a process, by kill(2) with signal 0, getpgid(2) and getsid(2): that it exists, its group and its
+/// session; see process_listing.hpp. No other program is asked.
 
+#include <warden/detail/system/process_listing.hpp>
 #include <warden/fwd.hpp>
 #include <warden/platform.hpp>
 #include <warden/process_info.hpp>
@@ -26,20 +22,11 @@
 
 namespace warden::detail {
 
-/// The process by its pid alone, state '?'; nothing if it is gone. One that has ended and is not reaped still exists.
-[[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
+inline std::vector<Pid> children(Pid) { return {}; }
 
-/// Always empty.
-[[nodiscard]] inline std::vector<Pid> children(Pid) { return {}; }
+inline Pid pipe_writer(const std::vector<Pid>&, std::uint64_t) { return 0; }
 
-/// Always 0.
-[[nodiscard]] inline Pid pipe_writer(const std::vector<Pid>&, std::uint64_t) { return 0; }
-
-/// Words for a survivor: "exists, in process group 12 of session 12; this system tells no more".
-[[nodiscard]] inline std::string why_alive(const TreeMember& member);
-
-// -- implementation ----------------------------------------------------------
-
+/// The process by its pid alone, state '?'.
 inline std::optional<TreeMember> member(Pid pid) {
     if (pid <= 0 || (::kill(pid, 0) != 0 && errno != EPERM)) return std::nullopt;
     TreeMember found;
@@ -47,6 +34,7 @@ inline std::optional<TreeMember> member(Pid pid) {
     return found;
 }
 
+/// "exists, in process group 12 of session 12; this system tells no more"
 inline std::string why_alive(const TreeMember& member) {
     if (member.pid <= 0) return "gone by now";
     if (::kill(member.pid, 0) != 0) {

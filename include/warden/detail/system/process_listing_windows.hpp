@@ -9,6 +9,7 @@
 /// another's. Thread-safety: safe. What vanishes while it is read is left out. Errors:        absent values.
 
 #include <warden/detail/system/api_windows.hpp>
+#include <warden/detail/system/process_listing.hpp>
 #include <warden/detail/system/unique_handle_windows.hpp>
 #include <warden/detail/system/utf16_windows.hpp>
 #include <warden/fwd.hpp>
@@ -27,19 +28,7 @@
 
 namespace warden::detail {
 
-/// A process as a member of a tree: the file that it executes stands for its command. Nothing if it is gone.
-[[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
-
-/// Those that name `pid` as their parent and are not older than it.
-[[nodiscard]] inline std::vector<Pid> children(Pid pid);
-
-/// Windows does not tell who has a pipe open.
-[[nodiscard]] inline Pid pipe_writer(const std::vector<Pid>&, std::uint64_t) noexcept { return 0; }
-
-/// Why a process has not ended though it was told to.
-[[nodiscard]] inline std::string why_alive(const TreeMember& member);
-
-// -- implementation ----------------------------------------------------------
+inline Pid pipe_writer(const std::vector<Pid>&, std::uint64_t) { return 0; }
 
 /// Calls `each` with every process until it gives false.
 template <class F>
@@ -70,6 +59,7 @@ void for_each_process(F each) {
     return ticks_of(made);
 }
 
+/// The file that it executes stands for its command.
 inline std::optional<TreeMember> member(Pid pid) {
     std::optional<TreeMember> result;
     for_each_process([&](const PROCESSENTRY32W& entry) {
@@ -99,6 +89,7 @@ inline std::optional<TreeMember> member(Pid pid) {
     return result;
 }
 
+/// Those that name `pid` as their parent and are not older than it.
 inline std::vector<Pid> children(Pid pid) {
     std::vector<Pid> found;
     const std::uint64_t parent_birth = birth_of(pid);
