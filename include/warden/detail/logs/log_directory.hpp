@@ -57,7 +57,3 @@ concept HoldsLogDirectory = std::default_initializable<Directory> && std::movabl
 
 #include <warden/detail/logs/log_directory_posix.hpp>
 #include <warden/detail/logs/log_directory_windows.hpp>
-
-namespace warden::detail {
-static_assert(HoldsLogDirectory<LogDirectory>);
-}  // namespace warden::detail

@@ -141,5 +141,7 @@ inline bool LogDirectory::remove_directory(const Name& name) const noexcept {
     return ::unlinkat(directory_.get(), name.c_str(), AT_REMOVEDIR) == 0;
 }
 
+static_assert(HoldsLogDirectory<LogDirectory>);
+
 }  // namespace warden::detail
 #endif

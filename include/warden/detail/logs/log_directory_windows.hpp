@@ -142,5 +142,7 @@ inline bool LogDirectory::remove_directory(const Name& name) const {
     return ::RemoveDirectoryW(path_of(name).c_str()) != 0;
 }
 
+static_assert(HoldsLogDirectory<LogDirectory>);
+
 }  // namespace warden::detail
 #endif

@@ -21,18 +21,17 @@
 
 namespace warden::detail {
 
+/// See `WaitsInLoop`.
 class LoopWait {
 public:
     explicit LoopWait(boost::asio::io_context& loop) : descriptor_(loop) {}
     LoopWait(const LoopWait&) = delete;
     ~LoopWait() { close(); }
 
-    /// Waits for this one, which stays with its owner, from now on.
     void assign(int handle, error_code& ec) { descriptor_.assign(handle, ec); }
 
     [[nodiscard]] bool is_open() const { return descriptor_.is_open(); }
 
-    /// Calls `look()` once, on the loop, when there may be something to look at; not after `close`.
     template <class Look>
     void async_wait(Look look) {
         descriptor_.async_wait(boost::asio::posix::stream_descriptor::wait_read,

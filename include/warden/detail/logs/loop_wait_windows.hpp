@@ -13,7 +13,7 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
-#include <warden/detail/logs/path_watch_windows.hpp>
+#include <warden/detail/logs/path_watch.hpp>
 #include <warden/detail/system/long_path_windows.hpp>
 #include <warden/error.hpp>
 
@@ -26,13 +26,13 @@
 
 namespace warden::detail {
 
+/// See `WaitsInLoop`.
 class LoopWait {
 public:
     explicit LoopWait(boost::asio::io_context& loop) : event_(loop), timer_(loop) {}
     LoopWait(const LoopWait&) = delete;
     ~LoopWait() { close(); }
 
-    /// Waits for this one, which stays with its owner, from now on.
     void assign(PathWatch::Handle handle, error_code& ec) {
         HANDLE copy = nullptr;
         const HANDLE self = ::GetCurrentProcess();
@@ -43,7 +43,6 @@ public:
 
     [[nodiscard]] bool is_open() const { return event_.is_open(); }
 
-    /// Calls `look()` once, on the loop, when there may be something to look at; not after `close`.
     template <class Look>
     void async_wait(Look look) {
         waiting_ = std::make_shared<bool>(true);

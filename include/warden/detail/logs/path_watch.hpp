@@ -56,7 +56,3 @@ concept WatchesPaths = std::default_initializable<Watch> && std::movable<Watch> 
 #include <warden/detail/logs/path_watch_linux.hpp>
 #include <warden/detail/logs/path_watch_portable.hpp>
 #include <warden/detail/logs/path_watch_windows.hpp>
-
-namespace warden::detail {
-static_assert(WatchesPaths<PathWatch>);
-}  // namespace warden::detail

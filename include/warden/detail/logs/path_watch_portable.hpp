@@ -43,5 +43,7 @@ private:
     static error_code unsupported() noexcept { return condition_code(boost::system::errc::function_not_supported); }
 };
 
+static_assert(WatchesPaths<PathWatch>);
+
 }  // namespace warden::detail
 #endif

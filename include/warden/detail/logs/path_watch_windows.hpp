@@ -196,5 +196,7 @@ inline bool PathWatch::wait_until(SteadyTime deadline, error_code& ec) const noe
     }
 }
 
+static_assert(WatchesPaths<PathWatch>);
+
 }  // namespace warden::detail
 #endif
