@@ -51,7 +51,8 @@ struct SpawnOptions {
     std::optional<Output> stderr_{};  ///< The same.
     /// The process gets a terminal of its own: its controlling one, and its stdin, stdout and stderr. What it writes,
     /// and what the terminal echoes, is its stdout; with `stdin_` as a pipe, `write` types, and `close_stdin` types
-    /// Ctrl-D.
+    /// Ctrl-D, which is the end of file for a program that reads lines; one that has set the terminal to raw mode reads
+    /// it as a byte. A line that is longer than the terminal holds (4,095 bytes on Linux) arrives in parts.
     std::optional<Terminal> terminal{};
     LogOptions log{};
     std::optional<Timeout> timeout{};     ///< From launch to end; default: `ManagerConfig::default_timeout`.

@@ -20,12 +20,16 @@ inline constexpr const char* signals_are_kept =
 /// A program that embeds warden, with one process, until `go` lets it come to its end.
 class Host {
 public:
-    Host(warden::Mechanism mechanism, const std::string& kind, const std::string& ending)
+    /// `wrapper` is a program, with its arguments, that runs it.
+    Host(warden::Mechanism mechanism, const std::string& kind, const std::string& ending,
+         std::vector<std::string> wrapper = {})
         : before_(descendants()), handshake_(directory_ / "fifo") {
         const std::string data = directory_ / "data";
         const std::string out = directory_ / "out";
-        const std::string words[] = {
-            WARDEN_TEST_HOST, std::string(warden::to_string(mechanism)), kind, handshake_.path(), ending, data};
+        std::vector<std::string> words = std::move(wrapper);
+        for (const std::string& word : {std::string(WARDEN_TEST_HOST), std::string(warden::to_string(mechanism)), kind,
+                                        handshake_.path(), ending, data})
+            words.push_back(word);
         std::vector<char*> argv;
         for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
         argv.push_back(nullptr);
@@ -42,7 +46,7 @@ public:
         ::close(ends[0]);
         REQUIRE(failed == 0);
         for (bool is_named = false; member_ == 0 || !is_named;) {
-            const auto line = handshake_.line();
+            const auto line = handshake_.line(std::chrono::seconds(30));
             INFO(output());
             REQUIRE(line);
             const std::string word = line->substr(0, line->find(' '));

@@ -4,7 +4,6 @@
 #include "host.hpp"
 
 #include <csignal>
-#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -29,18 +28,6 @@ std::pair<pid_t, pid_t> member_and_copy(Host& host) {
         said[line.substr(0, line.find(' '))] = static_cast<pid_t>(std::atoi(line.c_str() + line.find(' ')));
     }
     return {said["ready"], said["copy"]};
-}
-
-/// How many descriptors the epoll instances of this process wait for.
-std::size_t awaited_descriptors() {
-    std::size_t count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-        std::error_code ec;
-        if (std::filesystem::read_symlink(entry.path(), ec).string().find("[eventpoll]") == std::string::npos) continue;
-        const std::string info = read_file("/proc/self/fdinfo/" + entry.path().filename().string());
-        for (std::size_t at = 0; (at = info.find("tfd:", at)) != std::string::npos; ++at) ++count;
-    }
-    return count;
 }
 
 /// A forked copy of this process that does nothing, until its object goes.
@@ -174,26 +161,6 @@ TEMPLATE_TEST_CASE("fork: a copy that lives on holds up nothing of a manager's e
         manager.reset();
         check.that(std::chrono::steady_clock::now() - begin < 3s, "the manager ends at once");
         check.that(eventually([&] { return descendants().size() == before + 1; }, 2s), "only the copy is left");
-    });
-    CHECK(failures == "");
-}
-
-TEMPLATE_TEST_CASE("fork: a copy that lives on leaves nothing in the loop of the original", "[host][H04]",
-                   EVERY_MECHANISM) {
-    SKIP_UNLESS_AVAILABLE(TestType);
-    const std::string failures = in_subprocess([](Checks& check) {
-        TestManager manager{TestType::mechanism};
-        static_cast<void>(manager->run(victim("exit")));
-        const auto before = awaited_descriptors();
-        warden::SpawnOptions options;
-        options.stdin_ = warden::Input::pipe;
-        options.stdout_ = warden::Output::capture;
-        auto process = manager->spawn(victim("stay"), options);
-        const Copy copy;
-        check.that(process.stop(warden::StopPlan::now()).clean(), "the process is stopped");
-        process = warden::ManagedProcess();
-        check.that(eventually([&] { return awaited_descriptors() <= before; }, 2s),
-                   "before: " + std::to_string(before) + ", now: " + std::to_string(awaited_descriptors()));
     });
     CHECK(failures == "");
 }

@@ -59,6 +59,23 @@ TEMPLATE_TEST_CASE("terminal: what is typed is echoed and read, and Ctrl-D ends 
     }
 }
 
+TEMPLATE_TEST_CASE("terminal: a line that is longer than a terminal holds arrives whole", "[start][terminal]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options = on_terminal();
+    options.stdin_ = warden::Input::pipe;
+    options.stdout_ = warden::Output::capture;
+    auto process = manager->spawn(
+        warden::CommandLine::shell("stty -echo; echo ready; IFS= read -r line; echo ${#line}; wc -c"), options);
+    REQUIRE(next_line(process) == "ready");
+    process.write(std::string(20'000, 'x') + '\n' + std::string(8'000, 'y'));
+    process.close_stdin();
+    CHECK(next_line(process) == "20000");
+    CHECK(next_line(process) == "8000");
+    CHECK(process.wait().success());
+}
+
 TEMPLATE_TEST_CASE("terminal: its end is the end of the stream, and nothing written before is lost",
                    "[start][terminal][D12]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);

@@ -13,12 +13,12 @@
 #include <warden/detail/containment/cgroup_hierarchy_linux.hpp>
 #include <warden/detail/containment/escapees_linux.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
-#include <warden/detail/runtime/loop_descriptor_posix.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 
 #if WARDEN_OS_LINUX
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <atomic>
 #include <functional>
@@ -110,6 +110,7 @@ private:
     [[nodiscard]] std::vector<Pid> group_members(error_code& ec) const;
     /// Whether `pid` is, or was when it ended, in the group or in one beneath it.
     [[nodiscard]] bool is_inside(Pid pid) const { return home_->holds(pid, group_); }
+    [[nodiscard]] bool is_hidden_inside(Pid pid) const;
     void look_for_escapees(std::vector<Pid> inside) {
         escapees_.look(std::move(inside), pid_, pidfd_.get(), [this](Pid pid) { return is_inside(pid); });
     }
@@ -278,6 +279,14 @@ inline std::vector<Pid> CgroupTree::members() {
     return found;
 }
 
+/// Whether `pid` is in the group, though /proc hides it (hidepid).
+inline bool CgroupTree::is_hidden_inside(Pid pid) const {
+    if (!procfs::control_group(pid).empty()) return false;
+    error_code unread;
+    const std::vector<Pid> members = group_members(unread);
+    return std::find(members.begin(), members.end(), pid) != members.end();
+}
+
 inline error_code CgroupTree::signal_tree(int signal) {
     error_code refused = escapees_.signal(signal);
     std::vector<Pid> seen;
@@ -291,7 +300,7 @@ inline error_code CgroupTree::signal_tree(int signal) {
             seen.push_back(pid);
             fresh = true;
             const UniqueFd held(static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
-            if (!is_inside(pid)) continue;  // held now: it is the one that was listed if it is in our group
+            if (!is_inside(pid) && !is_hidden_inside(pid)) continue;  // held now: if it is in our group, it is the one
             const error_code ec = held                       ? signal_pidfd(held.get(), signal)
                                   : pid == pid_              ? signal_leader(signal)
                                   : ::kill(pid, signal) == 0 ? error_code{}
@@ -317,7 +326,7 @@ inline bool CgroupTree::is_populated() const {
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct CgroupTree::Watch {
-    using Descriptor = LoopDescriptor;
+    using Descriptor = boost::asio::posix::stream_descriptor;
 
     Watch(boost::asio::io_context& loop, int pidfd) : leader(loop, pidfd), events(loop) {}
     ~Watch() {

@@ -14,12 +14,13 @@
 #include <warden/detail/containment/lifeline_linux.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
 #include <warden/detail/launch/fork_helper_linux.hpp>
-#include <warden/detail/runtime/loop_descriptor_posix.hpp>
+#include <warden/detail/system/thread_cancellation.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/timeout.hpp>
 
 #if WARDEN_OS_LINUX
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <condition_variable>
@@ -135,8 +136,8 @@ private:
     Pid pid_ = 0;
     bool stopping_ = false;
     error_code broken_;
-    std::unique_ptr<LoopDescriptor> control_;
-    std::unique_ptr<LoopDescriptor> process_;
+    std::unique_ptr<boost::asio::posix::stream_descriptor> control_;
+    std::unique_ptr<boost::asio::posix::stream_descriptor> process_;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -181,8 +182,8 @@ inline void Guardian::fork_guardian(error_code& ec) {
     pid_ = guardian.pid;
     inherited_ = std::move(inherited);
     ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
-    control_ = std::make_unique<LoopDescriptor>(loop_, ours.release());
-    process_ = std::make_unique<LoopDescriptor>(loop_, guardian.pidfd);
+    control_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, ours.release());
+    process_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, guardian.pidfd);
     asked_ = 0;
     ready_.clear();
     ask_for_keepers();
@@ -199,10 +200,11 @@ inline void Guardian::ask_for_keepers() {
 }
 
 inline void Guardian::listen() {
-    control_->async_wait(LoopDescriptor::wait_read, [self = shared_from_this()](const error_code& ec) {
-        if (ec) return;
-        self->receive_keepers();
-    });
+    control_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                         [self = shared_from_this()](const error_code& ec) {
+                             if (ec) return;
+                             self->receive_keepers();
+                         });
 }
 
 inline void Guardian::receive_keepers() {
@@ -230,6 +232,7 @@ inline void Guardian::receive_keepers() {
 
 inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
     ec.clear();
+    const CancellationHeldOff held_off;  // `waiting_` is to be right; the deadline bounds the wait
     std::unique_lock lock(mutex_);
     broken_.clear();  // of another time
     ++waiting_;
@@ -268,9 +271,10 @@ inline bool Guardian::drop_keeper(int control) noexcept {
 }
 
 inline void Guardian::watch() {
-    process_->async_wait(LoopDescriptor::wait_read, [self = shared_from_this()](const error_code& ec) {
-        if (!ec) self->replace();
-    });
+    process_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                         [self = shared_from_this()](const error_code& ec) {
+                             if (!ec) self->replace();
+                         });
 }
 
 inline void Guardian::replace() {

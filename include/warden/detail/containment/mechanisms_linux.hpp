@@ -146,6 +146,7 @@ inline std::optional<SetUpError> Mechanisms::choose() {
 
 inline std::optional<SetUpError> Mechanisms::start_guardian() {
     reader_ = std::make_shared<const InheritedReader>();
+    static_cast<void>(shares_memory_with_child());  // helpers know then, for they are copies of this program
     GuardianDuty duty;
     duty.group_name = name_;
     duty.reader = reader_;

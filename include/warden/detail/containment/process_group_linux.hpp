@@ -20,12 +20,12 @@
 #include <warden/containment.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
 #include <warden/detail/launch/clone_launcher_linux.hpp>
-#include <warden/detail/runtime/loop_descriptor_posix.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 
 #if WARDEN_OS_LINUX
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
@@ -152,7 +152,7 @@ inline bool ProcessGroupTree::is_running_member(Pid pid, UniqueFd& held) const {
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct ProcessGroupTree::Watch {
-    using Descriptor = LoopDescriptor;
+    using Descriptor = boost::asio::posix::stream_descriptor;
     using Nanoseconds = std::chrono::nanoseconds;
     static constexpr Nanoseconds least_patience = std::chrono::milliseconds(2);
     static constexpr Nanoseconds max_patience = std::chrono::seconds(1);

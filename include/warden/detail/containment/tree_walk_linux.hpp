@@ -145,14 +145,26 @@ WARDEN_IN_CHILD inline int parent_in_child(int pid) noexcept {
     return -1;
 }
 
+/// Whether `pid` is among the children of `parent` now. The queue stays as it is.
+WARDEN_IN_CHILD inline bool is_listed_in_child(int pid, int parent, WalkQueue& queue) noexcept {
+    const int count = queue.count;
+    queue_children(parent, queue);
+    bool is_listed = false;
+    for (int i = count; i < queue.count; ++i) is_listed = is_listed || queue.pids[i] == pid;
+    queue.count = count;
+    return is_listed;
+}
+
 /// Signals `pid`, found as a child of `parent`. A child of our own keeps its pid until we reap it; any other may be
-/// somebody else by now, so it is held by a pidfd while its parent is looked at again. 1, 0 or -1 (refused).
-WARDEN_IN_CHILD inline int signal_found(int self, int pid, int parent, int signal) noexcept {
+/// somebody else by now, so it is held by a pidfd while its parent is looked at again, or, where /proc hides it
+/// (hidepid), the children of that parent. 1, 0 or -1 (refused).
+WARDEN_IN_CHILD inline int signal_found(int self, int pid, int parent, int signal, WalkQueue& queue) noexcept {
     long result = 0;
     const long held = parent == self ? -ENOSYS : raw(SYS_pidfd_open, pid, 0);
     if (parent != self) {
         const int now = parent_in_child(pid);
-        if (now != parent && now != self) result = -ESRCH;
+        const bool is_found = now < 0 ? is_listed_in_child(pid, parent, queue) : now == parent || now == self;
+        if (!is_found) result = -ESRCH;
     }
     if (result == 0) {
         result = held >= 0 ? raw(SYS_pidfd_send_signal, held, signal, nullptr, 0) : -ENOSYS;
@@ -176,7 +188,7 @@ WARDEN_IN_CHILD inline WalkResult signal_descendants(int signal, PidSet& seen, c
         if (spared && queue.parents[i] == self && spared->has(pid)) continue;
         queue_children(pid, queue);
         if (signal != SIGKILL && seen.has(pid)) continue;
-        const int reached = signal_found(self, pid, queue.parents[i], signal);
+        const int reached = signal_found(self, pid, queue.parents[i], signal, queue);
         if (reached < 0) ++result.refused;
         if (reached > 0) {
             ++result.reached;

@@ -161,8 +161,12 @@ WARDEN_IN_CHILD inline int take_identity_in_child(const ChildPlan& plan) noexcep
         return static_cast<int>(-failed);
     }
     if (!plan.change_ids) return 0;
-    if ((failed = raw(SYS_setgroups, static_cast<std::size_t>(plan.group_count), plan.groups)) < 0 ||
-        (failed = raw(SYS_setresgid, plan.group, plan.group, plan.group)) < 0 ||
+    failed = raw(SYS_setgroups, static_cast<std::size_t>(plan.group_count), plan.groups);
+    // Who may not change groups keeps its own: with the user and group that it has, nothing changes.
+    if (failed == -EPERM && raw(SYS_geteuid) == static_cast<long>(plan.user) &&
+        raw(SYS_getegid) == static_cast<long>(plan.group))
+        failed = 0;
+    if (failed < 0 || (failed = raw(SYS_setresgid, plan.group, plan.group, plan.group)) < 0 ||
         (failed = raw(SYS_setresuid, plan.user, plan.user, plan.user)) < 0) {
         return static_cast<int>(-failed);
     }
@@ -194,6 +198,8 @@ WARDEN_IN_CHILD inline int try_candidates_in_child(const ChildPlan& plan) noexce
         if (error == 0) return;
         answer.step = static_cast<std::int32_t>(step);
         answer.error = error;
+        const ChildAnswer said = {error, answer.step, answer.reached_exec};
+        if (plan.report >= 0) raw(SYS_write, plan.report, &said, sizeof said);
         exit_in_child(127);
     };
     default_signals_in_child();

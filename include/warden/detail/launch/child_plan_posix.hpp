@@ -38,6 +38,7 @@ struct ChildPlan {
     const int* kept = nullptr;             ///< Further descriptors to keep, 3 and above, ascending.
     std::uint32_t kept_count = 0;
     std::int32_t start_directory = -1;  ///< A descriptor of the directory to start in; -1: the parent's own.
+    std::int32_t report = -1;           ///< A descriptor for the answer, where memory is not shared; closed by exec.
     std::int32_t join_group = -1;       ///< A descriptor of `cgroup.procs` to enter by writing; -1: none.
 
     bool change_ids = false;

@@ -153,6 +153,24 @@ WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, 
     return child;
 }
 
+/// Whether a child of `clone_child` runs on the memory of its parent: not where an emulator makes a copy of it.
+[[nodiscard]] WARDEN_IN_CHILD inline bool shares_memory_with_child() noexcept {
+    static std::atomic<int> known{0};  // 1: it does, 2: it does not
+    if (known.load(std::memory_order_relaxed) == 0) {
+        std::atomic<int> seen{0};
+        const auto entry = [](void* flag) WARDEN_IN_CHILD {
+            static_cast<std::atomic<int>*>(flag)->store(1);
+            exit_in_child(0);
+        };
+        const Cloned child = clone_child(entry, &seen, -1);
+        if (child.error != 0) return true;  // nothing was learnt; the launch fails for the same reason
+        while (raw(SYS_wait4, child.pid, nullptr, __WALL, nullptr) == -EINTR) {}
+        raw(SYS_close, child.pidfd);
+        known.store(seen.load() != 0 ? 1 : 2, std::memory_order_relaxed);
+    }
+    return known.load(std::memory_order_relaxed) == 1;
+}
+
 /// A plan and what became of it, for the two sides of a launch.
 struct DirectLaunch {
     const ChildPlan* plan;
@@ -163,10 +181,49 @@ WARDEN_IN_CHILD inline void launch_entry_in_child(void* raw_launch) noexcept {
     execute_in_child(*launch->plan, launch->answer);
 }
 
+/// The pipe through which a child answers that has a copy of the memory, and the descriptors that it keeps with it.
+struct AnswerPipe {
+    static constexpr std::uint32_t max_kept = 1024;
+    int to_read = -1;
+    int to_write = -1;
+    int kept[max_kept + 1];
+
+    /// Has `plan` answer through it. An errno, or 0.
+    WARDEN_IN_CHILD int open_for(ChildPlan& plan) noexcept {
+        int ends[2];
+        if (plan.kept_count > max_kept) return EMFILE;
+        if (const long failed = raw(SYS_pipe2, ends, O_CLOEXEC); failed < 0) return static_cast<int>(-failed);
+        to_read = ends[0];
+        to_write = ends[1];
+        std::uint32_t count = 0;
+        for (std::uint32_t i = 0; i < plan.kept_count && plan.kept[i] < to_write; ++i) kept[count++] = plan.kept[i];
+        kept[count++] = to_write;
+        for (std::uint32_t i = count - 1; i < plan.kept_count; ++i) kept[count++] = plan.kept[i];
+        plan.kept = kept;
+        plan.kept_count = count;
+        plan.report = to_write;
+        return 0;
+    }
+    /// Waits until the child has executed or failed.
+    WARDEN_IN_CHILD void receive(ChildAnswer& answer) noexcept {
+        raw(SYS_close, to_write);
+        long size = -EINTR;
+        while (size == -EINTR) size = raw(SYS_read, to_read, &answer, sizeof answer);
+        if (size == 0) answer.reached_exec = 1;
+        raw(SYS_close, to_read);
+    }
+};
+
 /// Launches `plan` as a child of this process. On failure the answer says why, and the child has been reaped.
 WARDEN_IN_CHILD inline Cloned launch_child(const ChildPlan& wanted, int group, ChildAnswer& answer) noexcept {
     ChildPlan plan = wanted;
     DirectLaunch launch{&plan, {}};
+    AnswerPipe pipe;
+    const bool shares_memory = shares_memory_with_child();
+    if (const int failed = shares_memory ? 0 : pipe.open_for(plan)) {
+        answer = {failed, static_cast<std::int32_t>(SpawnStep::descriptors), 0};
+        return {-1, -1, failed};
+    }
     Cloned child = clone_child(launch_entry_in_child, &launch, group);
     if (group >= 0 && is_refusal(-child.error)) {  // the child has to enter the group by itself, before it executes
         const long procs = raw(SYS_openat, group, "cgroup.procs", O_WRONLY | O_CLOEXEC, 0);
@@ -176,6 +233,7 @@ WARDEN_IN_CHILD inline Cloned launch_child(const ChildPlan& wanted, int group, C
             raw(SYS_close, procs);
         }
     }
+    if (!shares_memory) pipe.receive(launch.answer);
     answer = launch.answer;
     if (child.error != 0) {
         const bool refused_by_group = group >= 0 && child.error != EAGAIN && child.error != ENOMEM;

@@ -117,7 +117,10 @@ WARDEN_IN_CHILD inline int take_identity_in_child(const ChildPlan& plan) noexcep
     if (plan.umask >= 0) ::umask(static_cast<mode_t>(plan.umask));
     if (plan.change_nice && ::setpriority(PRIO_PROCESS, 0, plan.nice) != 0) return errno;
     if (!plan.change_ids) return 0;
-    if (set_groups_in_child(&::setgroups, plan) != 0 || ::setgid(plan.group) != 0 || ::setuid(plan.user) != 0) {
+    // Who may not change groups keeps its own: with the user and group that it has, nothing changes.
+    const bool may_keep_groups = ::geteuid() == plan.user && ::getegid() == plan.group;
+    const bool has_groups = set_groups_in_child(&::setgroups, plan) == 0 || (errno == EPERM && may_keep_groups);
+    if (!has_groups || ::setgid(plan.group) != 0 || ::setuid(plan.user) != 0) {
         return errno;
     }
     // Without rights they change the effective ids alone.

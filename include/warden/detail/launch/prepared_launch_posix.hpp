@@ -76,6 +76,7 @@ private:
     void take_identity(const Identity& identity);
     void take_limits(const ResourceLimits& limits);
     [[nodiscard]] std::pair<UniqueFd, UniqueFd> make_pipe();
+    void give_to_user(const UniqueFd& stream) const noexcept;
     [[nodiscard]] UniqueFd take_end(const ProcessPipe& pipe, std::size_t end);
     int hand_over(UniqueFd fd);
 
@@ -174,6 +175,12 @@ inline std::pair<UniqueFd, UniqueFd> PreparedLaunch::make_pipe() {
     return ends;
 }
 
+/// A pipe or terminal of a child that runs as another user belongs to that user, so that it can be opened by name:
+/// /dev/stderr, /proc/self/fd/1, the name that tty(1) says. Who may not give it away cannot become that user either.
+inline void PreparedLaunch::give_to_user(const UniqueFd& stream) const noexcept {
+    if (plan.change_ids) static_cast<void>(!::fchown(stream.get(), plan.user, static_cast<gid_t>(-1)));
+}
+
 inline UniqueFd PreparedLaunch::take_end(const ProcessPipe& pipe, std::size_t end) {
     ProcessPipe::State& state = *pipe.state_;
     const std::lock_guard lock(state.mutex);
@@ -187,6 +194,7 @@ inline UniqueFd PreparedLaunch::take_end(const ProcessPipe& pipe, std::size_t en
         fail_start(command_, errc::invalid_options, SpawnStep::descriptors, {},
                    "this end of the ProcessPipe has gone to another process; make a new ProcessPipe for each pair");
     }
+    give_to_user(*taken);
     return std::move(*taken);
 }
 
@@ -203,6 +211,7 @@ inline void PreparedLaunch::open_terminal(const Terminal& wanted, bool with_inpu
     UniqueFd theirs(is_named ? ::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1);
     if (!theirs || resize_terminal(theirs, wanted))
         fail_start(command_, system_code(errno), SpawnStep::descriptors, {}, "no pseudoterminal is available");
+    give_to_user(theirs);
     if (with_input) {
         input = UniqueFd(::fcntl(ours.get(), F_DUPFD_CLOEXEC, 3));
         if (!input) fail_start(command_, system_code(errno), SpawnStep::descriptors);
@@ -217,6 +226,7 @@ inline void PreparedLaunch::open_terminal(const Terminal& wanted, bool with_inpu
 inline void PreparedLaunch::open_input(const Input& wanted) {
     if (wanted.is(Input::pipe)) {
         auto [theirs, ours] = make_pipe();
+        give_to_user(theirs);
         ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
         input = std::move(ours);
         plan.stdio[0] = hand_over(std::move(theirs));
@@ -241,6 +251,7 @@ inline void PreparedLaunch::open_input(const Input& wanted) {
 inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted) {
     if (is_read(wanted)) {
         auto [ours, theirs] = make_pipe();
+        give_to_user(theirs);
         ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
         outputs[index - 1] = std::move(ours);
         plan.stdio[index] = hand_over(std::move(theirs));
@@ -328,8 +339,18 @@ inline void PreparedLaunch::take_limits(const ResourceLimits& limits) {
 }
 
 inline void PreparedLaunch::extend(LaunchExtension& extension) {
-    if (const error_code ec = extension.prepare(command_.program(), plan.argv, plan.environment, kept_)) {
-        fail_start(command_, ec, SpawnStep::launch, {}, "an initializer reported an error");
+    try {
+        if (const error_code ec = extension.prepare(command_.program(), plan.argv, plan.environment, kept_)) {
+            fail_start(command_, ec, SpawnStep::launch, {}, "an initializer reported an error");
+        }
+    } catch (const SpawnError&) {
+        throw;
+    } catch (const std::exception& thrown) {
+        fail_start(command_, errc::launch_incomplete, SpawnStep::launch, {},
+                   std::string("an initializer threw: ") + thrown.what());
+    } catch (...) {
+        fail_start(command_, errc::launch_incomplete, SpawnStep::launch, {},
+                   "an initializer threw something that is no std::exception");
     }
     std::erase_if(kept_, [](int fd) { return fd < 3; });
     std::sort(kept_.begin(), kept_.end());
@@ -357,7 +378,10 @@ inline void PreparedLaunch::extend(LaunchExtension& extension) {
 
 inline void PreparedLaunch::fail(const ChildAnswer& answer) const {
     const auto step = static_cast<SpawnStep>(answer.step);
-    if (extension_) extension_->failed(system_code(answer.error), step == SpawnStep::launch);
+    try {
+        if (extension_) extension_->failed(system_code(answer.error), step == SpawnStep::launch);
+    } catch (...) {  // the error of the start says more
+    }
     const error_code code = answer.error == ECANCELED ? error_code(errc::launch_incomplete) : system_code(answer.error);
     if (step == SpawnStep::working_directory) fail_start(command_, code, step, options_.working_directory);
     if (step == SpawnStep::executable) {

@@ -10,12 +10,13 @@
 
 #include <warden/detail/output/output_router.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
-#include <warden/detail/runtime/loop_descriptor_posix.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/error.hpp>
 
 #if WARDEN_OS_POSIX
+#include <boost/asio/posix/stream_descriptor.hpp>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
@@ -28,6 +29,7 @@
 
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 namespace warden::detail {
@@ -76,7 +78,7 @@ private:
     void end();
 
     IoLoop& loop_;
-    LoopDescriptor pipe_;
+    boost::asio::posix::stream_descriptor pipe_;
     const Stream stream_;
     const std::shared_ptr<OutputRouter> router_;
     const std::size_t pipe_bytes_;
@@ -114,11 +116,12 @@ private:
         Done done;
     };
     void pump();
+    [[nodiscard]] std::string typed(const std::string& text);
 
-    LoopDescriptor pipe_;
+    boost::asio::posix::stream_descriptor pipe_;
     std::deque<Item> queue_;
     const bool is_terminal_;
-    bool at_line_start_ = true;
+    std::size_t line_bytes_ = 0;  // typed since the terminal last handed something over
     bool closing_ = false;
     bool waiting_ = false;
 };
@@ -126,12 +129,13 @@ private:
 // -- implementation ----------------------------------------------------------
 
 inline void OutputPump::wait() {
-    pipe_.async_wait(LoopDescriptor::wait_read, [self = shared_from_this()](const error_code& ec) {
-        if (ec || !self->pipe_.is_open()) return;
-        if (!self->read_some(self->loop_.read_buffer().size())) return;
-        if (self->router_->should_pause()) self->paused_ = true;
-        else self->wait();
-    });
+    pipe_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                     [self = shared_from_this()](const error_code& ec) {
+                         if (ec || !self->pipe_.is_open()) return;
+                         if (!self->read_some(self->loop_.read_buffer().size())) return;
+                         if (self->router_->should_pause()) self->paused_ = true;
+                         else self->wait();
+                     });
 }
 
 /// Reads until the pipe is empty or the buffer is full, then routes it all at once. False at the end of the stream.
@@ -176,27 +180,48 @@ inline void OutputPump::close() {
 
 inline void OutputPump::end() {
     if (!pipe_.is_open()) return;
-    pipe_.close();
+    error_code ignored;
+    pipe_.close(ignored);
     router_->finish(stream_);
     if (auto closed = std::exchange(closed_, nullptr)) closed();
 }
 
 inline void InputPump::write(std::string text, Done done) {
     if (!is_open()) return done(errc::input_closed);
-    if (!text.empty()) at_line_start_ = text.back() == '\n';
+    if (is_terminal_) text = typed(text);
     queue_.push_back({std::move(text), 0, std::move(done)});
     if (!waiting_) pump();
 }
 
+/// What is typed for `text`. A terminal that edits lines (termios(3), ICANON) holds one line of limited length and
+/// drops what is too long: the end-of-file character hands over the line so far, so that a long one arrives in parts.
+inline std::string InputPump::typed(const std::string& text) {
+    constexpr std::size_t max_line_bytes = WARDEN_OS_LINUX ? 4000 : 1000;
+    struct termios now {};
+    const bool is_read = ::tcgetattr(pipe_.native_handle(), &now) == 0;
+    const auto hand_over = static_cast<char>(now.c_cc[VEOF]);
+    std::string result;
+    for (const char c : text) {
+        result += c;
+        const bool ends_line = c == '\n' || c == '\r' || c == hand_over || c == static_cast<char>(now.c_cc[VKILL]);
+        line_bytes_ = ends_line ? 0 : line_bytes_ + 1;
+        if (!is_read || (now.c_lflag & ICANON) == 0 || line_bytes_ < max_line_bytes) continue;
+        result += hand_over;
+        line_bytes_ = 0;
+    }
+    return result;
+}
+
 inline void InputPump::close_when_written() {
     // A terminal has no other end that could be closed. Ctrl-D hands over the line so far; an empty one is the end.
-    if (is_terminal_ && is_open()) write(at_line_start_ ? "\4" : "\4\4", [](const error_code&) {});
+    if (is_terminal_ && is_open()) write(line_bytes_ == 0 ? "\4" : "\4\4", [](const error_code&) {});
     closing_ = true;
     if (queue_.empty()) close(errc::input_closed);
 }
 
 inline void InputPump::close(const error_code& reason) {
-    pipe_.close();
+    error_code ignored;
+    pipe_.close(ignored);
     for (auto queue = std::exchange(queue_, {}); auto& item : queue) item.done(reason);
 }
 
@@ -214,9 +239,10 @@ inline void InputPump::pump() {
             if (errno == EINTR) continue;
             if (errno != EAGAIN) return close(system_code(errno));
             waiting_ = true;
-            pipe_.async_wait(LoopDescriptor::wait_write, [self = shared_from_this()](const error_code& ec) {
-                if (!ec && self->pipe_.is_open()) self->pump();
-            });
+            pipe_.async_wait(boost::asio::posix::stream_descriptor::wait_write,
+                             [self = shared_from_this()](const error_code& ec) {
+                                 if (!ec && self->pipe_.is_open()) self->pump();
+                             });
             return;
         }
         const Done done = std::move(item.done);

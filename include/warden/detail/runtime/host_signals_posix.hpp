@@ -9,12 +9,13 @@
 /// Thread-safety: `start` and `stop` are not for the loop; `close` is; the rest is safe.
 
 #include <warden/detail/runtime/io_loop.hpp>
-#include <warden/detail/runtime/loop_descriptor_posix.hpp>
 #include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/runtime/termination_signals_posix.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 
 #if WARDEN_OS_POSIX
+#include <boost/asio/posix/stream_descriptor.hpp>
+
 #include <functional>
 #include <optional>
 #include <utility>
@@ -48,7 +49,7 @@ private:
 
     std::function<void(int)> on_signal_;
     UniqueFd write_;
-    LoopDescriptor read_;
+    boost::asio::posix::stream_descriptor read_;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -77,7 +78,7 @@ inline void HostSignals::close() {
 }
 
 inline void HostSignals::listen() {
-    read_.async_wait(LoopDescriptor::wait_read, [this](const error_code& ec) {
+    read_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const error_code& ec) {
         if (ec) return;
         unsigned char number = 0;
         while (::read(read_.native_handle(), &number, 1) == 1) on_signal_(number);
