@@ -11,6 +11,7 @@
 #include <warden/error.hpp>
 #include <warden/stream_output.hpp>
 
+#include <array>
 #include <concepts>
 #include <filesystem>
 #include <string>
@@ -103,9 +104,9 @@ private:
 namespace detail {
 
 #if WARDEN_OS_WINDOWS
-inline const std::vector<std::string> shell_words{"cmd.exe", "/d", "/s", "/c"};
+inline constexpr std::array shell_words{"cmd.exe", "/d", "/s", "/c"};
 #else
-inline const std::vector<std::string> shell_words{"/bin/sh", "-c"};
+inline constexpr std::array shell_words{"/bin/sh", "-c"};
 #endif
 
 [[nodiscard]] inline bool reads_plainly(std::string_view word) noexcept {
@@ -126,7 +127,7 @@ inline const std::vector<std::string> shell_words{"/bin/sh", "-c"};
 }  // namespace detail
 
 inline CommandLine CommandLine::shell(std::string text) {
-    std::vector<std::string> words = detail::shell_words;
+    std::vector<std::string> words(detail::shell_words.begin(), detail::shell_words.end());
     words.push_back(std::move(text));
     return CommandLine(std::move(words));
 }

@@ -118,7 +118,8 @@ public:
     /// calls. What was given is held until it is written, also after a cancellation: await one before the next.
     template <class Token>
     auto async_write(std::string text, Token&& token);
-    /// End of file for its standard input, after what was written. Twice is once.
+    /// End of file for its standard input, after what was written. Twice is once. Never waits. A forked copy of the
+    /// program that holds the pipe too keeps the end from the process; for a terminal see `SpawnOptions::terminal`.
     void close_stdin();
     void close_stdin(error_code& ec);
 

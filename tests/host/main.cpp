@@ -16,6 +16,7 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -66,9 +67,34 @@ void own_handler(int number) {
     static_cast<void>(!::write(STDOUT_FILENO, "own handler\n", 12));
 }
 void own_handler_that_exits(int) { std::_Exit(42); }
+void own_handler_that_cleans_up(int) { std::exit(5); }  // NOLINT: not for a signal handler, but programs do it
 
 [[noreturn]] void stay() {
     for (;;) ::pause();
+}
+
+/// Calls exit(3) in code that the manager calls, or in a signal handler while the manager is in use.
+void exit_inside(const std::string& where) {
+    auto& manager = ProcessManager::instance();
+    warden::SpawnOptions options;
+    if (where == "preflight") {
+        options.preflight.push_back({"exits", []() -> std::optional<std::string> { std::exit(5); }});
+    } else if (where == "line") {
+        options.on_line = [](const warden::OutputLine&) { std::exit(5); };
+    } else if (where == "event") {
+        static const auto kept = manager.subscribe([](const warden::Event& event) {
+            if (event.kind == warden::EventKind::exit) std::exit(5);
+        });
+    } else if (where == "handler") {
+        std::thread([main = ::pthread_self()] {
+            while (!support::eventually([] { return ProcessManager::instance().active_pids().size() > 1; })) {}
+            ::pthread_kill(main, SIGTERM);
+        }).detach();
+        static_cast<void>(manager.run({"sleep", "60"}));
+    }
+    static auto process = manager.spawn({"echo", "line"}, options);
+    if (where == "completion") process.async_wait([](const warden::error_code&, warden::ExitStatus) { std::exit(5); });
+    stay();
 }
 
 /// Comes to an end in the way of that name; returns for those that return from main.
@@ -80,6 +106,7 @@ void come_to_end(const std::string& ending) {
         std::exit(9);
     }
     if (ending == "exit") std::exit(5);
+    if (ending.rfind("exit-in-", 0) == 0) exit_inside(ending.substr(8));
     if (ending == "_exit") ::_exit(6);
     if (ending == "quick_exit") std::quick_exit(7);
     if (ending == "abort") std::abort();
@@ -130,6 +157,7 @@ int main(int argc, char* argv[]) {
     ::alarm(60);
     const struct rlimit no_core { 0, 0 };
     ::setrlimit(RLIMIT_CORE, &no_core);
+    if (ending == "exit-in-handler") ::signal(SIGTERM, own_handler_that_cleans_up);
     if (ending == "own-handler") ::signal(SIGTERM, own_handler);
     if (ending == "stay-own-exit" || ending == "worker-own-exit") ::signal(SIGTERM, own_handler_that_exits);
     if (ending == "stay-ignored") ::signal(SIGHUP, SIG_IGN);

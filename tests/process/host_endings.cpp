@@ -48,6 +48,28 @@ TEMPLATE_TEST_CASE("host: no ending of the program leaves a process", "[host][H0
     for (const auto& ending : endings) check_ending(TestType::mechanism, "session", ending);
 }
 
+TEMPLATE_TEST_CASE("host: code of the program that the manager calls may end the program", "[host]", OnCgroup,
+                   OnKeeper) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    for (const char* ending : {"exit-in-preflight", "exit-in-line", "exit-in-event", "exit-in-completion"})
+        check_ending(TestType::mechanism, "session", {ending, 5, 0});
+    if (!WARDEN_HAS_TSAN) check_ending(TestType::mechanism, "session", {"exit-in-handler", 5, 0});
+}
+
+// As valgrind does it: a child of vfork(2) has a copy of the memory, so that what it writes there reaches nobody.
+TEMPLATE_TEST_CASE("host: processes start and end where a child never shares memory", "[host]", OnKeeper,
+                   OnProcessGroup) {
+    SKIP_UNLESS(!is_sanitized, "valgrind runs no program that is sanitized");
+    SKIP_UNLESS(std::filesystem::exists("/usr/bin/valgrind"), "there is no valgrind");
+    SKIP_UNLESS_AVAILABLE(TestType);
+    Host host(TestType::mechanism, "plain", "return", {"/usr/bin/valgrind", "--tool=none", "-q"});
+    host.go();
+    const int status = host.status();
+    INFO(host.output());
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 3));
+    CHECK(host.all_gone(5s));
+}
+
 TEMPLATE_TEST_CASE("host: no kind of process outlives a SIGKILL of the program", "[host][H01][H03][H05]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);

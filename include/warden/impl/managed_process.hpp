@@ -31,6 +31,8 @@ WARDEN_INLINE void throw_if_mistaken(const StopPlan& plan) {
 
 WARDEN_INLINE CallbackExecutor callback_executor(Engine& engine) { return engine.services->dispatcher.executor(); }
 
+WARDEN_INLINE void note_callback_threw(Engine& engine) noexcept { engine.services->metrics.callback_threw(); }
+
 WARDEN_INLINE Cancel begin_wait(const Record& record, Done<ExitStatus> done) {
     const std::uint64_t id = record->state.when(has_ended, [done, weak = std::weak_ptr(record)] {
         if (const auto held = weak.lock()) done({}, held->state.facts().status.value_or(ExitStatus{}));

@@ -34,6 +34,8 @@ class ProcessRecord;
 
 /// The threads of the manager, for handlers that have no executor of their own.
 [[nodiscard]] CallbackExecutor callback_executor(Engine& engine);
+/// Counts what a handler threw on one of them.
+void note_callback_threw(Engine& engine) noexcept;
 
 /// What asynchronous operations of a handle begin. `Done` is called on the loop or at once; what is returned cancels.
 template <class... Results>

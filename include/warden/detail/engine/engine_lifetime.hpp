@@ -9,6 +9,7 @@
 
 #include <warden/detail/engine/engine.hpp>
 #include <warden/detail/logs/default_directories.hpp>
+#include <warden/detail/system/thread_cancellation.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 
@@ -104,6 +105,7 @@ inline StopPlan Engine::cleanup_plan(const ProcessRecord& record) const {
 inline std::vector<StopReport> Engine::stop(const Records& records,
                                             const std::function<StopPlan(const ProcessRecord&)>& plan,
                                             StopReason reason) {
+    const CancellationHeldOff held_off;  // the loop uses what is on this stack; the plans bound the wait
     std::vector<StopReport> reports(records.size());
     std::mutex mutex;
     std::condition_variable none_left;

@@ -188,7 +188,7 @@ inline void Engine::launch(ProcessRecord& record, PreparedLaunch& prepared, Laun
         held.launch(prepared.plan, answer);
         return held.pid();
     });
-    if (answer.error == 0) return prepared.succeed(record.pid);
+    if (answer.error == 0) return services->dispatcher.run_guarded([&] { prepared.succeed(record.pid); });
     record.tree.emplace<std::monostate>();
     prepared.fail(answer);
 }

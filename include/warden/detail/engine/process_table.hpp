@@ -20,6 +20,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -33,7 +34,7 @@ public:
         if (closed_) return errc::shut_down;
         if (active_ >= most) return errc::too_many_processes;
         ++active_;
-        ++in_flight_;
+        starting_.push_back(std::this_thread::get_id());
         return {};
     }
 
@@ -42,7 +43,7 @@ public:
         {
             const std::lock_guard lock(mutex_);
             --active_;
-            --in_flight_;
+            start_is_over();
         }
         landed_.notify_all();
     }
@@ -52,7 +53,7 @@ public:
         {
             const std::lock_guard lock(mutex_);
             if (!gone_.contains(record->uuid)) alive_.emplace(record->uuid, record);
-            --in_flight_;
+            start_is_over();
         }
         landed_.notify_all();
     }
@@ -120,20 +121,28 @@ public:
         return found;
     }
 
-    /// From now on nobody gets a place; returns when no start is under way any more.
+    /// From now on nobody gets a place; returns when no start is under way any more, but those that this thread is in:
+    /// code of the user that a start calls may end the program.
     void close() {
         std::unique_lock lock(mutex_);
         closed_ = true;
-        landed_.wait(lock, [&] { return in_flight_ == 0; });
+        landed_.wait(lock, [&, here = std::this_thread::get_id()] {
+            return std::all_of(starting_.begin(), starting_.end(), [&](std::thread::id each) { return each == here; });
+        });
     }
 
 private:
+    void start_is_over() {
+        const auto at = std::find(starting_.begin(), starting_.end(), std::this_thread::get_id());
+        if (at != starting_.end()) starting_.erase(at);
+    }
+
     mutable std::mutex mutex_;
     std::condition_variable landed_;
     std::map<Uuid, std::shared_ptr<ProcessRecord>> alive_;
     std::map<Uuid, std::weak_ptr<ProcessRecord>> gone_;
     std::size_t active_ = 0;
-    std::size_t in_flight_ = 0;
+    std::vector<std::thread::id> starting_;  // one for each start that is under way
     bool closed_ = false;
 };
 

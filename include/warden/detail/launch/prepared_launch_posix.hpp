@@ -12,6 +12,7 @@
 #include <warden/command_line.hpp>
 #include <warden/detail/launch/child_plan_posix.hpp>
 #include <warden/detail/launch/environment_posix.hpp>
+#include <warden/detail/launch/identity_posix.hpp>
 #include <warden/detail/launch/launch_extension_posix.hpp>
 #include <warden/detail/launch/spawn_failure.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
@@ -22,7 +23,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -100,17 +100,6 @@ private:
 inline void occupy_standard_descriptors() noexcept {
     for (int fd = 0; fd < 3; ++fd) {
         if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY));
-    }
-}
-
-/// The groups of a user: getgrouplist(3), which counts in `int` on macOS. Not every system says how many there are.
-template <class Id>
-[[nodiscard]] std::vector<gid_t> groups_of(const struct passwd& user, int (*list)(const char*, Id, Id*, int*)) {
-    std::vector<Id> found(64);
-    for (;; found.resize(found.size() * 2)) {
-        int count = static_cast<int>(found.size());
-        if (list(user.pw_name, static_cast<Id>(user.pw_gid), found.data(), &count) < 0) continue;
-        return {found.begin(), found.begin() + count};
     }
 }
 
@@ -273,15 +262,6 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
     if (!file) fail_start(command_, system_code(errno), SpawnStep::output_file, path);
     if (to_file) ::fcntl(file.get(), F_SETFL, 0);  // a FIFO without a reader has been refused by now
     plan.stdio[index] = hand_over(std::move(file));
-}
-
-/// The number in `text`, or what `look_up(name)` finds.
-template <class Id, class LookUp>
-[[nodiscard]] inline std::optional<Id> id_of(const std::string& text, LookUp look_up) {
-    Id id{};
-    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), id);
-    if (failed == std::errc{} && end == text.data() + text.size()) return id;
-    return look_up(text);
 }
 
 inline void PreparedLaunch::take_identity(const Identity& identity) {

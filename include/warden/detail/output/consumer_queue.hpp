@@ -129,8 +129,18 @@ private:
         auto turn = [self = shared_from_this()] {
             if (self->take_turn()) self->run_next();
         };
-        if (executor_) executor_(std::move(turn));
-        else dispatcher_->post(std::move(turn));
+        if (!executor_) return dispatcher_->post(std::move(turn));
+        // An executor that throws may have taken the turn or not: who takes it first has it, else the dispatcher.
+        auto is_taken = std::make_shared<std::atomic<bool>>(false);
+        const auto once = [turn, is_taken] {
+            if (!is_taken->exchange(true)) turn();
+        };
+        bool is_accepted = false;
+        dispatcher_->run_guarded([&] {
+            executor_(once);
+            is_accepted = true;
+        });
+        if (!is_accepted) dispatcher_->post(once);
     }
 
     /// Whether there is more to do.
