@@ -19,11 +19,11 @@ set(rooms
     "detail/containment | detail/containment/[^/]+ | ground words detail/base detail/system detail/launch detail/runtime telemetry"
     "detail/output      | detail/output/[^/]+      | ground words detail/base output detail/text detail/system detail/logs logs detail/runtime"
     "detail/engine      | detail/engine/[^/]+      | ground words detail/base output detail/text detail/system detail/launch detail/logs logs telemetry detail/runtime detail/containment detail/output"
-    "front              | managed_process|process_manager|src | ground words output logs telemetry detail/launch detail/engine impl"
+    "front              | managed_process|process_manager | ground words output logs telemetry detail/launch detail/engine impl"
     "impl               | impl/[^/]+               | ground words detail/base detail/system detail/engine front"
     "supervision        | supervision/[^/]+        | ground words detail/launch front"
     "testing            | testing/[^/]+            | ground words detail/system detail/launch detail/containment front"
-    "top                | warden|no_direct_spawn   | ground words output logs telemetry front supervision"
+    "top                | warden|no_direct_spawn|src | ground words output logs telemetry front impl supervision"
 )
 set(mutual "front impl")         # two rooms that include each other: a class, and its code
 set(card_free "warden")          # the umbrella: includes only

@@ -4,6 +4,7 @@
 //   11_alerts                 a server that starts, complains and breaks
 //   11_alerts COMMAND...      any command: "error" is told, "panic" ends it
 
+#include <warden/output/alert_regex.hpp>
 #include <warden/warden.hpp>
 
 #include <iostream>

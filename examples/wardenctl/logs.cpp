@@ -7,7 +7,6 @@
 #include <warden/logs/log_follower.hpp>
 #include <warden/logs/log_reader.hpp>
 #include <warden/logs/log_search.hpp>
-#include <warden/output/line_format.hpp>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>

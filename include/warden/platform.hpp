@@ -96,14 +96,20 @@
 #define WARDEN_ONE_PER_PROGRAM
 #endif
 
-/// Header-only unless WARDEN_SEPARATE_COMPILATION is defined for the whole program: then the code of the two classes,
-/// and of all that is below them, is compiled in the one unit that includes <warden/src.hpp>.
+/// Header-only unless WARDEN_SEPARATE_COMPILATION is defined for the whole program: then the code is compiled in the
+/// one unit that includes <warden/src.hpp>, before any other header of warden. WARDEN_HAS_BODIES: this unit has the
+/// code.
 #if defined(WARDEN_SEPARATE_COMPILATION)
 #define WARDEN_SEPARATE 1
 #define WARDEN_INLINE
 #else
 #define WARDEN_SEPARATE 0
 #define WARDEN_INLINE inline
+#endif
+#if !WARDEN_SEPARATE || defined(WARDEN_SOURCE)
+#define WARDEN_HAS_BODIES 1
+#else
+#define WARDEN_HAS_BODIES 0
 #endif
 
 #if !defined(__cpp_exceptions) && !defined(_CPPUNWIND)

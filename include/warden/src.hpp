@@ -6,11 +6,16 @@
 ///
 /// Thread-safety: nothing here runs.
 
+#define WARDEN_SOURCE
 #include <warden/platform.hpp>
 
 #if !WARDEN_SEPARATE
 #error "define WARDEN_SEPARATE_COMPILATION for the whole program, or do not include this header"
+#elif !WARDEN_HAS_BODIES
+#error "include <warden/src.hpp> before any other header of warden"
 #endif
 
 #include <warden/impl/managed_process.hpp>
 #include <warden/impl/process_manager.hpp>
+#include <warden/output/alert_regex.hpp>
+#include <warden/warden.hpp>

@@ -17,7 +17,6 @@
 #include <warden/manager_config.hpp>
 #include <warden/output/alert_rules.hpp>
 #include <warden/output/capture.hpp>
-#include <warden/output/line_format.hpp>
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/log_limits.hpp>
 #include <warden/output/log_options.hpp>

@@ -3,8 +3,9 @@
 //   input: t, how many lines, how often each text, then files that end with `|`, the active one first, `-` for none;
 //          p, j, r and a line in this format; or anything, the longest line, and what a process writes
 #include "fuzz.hpp"
+#include <warden/detail/output/line_format.hpp>
 #include <warden/logs/log_reader.hpp>
-#include <warden/output/line_format.hpp>
+#include <warden/output/log_line.hpp>
 
 #include <algorithm>
 #include <fstream>

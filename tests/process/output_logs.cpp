@@ -2,7 +2,7 @@
 // What programs write into files of their own, which are shells here.
 #include <support/fixture.hpp>
 #include <warden/logs/log_reader.hpp>
-#include <warden/output/line_format.hpp>
+#include <warden/output/log_line.hpp>
 
 #include <fstream>
 

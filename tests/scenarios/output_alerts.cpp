@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Lines that somebody should know of, in the output of real processes.
 #include <scenarios/output.hpp>
+#include <warden/output/alert_regex.hpp>
 #include <warden/telemetry/event.hpp>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What children write arrives as they wrote it, whatever it is, and what is kept of it is bounded.
 #include <scenarios/output.hpp>
-#include <warden/output/line_format.hpp>
+#include <warden/output/log_line.hpp>
 
 #include <algorithm>
 #include <atomic>

@@ -4,7 +4,6 @@
 #include <scenarios/output.hpp>
 #include <warden/logs/log_reader.hpp>
 #include <warden/logs/log_search.hpp>
-#include <warden/output/line_format.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What every test includes sooner or later, parsed once. Nothing of warden: its headers are what is tested.
+// What every test includes sooner or later, parsed once. That each header of warden compiles alone is another test.
 #pragma once
 
 #include <support/catch.hpp>
+#include <warden/warden.hpp>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>

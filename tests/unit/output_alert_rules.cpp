@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <support/catch.hpp>
 #include <warden/detail/output/alert_matcher.hpp>
-#include <warden/output/alert_rules.hpp>
+#include <warden/output/alert_regex.hpp>
 
 #include <algorithm>
 #include <chrono>

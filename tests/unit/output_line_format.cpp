@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <support/catch.hpp>
-#include <warden/output/line_format.hpp>
+#include <warden/detail/output/line_format.hpp>
+#include <warden/output/log_line.hpp>
 
 #include <random>
 #include <string>

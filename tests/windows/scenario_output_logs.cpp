@@ -3,7 +3,7 @@
 #include <scenarios/output.hpp>
 #include <warden/logs/log_reader.hpp>
 #include <warden/logs/log_search.hpp>
-#include <warden/output/line_format.hpp>
+#include <warden/output/log_line.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 

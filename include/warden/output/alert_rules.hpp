@@ -5,7 +5,7 @@
 /// Lines of output that somebody should know of: what they look like, and what happens then.
 ///
 /// Knows:         rules, and how often one of them speaks.
-/// Does not know: regular expressions; the start compiles them. Threads, clocks: the time is an argument.
+/// Does not know: how regular expressions are matched; threads, clocks: the time is an argument.
 /// Thread-safety: distinct objects: safe. One shared object: guard it yourself.
 /// Allocates:     strings; a gate a few kilobytes at most.
 
@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,6 +55,35 @@ struct Alert {
     friend bool operator==(const Alert&, const Alert&) = default;
 };
 
+namespace detail {
+
+/// A regular expression, compiled.
+class Regex {
+public:
+    explicit Regex(std::string pattern) : pattern_(std::move(pattern)) {}
+    virtual ~Regex() = default;
+    Regex(const Regex&) = delete;
+
+    /// Whether a part of `line` matches. @throws std::runtime_error if that takes too many steps.
+    [[nodiscard]] virtual bool finds(std::string_view line) const = 0;
+
+    [[nodiscard]] const std::string& pattern() const noexcept { return pattern_; }
+    /// Why it cannot be used, and what to do; empty if it can.
+    [[nodiscard]] const std::string& mistake() const noexcept { return mistake_; }
+
+protected:
+    std::string mistake_;
+
+private:
+    const std::string pattern_;
+};
+
+/// Complete where <warden/output/alert_regex.hpp> is included.
+template <class>
+struct RegexCompiler;
+
+}  // namespace detail
+
 /// What to look for. A rule sees each line once, however often its pattern is in it; an over-long line comes in parts,
 /// see `LineSplitter`. A regular expression sees the first `max_regex_bytes` of a line; one that takes too long for a
 /// line is switched off and reported. `stop` and `ready` act on the first match, whether it is told or not.
@@ -64,10 +94,11 @@ struct AlertRule {
     AlertAction action = AlertAction::notify;
     bool from_stdout = true;
     bool from_stderr = true;
-    std::uint32_t most = 10;                       ///< Told at most within any `per`: 1 to `highest_most`.
-    Nanoseconds per = std::chrono::minutes(1);     ///< A second or more.
-    Nanoseconds dedupe{};                          ///< The same line is told again after this time at the earliest.
-    std::function<void(const Alert&)> callback{};  ///< Runs on a thread of the manager; what it throws is reported.
+    std::uint32_t most = 10;                          ///< Told at most within any `per`: 1 to `highest_most`.
+    Nanoseconds per = std::chrono::minutes(1);        ///< A second or more.
+    Nanoseconds dedupe{};                             ///< The same line is told again after this time at the earliest.
+    std::function<void(const Alert&)> callback{};     ///< Runs on a thread of the manager; what it throws is reported.
+    std::shared_ptr<const detail::Regex> compiled{};  ///< Set by `regex`, for the pattern that it was given.
 
     static constexpr std::uint32_t highest_most = 1000;
     static constexpr std::size_t longest_pattern = 4096;
@@ -76,15 +107,21 @@ struct AlertRule {
     [[nodiscard]] static AlertRule literal(std::string text, AlertAction action = AlertAction::notify) {
         return {{}, std::move(text), AlertMatch::literal, action};
     }
-    /// `^` and `$` are the ends of the line; `(?i)` at the beginning ignores case.
-    [[nodiscard]] static AlertRule regex(std::string text, AlertAction action = AlertAction::notify) {
-        return {{}, std::move(text), AlertMatch::regex, action};
+    /// `^` and `$` are the ends of the line; `(?i)` at the beginning ignores case. The unit that calls this includes
+    /// <warden/output/alert_regex.hpp>, which brings Boost.Regex. What is wrong with `text`, `validate` says.
+    template <class Text>
+    [[nodiscard]] static AlertRule regex(Text text, AlertAction action = AlertAction::notify) {
+        constexpr bool has_compiler = requires { sizeof(detail::RegexCompiler<Text>); };
+        static_assert(has_compiler, "AlertRule::regex needs #include <warden/output/alert_regex.hpp>");
+        AlertRule rule{{}, std::string(std::move(text)), AlertMatch::regex, action};
+        if constexpr (has_compiler) rule.compiled = detail::RegexCompiler<Text>::compile(rule.pattern);
+        return rule;
     }
 
     /// The name, or else the pattern.
     [[nodiscard]] const std::string& title() const noexcept { return name.empty() ? pattern : name; }
 
-    /// What is wrong, in words; empty if nothing is. Whether a regular expression compiles, the start says.
+    /// What is wrong, in words; empty if nothing is.
     [[nodiscard]] std::vector<std::string> validate() const;
 };
 
@@ -143,6 +180,11 @@ inline std::vector<std::string> AlertRule::validate() const {
     if (pattern.size() > longest_pattern) {
         add("the pattern has " + std::to_string(pattern.size()) + " bytes; write at most " +
             std::to_string(longest_pattern));
+    }
+    if (match == AlertMatch::regex && found.empty()) {
+        if (!compiled || compiled->pattern() != pattern)
+            add("the regular expression is not compiled; make the rule by AlertRule::regex(pattern)");
+        else if (!compiled->mistake().empty()) add(compiled->mistake());
     }
     if (!from_stdout && !from_stderr) add("it looks at neither stream; set from_stdout or from_stderr");
     if (most == 0) add("most is 0, which would tell nothing; write a number from 1 to " + std::to_string(highest_most));

@@ -4,7 +4,7 @@
 /// @file
 /// How the lines of a log file look.
 ///
-/// Knows:         the formats by name; `line_format.hpp` writes and reads them.
+/// Knows:         the formats by name; the sink writes them, and `log_line.hpp` reads them.
 /// Thread-safety: values.
 
 #include <array>

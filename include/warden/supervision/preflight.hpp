@@ -14,9 +14,6 @@
 #include <warden/error.hpp>
 #include <warden/spawn_options.hpp>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -140,15 +137,9 @@ inline std::string_view advice_for_bind(const error_code& ec) noexcept {
 inline std::optional<std::string> check_port(std::uint16_t port, const std::string& host) {
     const std::string place = "port " + std::to_string(port) + " on " + host;
     if (port == 0) return "port 0 is none; choose one from 1 to 65535";
-    error_code ec;
-    const auto address = boost::asio::ip::make_address(host, ec);
-    if (ec)
+    const error_code ec = warden::detail::probe_port(port, host);
+    if (ec == boost::system::errc::invalid_argument)
         return place + " cannot be checked: " + quoted(host) + " is no numeric address; write for example 127.0.0.1";
-    boost::asio::io_context context;
-    boost::asio::ip::tcp::acceptor acceptor(context);
-    const boost::asio::ip::tcp::endpoint endpoint(address, port);
-    acceptor.open(endpoint.protocol(), ec);
-    if (!ec) acceptor.bind(endpoint, ec);
     if (!ec) return std::nullopt;
     const std::string what = ec == boost::system::errc::address_in_use ? " is in use" : " is unavailable";
     return place + what + " (" + ec.message() + "); " + std::string(advice_for_bind(ec));

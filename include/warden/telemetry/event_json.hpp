@@ -10,21 +10,14 @@
 /// Thread-safety: pure functions.
 /// Allocates:     the line; for a usual event nothing else.
 
+#include <warden/detail/text/json_writer.hpp>
 #include <warden/detail/text/rfc3339.hpp>
-#include <warden/detail/text/utf8.hpp>
-#include <warden/detail/text/visible_text.hpp>
 #include <warden/telemetry/event.hpp>
 
-#include <boost/json/array.hpp>
-#include <boost/json/monotonic_resource.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <boost/uuid/uuid_io.hpp>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -47,39 +40,6 @@ inline constexpr std::size_t max_event_bytes = 65536;
 
 // -- implementation ----------------------------------------------------------
 namespace detail {
-
-inline void append_escape(std::string& to, char32_t c) {
-    if (c > 0xFFFF) {
-        append_escape(to, 0xD7C0 + (c >> 10));
-        c = 0xDC00 + (c & 0x3FFu);
-    }
-    to += "\\u";
-    for (int shift = 12; shift >= 0; shift -= 4) to += "0123456789abcdef"[(c >> shift) & 15u];
-}
-
-/// Serialized JSON in which every string can be looked at safely. The bytes below 20 are escaped there already.
-inline std::string made_safe(std::string json) {
-    const auto plain_end = [](std::string_view text) {
-        const auto end =
-            std::find_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x7F; });
-        return static_cast<std::size_t>(end - text.begin());
-    };
-    const std::size_t plain = plain_end(json);
-    if (plain == json.size()) return json;
-    std::string safe(json, 0, plain);
-    safe.reserve(json.size() + 64);
-    for (std::string_view rest = std::string_view(json).substr(plain); !rest.empty();) {
-        const Utf8Sequence sequence = decode_utf8(rest);
-        if (sequence.length == 0) append_escape(safe, 0xFFFD);
-        else if (is_unseen(sequence.code_point)) append_escape(safe, sequence.code_point);
-        else safe += rest.substr(0, sequence.length);
-        rest.remove_prefix(std::max<std::size_t>(sequence.length, 1));
-        const std::size_t run = plain_end(rest);
-        safe += rest.substr(0, run);
-        rest.remove_prefix(run);
-    }
-    return safe;
-}
 
 /// Cuts texts so that an event stays within its bounds.
 class EventBudget {
@@ -116,12 +76,13 @@ inline bool is_hexadecimal(std::string_view text, std::size_t length) noexcept {
     return text.size() == length && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-/// Puts the fields of an event into a JSON object.
+/// Writes the fields of an event into a JSON object.
 class EventWriter {
 public:
-    explicit EventWriter(boost::json::object& fields) : fields_(fields) { fields_.reserve(32); }
+    explicit EventWriter(std::string& to) noexcept : json_(to) {}
 
     void write(const Event& event, bool redact_arguments) {
+        json_.begin_object();
         write_head(event);
         write_process(event);
         write_end(event);
@@ -129,18 +90,20 @@ public:
         write_attributes(event.attributes);
         write_metadata(event.metadata);
         write_command(event.command, redact_arguments);  // last: it may use up the budget
-        if (budget_.was_cut()) put("warden.truncated", true);
+        if (budget_.was_cut()) json_.name("warden.truncated").boolean(true);
+        json_.end_object();
     }
 
 private:
-    void put(std::string_view key, auto value) { fields_.emplace(key, value); }
-    void text(std::string_view key, std::string_view value) {
-        if (!value.empty()) put(key, budget_.take(value));
+    void put(std::string_view name, std::string_view value) { json_.name(name).string(value); }
+    void put(std::string_view name, std::int64_t value) { json_.name(name).integer(value); }
+    void text(std::string_view name, std::string_view value) {
+        if (!value.empty()) put(name, budget_.take(value));
     }
-    void id(std::string_view key, const Uuid& value) {
+    void id(std::string_view name, const Uuid& value) {
         std::array<char, 36> digits{};
         boost::uuids::to_chars(value, digits.data(), digits.data() + digits.size());
-        if (!value.is_nil()) put(key, std::string_view(digits.data(), digits.size()));
+        if (!value.is_nil()) put(name, std::string_view(digits.data(), digits.size()));
     }
 
     void write_head(const Event& event) {
@@ -151,7 +114,7 @@ private:
         put("severity_number", severity.number);
         put("event.name", event_name(event.kind));
         id("service.instance.id", event.instance);
-        if (event.sequence != 0) put("warden.sequence", event.sequence);
+        if (event.sequence != 0) json_.name("warden.sequence").unsigned_integer(event.sequence);
     }
 
     void write_process(const Event& event) {
@@ -166,37 +129,42 @@ private:
         if (event.exit_status && event.exit_status->exited()) put("process.exit.code", event.exit_status->code());
         if (event.exit_status && event.exit_status->signaled()) {
             put("warden.exit.signal", event.exit_status->signal());
-            put("warden.exit.core_dumped", event.exit_status->core_dumped());
+            json_.name("warden.exit.core_dumped").boolean(event.exit_status->core_dumped());
         }
-        if (event.exit_status && !event.exit_status->known()) put("warden.exit.known", false);
+        if (event.exit_status && !event.exit_status->known()) json_.name("warden.exit.known").boolean(false);
         if (event.cause) put("warden.exit.cause", to_string(*event.cause));
         if (event.duration) put("warden.duration_ns", event.duration->count());
         if (event.from) put("warden.state.from", to_string(*event.from));
         if (event.to) put("warden.state.to", to_string(*event.to));
     }
 
+    /// Of attributes with the same name the last one is written.
     void write_attributes(const std::vector<std::pair<std::string, AttributeValue>>& attributes) {
         if (attributes.empty()) return;
-        boost::json::object pairs(fields_.storage());
-        for (const auto& [key, value] : attributes) {
+        json_.name("warden.attributes").begin_object();
+        for (auto at = attributes.begin(); at != attributes.end(); ++at) {
+            const auto same = [at](const auto& other) { return other.first == at->first; };
+            if (std::any_of(at + 1, attributes.end(), same)) continue;
             if (!budget_.take_one_more()) break;
-            boost::json::value& to = pairs[budget_.take(key)];
-            std::visit([&](const auto& v) { assign(to, v); }, value);
+            json_.name(budget_.take(at->first));
+            write_value(at->second);
         }
-        fields_.emplace("warden.attributes", std::move(pairs));
+        json_.end_object();
     }
 
     void write_metadata(const std::map<std::string, std::string>& metadata) {
-        if (metadata.empty()) return;
-        boost::json::object pairs(fields_.storage());
+        bool any = false;
         for (const auto& [key, value] : metadata) {
-            if ((key == "trace_id" && is_hexadecimal(value, 32)) || (key == "span_id" && is_hexadecimal(value, 16))) {
-                put(key, std::string_view(value));
-            } else if (budget_.take_one_more()) {
-                pairs[budget_.take(key)] = budget_.take(value);
-            }
+            if (is_trace_context(key, value)) put(key, value);
+            else any = true;
         }
-        if (!pairs.empty()) fields_.emplace("warden.metadata", std::move(pairs));
+        if (!any) return;
+        json_.name("warden.metadata").begin_object();
+        for (const auto& [key, value] : metadata) {
+            if (is_trace_context(key, value) || !budget_.take_one_more()) continue;
+            json_.name(budget_.take(key)).string(budget_.take(value));
+        }
+        json_.end_object();
     }
 
     void write_command(const CommandLine& command, bool redact_arguments) {
@@ -204,38 +172,40 @@ private:
         const std::string_view program = command.program();
         text("process.executable.name", program.substr(program.rfind('/') + 1));
         text("process.command", program);
-        put("process.args_count", command.arguments().size() + 1);
+        json_.name("process.args_count").unsigned_integer(command.arguments().size() + 1);
         if (redact_arguments) return;
-        boost::json::array words(fields_.storage());
-        words.emplace_back(budget_.take(program));
+        json_.name("process.command_args").begin_array();
+        json_.string(budget_.take(program));
         for (const auto& argument : command.arguments()) {
             if (!budget_.take_one_more()) break;
-            words.emplace_back(budget_.take(argument));
+            json_.string(budget_.take(argument));
         }
-        fields_.emplace("process.command_args", std::move(words));
+        json_.end_array();
     }
 
-    void assign(boost::json::value& to, const std::string& value) { to = budget_.take(value); }
-    void assign(boost::json::value& to, double value) {
-        if (std::isfinite(value)) to = value;
-        else to = nullptr;
+    void write_value(const AttributeValue& value) {
+        if (const auto* words = std::get_if<std::string>(&value)) json_.string(budget_.take(*words));
+        else if (const auto* real = std::get_if<double>(&value)) json_.real(*real);
+        else if (const auto* integer = std::get_if<std::int64_t>(&value)) json_.integer(*integer);
+        else json_.boolean(std::get<bool>(value));
     }
-    void assign(boost::json::value& to, std::int64_t value) { to = value; }
-    void assign(boost::json::value& to, bool value) { to = value; }
 
-    boost::json::object& fields_;
+    [[nodiscard]] static bool is_trace_context(std::string_view key, std::string_view value) noexcept {
+        return (key == "trace_id" && is_hexadecimal(value, 32)) || (key == "span_id" && is_hexadecimal(value, 16));
+    }
+
+    JsonWriter json_;
     EventBudget budget_;
 };
 
 }  // namespace detail
 
 inline std::string to_json_line(const Event& event, bool redact_arguments) {
-    // Enough for a usual event; the heap serves what is larger.
-    alignas(std::max_align_t) std::array<unsigned char, 8192> first_bytes;
-    boost::json::monotonic_resource memory(first_bytes.data(), first_bytes.size());
-    boost::json::object fields(&memory);
-    detail::EventWriter(fields).write(event, redact_arguments);
-    return detail::made_safe(boost::json::serialize(fields) + '\n');
+    std::string line;
+    line.reserve(1024);
+    detail::EventWriter(line).write(event, redact_arguments);
+    line += '\n';
+    return line;
 }
 
 }  // namespace warden

@@ -18,10 +18,9 @@
 #include <warden/detail/output/open_logs.hpp>
 #include <warden/detail/runtime/host_signals.hpp>
 #include <warden/detail/runtime/services.hpp>
+#include <warden/detail/system/random_uuid.hpp>
 #include <warden/logs/log_retention.hpp>
 #include <warden/telemetry/health.hpp>
-
-#include <boost/uuid/random_generator.hpp>
 
 #include <condition_variable>
 #include <map>
@@ -107,11 +106,6 @@ private:
     std::atomic<bool> over_alert_threshold_{false};
     std::once_flag shut_down_once_;
 };
-
-[[nodiscard]] inline Uuid new_uuid() {
-    static thread_local boost::uuids::random_generator generator;
-    return generator();
-}
 
 }  // namespace warden::detail
 

@@ -24,6 +24,8 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <netdb.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,6 +39,9 @@ namespace warden::detail {
 
 /// MemAvailable of /proc/meminfo in bytes; nothing if there is none.
 [[nodiscard]] inline std::optional<std::uint64_t> available_memory();
+
+/// Why bind(2) refuses that TCP port of `host`; `errc::invalid_argument` if that is no numeric address.
+[[nodiscard]] inline error_code probe_port(std::uint16_t port, const std::string& host);
 
 // -- implementation ----------------------------------------------------------
 
@@ -93,6 +98,19 @@ inline std::optional<std::uint64_t> available_memory() {
         if (word == "MemAvailable:" && file >> kibibytes) return kibibytes * 1024;
     }
     return std::nullopt;
+}
+
+inline error_code probe_port(std::uint16_t port, const std::string& host) {
+    addrinfo hints{};
+    hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    if (host.empty() || ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0)
+        return system_code(EINVAL);
+    const UniqueFd socket(::socket(found->ai_family, found->ai_socktype, found->ai_protocol));
+    const int failed = !socket || ::bind(socket.get(), found->ai_addr, found->ai_addrlen) != 0 ? errno : 0;
+    ::freeaddrinfo(found);
+    return system_code(failed);
 }
 
 }  // namespace warden::detail

@@ -16,6 +16,9 @@
 #include <warden/error.hpp>
 
 #if WARDEN_OS_WINDOWS
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -52,6 +55,19 @@ namespace warden::detail {
     status.dwLength = sizeof status;
     if (!::GlobalMemoryStatusEx(&status)) return std::nullopt;
     return status.ullAvailPhys;
+}
+
+/// Why bind refuses that TCP port of `host`; `errc::invalid_argument` if that is no numeric address.
+[[nodiscard]] inline error_code probe_port(std::uint16_t port, const std::string& host) {
+    error_code ec;
+    const auto address = boost::asio::ip::make_address(host, ec);
+    if (ec) return make_error_code(boost::system::errc::invalid_argument);
+    boost::asio::io_context context;
+    boost::asio::ip::tcp::acceptor acceptor(context);
+    const boost::asio::ip::tcp::endpoint endpoint(address, port);
+    acceptor.open(endpoint.protocol(), ec);
+    if (!ec) acceptor.bind(endpoint, ec);
+    return ec;
 }
 
 }  // namespace warden::detail

@@ -4,7 +4,7 @@
 /// @file
 /// Finds the lines that match alert rules, at the speed of a flood of output.
 ///
-/// Knows:         literals, all in one pass; regular expressions (Boost.Regex, Perl syntax).
+/// Knows:         literals, all in one pass; regular expressions, which were compiled when the rule was made.
 /// Does not know: streams, clocks, what happens with a match.
 /// Thread-safety: distinct objects: safe. One shared object: guard it yourself; an `AlertSet` is never changed.
 /// Errors:        of rules: `alert_mistakes`. A regular expression that runs away is switched off and reported.
@@ -14,11 +14,8 @@
 #include <warden/detail/text/text_measure.hpp>
 #include <warden/output/alert_rules.hpp>
 
-#include <boost/regex.hpp>
-
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -30,8 +27,7 @@
 
 namespace warden::detail {
 
-/// What is wrong with the rules, their regular expressions included, in words; empty if nothing is. Tries regular
-/// expressions on short texts that let bad ones explode.
+/// What is wrong with the rules, each for itself and all together, in words; empty if nothing is.
 [[nodiscard]] inline std::vector<std::string> alert_mistakes(const std::vector<AlertRule>& rules);
 
 /// Rules, compiled: what the matchers of any number of streams look for.
@@ -39,27 +35,18 @@ class AlertSet {
 public:
     /// Of rules without mistakes.
     explicit AlertSet(const std::vector<AlertRule>& rules) { add(rules); }
-    /// Those of `first` and then `more`; the regular expressions of `first` are not compiled again.
-    AlertSet(const AlertSet& first, const std::vector<AlertRule>& more)
-        : rules_(first.rules_), expressions_(first.expressions_) {
-        add(more);
-    }
+    /// Those of `first` and then `more`.
+    AlertSet(const AlertSet& first, const std::vector<AlertRule>& more) : rules_(first.rules_) { add(more); }
 
     [[nodiscard]] const std::vector<AlertRule>& rules() const noexcept { return rules_; }
 
 private:
     friend class AlertMatcher;
 
-    struct Expression {
-        std::size_t rule;
-        boost::regex regex;
-    };
-
     void add(const std::vector<AlertRule>& rules);
     [[nodiscard]] std::shared_ptr<const LiteralScanner> scanner(bool AlertRule::*watched) const;
 
     std::vector<AlertRule> rules_;
-    std::vector<Expression> expressions_;
     std::shared_ptr<const LiteralScanner> stdout_literals_;
     std::shared_ptr<const LiteralScanner> stderr_literals_;  // the same if both streams are watched for the same
 };
@@ -92,61 +79,13 @@ private:
 
     std::shared_ptr<const AlertSet> set_;
     std::shared_ptr<const LiteralScanner> literals_;
-    std::vector<const AlertSet::Expression*> expressions_;  // those that are not switched off
+    std::vector<std::size_t> expressions_;  // rules that are not switched off
     Trouble trouble_;
     std::vector<std::size_t> hits_;  // of the line
     std::vector<bool> is_hit_;       // by rule
 };
 
 // -- implementation ----------------------------------------------------------
-
-/// The first and last byte of a line are the ends, whatever is between: a lone CR is a byte like any other.
-inline bool regex_finds(const boost::regex& regex, std::string_view line) {
-    auto flags = boost::regex_constants::match_single_line | boost::regex_constants::match_any;
-    if (line.size() > AlertRule::max_regex_bytes) {
-        line = line.substr(0, AlertRule::max_regex_bytes);
-        flags |= boost::regex_constants::match_not_eol;
-    }
-    return boost::regex_search(line.data(), line.data() + line.size(), regex, flags);
-}
-
-/// What begins with `.*` is found where the rest is found, and much sooner.
-inline boost::regex compile_regex(std::string_view pattern) {
-    const bool recursive = pattern.find("(?R") != pattern.npos || pattern.find("(?0") != pattern.npos;
-    const bool plain =
-        !recursive && pattern.starts_with(".*") && pattern.size() > 2 && !std::strchr("*+?{|)", pattern[2]);
-    if (plain) pattern.remove_prefix(2);
-    return boost::regex(pattern.begin(), pattern.end(), boost::regex::perl);
-}
-
-/// Whether a search takes more steps than Boost.Regex allows, for a short text of bytes that the pattern may like.
-inline bool explodes(const boost::regex& regex, std::string_view pattern) {
-    const auto has_ways = [](char c) { return std::string_view("*+?{|").find(c) != std::string_view::npos; };
-    if (std::count_if(pattern.begin(), pattern.end(), has_ways) < 2) return false;  // nothing to multiply
-    std::string bytes;  // those of the pattern in their order, so that neighbours come together
-    const auto add = [&bytes](std::string_view from, std::size_t most) {
-        for (const char c : from)
-            if (bytes.size() < most && bytes.find(c) == bytes.npos) bytes += c;
-    };
-    add(pattern, 24);
-    add("a0 ", bytes.size() + 3);
-    const auto tries = [&regex](std::string_view unit, std::size_t size) {
-        std::string text;
-        while (text.size() < size) text += unit;
-        try {
-            (void)regex_finds(regex, text);
-            (void)regex_finds(regex, text + '\1');
-            return false;
-        } catch (const std::runtime_error&) {
-            return true;
-        }
-    };
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-        const std::string_view from_here = std::string_view(bytes).substr(i);
-        if (tries(from_here.substr(0, 2), 40) || tries(from_here.substr(0, 1), 400)) return true;
-    }
-    return false;
-}
 
 inline std::vector<std::string> alert_mistakes(const std::vector<AlertRule>& rules) {
     std::vector<std::string> found;
@@ -158,29 +97,13 @@ inline std::vector<std::string> alert_mistakes(const std::vector<AlertRule>& rul
     }
     for (const AlertRule& rule : rules) {
         auto mistakes = rule.validate();
-        const bool is_regex = rule.match == AlertMatch::regex && mistakes.empty();
         std::move(mistakes.begin(), mistakes.end(), std::back_inserter(found));
-        if (!is_regex) continue;
-        const std::string begin = "alert rule '" + rule.title() + "': the regular expression ";
-        try {
-            (void)boost::regex(rule.pattern);
-            if (!explodes(compile_regex(rule.pattern), rule.pattern)) continue;
-            found.push_back(begin + "explodes: some short lines take far too long; write it without nested repetition");
-        } catch (const boost::regex_error& error) {
-            const std::string_view reason = error.what();
-            found.push_back(begin + "does not compile, at byte " + std::to_string(error.position()) + ": " +
-                            std::string(reason.substr(0, reason.find("  The error occurred"))) +
-                            " Correct it, or use AlertRule::literal");
-        }
     }
     return found;
 }
 
 inline void AlertSet::add(const std::vector<AlertRule>& rules) {
-    for (const AlertRule& rule : rules) {
-        if (rule.match == AlertMatch::regex) expressions_.push_back({rules_.size(), compile_regex(rule.pattern)});
-        rules_.push_back(rule);
-    }
+    rules_.insert(rules_.end(), rules.begin(), rules.end());
     const bool same = std::all_of(rules_.begin(), rules_.end(), [](const AlertRule& rule) {
         return rule.match != AlertMatch::literal || rule.from_stdout == rule.from_stderr;
     });
@@ -201,8 +124,9 @@ inline AlertMatcher::AlertMatcher(std::shared_ptr<const AlertSet> set, bool Aler
       literals_(watched == &AlertRule::from_stdout ? set_->stdout_literals_ : set_->stderr_literals_),
       trouble_(std::move(trouble)),
       is_hit_(set_->rules_.size()) {
-    for (const AlertSet::Expression& expression : set_->expressions_) {
-        if (set_->rules_[expression.rule].*watched) expressions_.push_back(&expression);
+    for (std::size_t i = 0; i < set_->rules_.size(); ++i) {
+        const AlertRule& rule = set_->rules_[i];
+        if (rule.match == AlertMatch::regex && rule.*watched) expressions_.push_back(i);
     }
 }
 
@@ -213,16 +137,16 @@ inline void AlertMatcher::add_hit(std::size_t rule) {
 }
 
 inline void AlertMatcher::match_expressions(std::string_view line) {
-    std::erase_if(expressions_, [&](const AlertSet::Expression* expression) {
+    std::erase_if(expressions_, [&](std::size_t index) {
+        const AlertRule& rule = set_->rules_[index];
         try {
-            if (regex_finds(expression->regex, line)) add_hit(expression->rule);
+            if (rule.compiled->finds(line)) add_hit(index);
             return false;
         } catch (const std::runtime_error&) {
             if (!trouble_) return true;
-            trouble_(expression->rule, "alert rule '" + set_->rules_[expression->rule].title() +
-                                           "': the regular expression ran away on a line of " +
-                                           std::to_string(line.size()) +
-                                           " bytes and is switched off; write it without nested repetition");
+            trouble_(index, "alert rule '" + rule.title() + "': the regular expression ran away on a line of " +
+                                std::to_string(line.size()) +
+                                " bytes and is switched off; write it without nested repetition");
             return true;
         }
     });

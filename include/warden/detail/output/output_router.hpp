@@ -11,9 +11,9 @@
 #include <warden/callbacks.hpp>
 #include <warden/detail/output/consumer_queue.hpp>
 #include <warden/detail/output/line_capture.hpp>
+#include <warden/detail/output/line_format.hpp>
 #include <warden/detail/text/rfc3339.hpp>
 #include <warden/logs/log_sink.hpp>
-#include <warden/output/line_format.hpp>
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/text_window.hpp>
 

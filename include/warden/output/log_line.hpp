@@ -2,23 +2,22 @@
 #pragma once
 
 /// @file
-/// How a line of output stands in a log file: as it came, with a prefix, or as JSON; and back again.
+/// Takes the lines of a log file apart that `LogFormat` has put together. Not part of <warden/warden.hpp>: it brings
+/// the parser of Boost.JSON.
 ///
-/// Knows:         both formats; every byte of every line survives in each.
-/// Does not know: files, streams, clocks.
-/// Thread-safety: values and pure functions.
+/// Knows:         the formats; every byte of every line comes back.
+/// Does not know: files.
+/// Thread-safety: a pure function.
 /// Errors:        what is no line of the format is nothing.
-/// Allocates:     strings.
+/// Allocates:     strings, and what Boost.JSON takes, whose depth is bounded.
 
-#include <warden/detail/text/utf8.hpp>
-#include <warden/output/line_splitter.hpp>
 #include <warden/output/log_format.hpp>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -43,36 +42,7 @@ struct LogLine {
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-/// A string, or, where the bytes are no UTF-8, an array of their values, as journald's JSON has it.
-inline void append_json_text(std::string& to, std::string_view text) {
-    if (is_utf8(text)) {
-        to += boost::json::serialize(boost::json::string(text));
-        return;
-    }
-    to += '[';
-    for (const char c : text) to.append(std::to_string(static_cast<unsigned char>(c))).push_back(',');
-    to.back() = ']';
-}
-
-/// Appends `line` in `format`, which is not raw, with its newline.
-inline void append_log_line(std::string& to, LogFormat format, std::string_view time, std::string_view stream,
-                            const LineView& line) {
-    const bool partial = line.separator.empty();
-    const std::string_view carriage_return = line.separator.size() > 1 ? line.separator.substr(0, 1) : "";
-    if (format == LogFormat::prefixed) {
-        to.append(time).append(" ").append(stream).append(partial ? " P " : " F ");
-        to.append(line.text).append(carriage_return);
-    } else {
-        to.append(R"({"time":")").append(time).append(R"(","stream":")").append(stream).append("\",");
-        if (partial) to.append(R"("partial":true,)");
-        to.append(R"("text":)");
-        append_json_text(to, carriage_return.empty() ? line.text : std::string(line.text).append(carriage_return));
-        to += '}';
-    }
-    to += '\n';
-}
-
-/// What `append_json_text` has written.
+/// What `append_log_line` has written.
 [[nodiscard]] inline std::optional<std::string> json_text(const boost::json::value& value) {
     if (const auto* text = value.if_string()) return std::string(*text);
     const auto* bytes = value.if_array();
