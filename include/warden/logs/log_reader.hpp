@@ -10,17 +10,11 @@
 /// Errors:        by code, or `system_error` from the overload without one.
 /// Allocates:     what it returns, and a buffer of that size.
 
-#include <warden/detail/logs/log_files.hpp>
 #include <warden/error.hpp>
-#include <warden/output/text_window.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <filesystem>
-#include <iterator>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace warden {
@@ -30,11 +24,24 @@ namespace warden {
 /// nor on the holes in it, which hold no text.
 /// Refuses symbolic links (ELOOP), directories (EISDIR) and what is not a regular file (EINVAL); ENOENT if there is no
 /// file at all. Unlike the writer, it may read the files of others.
-[[nodiscard]] inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count,
-                                                        error_code& ec);
-[[nodiscard]] inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count);
+[[nodiscard]] WARDEN_INLINE std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count,
+                                                               error_code& ec);
+[[nodiscard]] WARDEN_INLINE std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count);
+
+}  // namespace warden
 
 // -- implementation ----------------------------------------------------------
+#if WARDEN_HAS_BODIES
+#include <warden/detail/logs/log_files.hpp>
+#include <warden/output/text_window.hpp>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+namespace warden {
+
 namespace detail {
 
 /// As `tail_file`; nothing if the log was rotated meanwhile, so that a newer file could be taken for an older one,
@@ -76,14 +83,14 @@ inline std::optional<std::vector<std::string>> tail_files(const std::filesystem:
 
 }  // namespace detail
 
-inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec) {
+WARDEN_INLINE std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count, error_code& ec) {
     constexpr int max_attempts = 50;
     std::optional<std::vector<std::string>> lines;
     for (int attempt = 1; !lines; ++attempt) lines = detail::tail_files(path, count, attempt == max_attempts, ec);
     return *lines;
 }
 
-inline std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count) {
+WARDEN_INLINE std::vector<std::string> tail_file(const std::filesystem::path& path, std::size_t count) {
     error_code ec;
     auto lines = tail_file(path, count, ec);
     if (ec) throw system_error(ec, "cannot read the log " + path.string());
@@ -91,3 +98,4 @@ inline std::vector<std::string> tail_file(const std::filesystem::path& path, std
 }
 
 }  // namespace warden
+#endif

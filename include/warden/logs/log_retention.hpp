@@ -10,18 +10,13 @@
 /// Errors:        counted in the report; the rest of the work is done.
 /// Allocates:     a path per log.
 
-#include <warden/detail/logs/log_walk.hpp>
-#include <warden/detail/logs/trusted_directory.hpp>
 #include <warden/error.hpp>
 #include <warden/output/log_options.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <set>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -44,10 +39,22 @@ struct PruneReport {
 /// `LogSink`; so there are none where the file system has no place for marks. One that somebody writes stays, but
 /// counts. What a crash left of a compaction goes first. Directories that become empty go too, except `directory`
 /// itself. Never follows a symbolic link below `directory`.
-inline PruneReport prune_logs(const std::filesystem::path& directory, const LogRetention& retention = {},
-                              std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
+WARDEN_INLINE PruneReport prune_logs(const std::filesystem::path& directory, const LogRetention& retention = {},
+                                     std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
+
+}  // namespace warden
 
 // -- implementation ----------------------------------------------------------
+#if WARDEN_HAS_BODIES
+#include <warden/detail/logs/log_walk.hpp>
+#include <warden/detail/logs/trusted_directory.hpp>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+namespace warden {
+
 namespace detail {
 
 struct StoredLog {
@@ -149,8 +156,8 @@ inline void LogPruner::fail(const Directories& directories, const Name& name, co
 
 }  // namespace detail
 
-inline PruneReport prune_logs(const std::filesystem::path& directory, const LogRetention& retention,
-                              std::chrono::system_clock::time_point now) {
+WARDEN_INLINE PruneReport prune_logs(const std::filesystem::path& directory, const LogRetention& retention,
+                                     std::chrono::system_clock::time_point now) {
     if (retention.validate().empty()) return detail::LogPruner(directory).run(retention, now);
     PruneReport report;
     report.failures = 1;
@@ -159,3 +166,4 @@ inline PruneReport prune_logs(const std::filesystem::path& directory, const LogR
 }
 
 }  // namespace warden
+#endif

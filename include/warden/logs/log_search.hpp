@@ -10,23 +10,13 @@
 /// Errors:        by code, or `system_error` in words from the overloads without one.
 /// Allocates:     what it returns; names of directories.
 
-#include <warden/detail/logs/default_directories.hpp>
-#include <warden/detail/logs/log_owner.hpp>
-#include <warden/detail/logs/log_walk.hpp>
 #include <warden/error.hpp>
-#include <warden/manager_config.hpp>
-#include <warden/output/log_options.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
-#include <map>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 namespace warden {
@@ -49,22 +39,40 @@ struct FoundLog {
 ///
 /// Only regular files of this user with a single name; never follows a symbolic link below `directory`. Nothing found
 /// is no error; ENOENT, EACCES or the system's code if nothing was found and a directory could not be read.
-[[nodiscard]] inline std::vector<FoundLog> find_logs(const std::filesystem::path& directory, std::string_view key,
-                                                     error_code& ec);
+[[nodiscard]] WARDEN_INLINE std::vector<FoundLog> find_logs(const std::filesystem::path& directory,
+                                                            std::string_view key, error_code& ec);
 
 inline constexpr std::size_t shortest_uuid = 8;
 
 /// The first of `find_logs`. `errc::not_found`; `errc::ambiguous` if several uuids begin with `key`. The exception says
 /// what was looked for and where, or lists the candidates.
-[[nodiscard]] inline std::filesystem::path find_log(const std::filesystem::path& directory, std::string_view key,
-                                                    error_code& ec);
-[[nodiscard]] inline std::filesystem::path find_log(const std::filesystem::path& directory, std::string_view key);
+[[nodiscard]] WARDEN_INLINE std::filesystem::path find_log(const std::filesystem::path& directory, std::string_view key,
+                                                           error_code& ec);
+[[nodiscard]] WARDEN_INLINE std::filesystem::path find_log(const std::filesystem::path& directory,
+                                                           std::string_view key);
 
 /// The same below the log directory that a manager with the configuration of the environment has.
 /// @throws system_error errc::invalid_configuration too: see `ManagerConfig::from_environment`.
-[[nodiscard]] inline std::filesystem::path find_log(std::string_view key);
+[[nodiscard]] WARDEN_INLINE std::filesystem::path find_log(std::string_view key);
+
+}  // namespace warden
 
 // -- implementation ----------------------------------------------------------
+#if WARDEN_HAS_BODIES
+#include <warden/detail/logs/default_directories.hpp>
+#include <warden/detail/logs/log_owner.hpp>
+#include <warden/detail/logs/log_walk.hpp>
+#include <warden/manager_config.hpp>
+#include <warden/output/log_options.hpp>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+namespace warden {
+
 namespace detail {
 
 /// One search.
@@ -226,16 +234,18 @@ inline std::filesystem::path choose_log(const std::filesystem::path& directory, 
 
 }  // namespace detail
 
-inline std::vector<FoundLog> find_logs(const std::filesystem::path& directory, std::string_view key, error_code& ec) {
+WARDEN_INLINE std::vector<FoundLog> find_logs(const std::filesystem::path& directory, std::string_view key,
+                                              error_code& ec) {
     return detail::LogSearch(directory, key).run(ec);
 }
 
-inline std::filesystem::path find_log(const std::filesystem::path& directory, std::string_view key, error_code& ec) {
+WARDEN_INLINE std::filesystem::path find_log(const std::filesystem::path& directory, std::string_view key,
+                                             error_code& ec) {
     std::string words;
     return detail::choose_log(directory, key, ec, words);
 }
 
-inline std::filesystem::path find_log(const std::filesystem::path& directory, std::string_view key) {
+WARDEN_INLINE std::filesystem::path find_log(const std::filesystem::path& directory, std::string_view key) {
     error_code ec;
     std::string words;
     auto path = detail::choose_log(directory, key, ec, words);
@@ -243,8 +253,9 @@ inline std::filesystem::path find_log(const std::filesystem::path& directory, st
     return path;
 }
 
-inline std::filesystem::path find_log(std::string_view key) {
+WARDEN_INLINE std::filesystem::path find_log(std::string_view key) {
     return find_log(detail::log_directory_of(ManagerConfig::from_environment()), key);
 }
 
 }  // namespace warden
+#endif

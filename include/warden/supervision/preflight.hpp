@@ -9,21 +9,15 @@
 /// Thread-safety: distinct checks: safe. They read the environment of the program, as safely as `getenv(3)`.
 /// Errors:        the message of a failed check; what the system does not answer is a failure too.
 
-#include <warden/detail/launch/preflight_probes.hpp>
-#include <warden/detail/launch/spawn_failure.hpp>
-#include <warden/error.hpp>
+#include <warden/platform.hpp>
 #include <warden/spawn_options.hpp>
 
-#include <array>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <utility>
 
 /// For `SpawnOptions::preflight`: `{preflight::executable("python3"), preflight::port_free(3000)}`.
@@ -31,31 +25,32 @@
 namespace warden::preflight {
 
 /// A program of this name is in the PATH of this program, or `name` is a path, to one that may be executed.
-[[nodiscard]] inline PreflightCheck executable(const std::string& name);
+[[nodiscard]] WARDEN_INLINE PreflightCheck executable(const std::string& name);
 
 /// Something that is not a directory is at `path`: a file, a device, a socket.
-[[nodiscard]] inline PreflightCheck file_exists(const std::filesystem::path& path);
+[[nodiscard]] WARDEN_INLINE PreflightCheck file_exists(const std::filesystem::path& path);
 
 /// A directory is at `path`, and this program may make files in it: it makes one, hidden, and removes it at once.
-[[nodiscard]] inline PreflightCheck directory_writable(const std::filesystem::path& path);
+[[nodiscard]] WARDEN_INLINE PreflightCheck directory_writable(const std::filesystem::path& path);
 
 /// The variable is set in the environment of this program, and not empty. Its value appears nowhere.
-[[nodiscard]] inline PreflightCheck environment_set(const std::string& name);
+[[nodiscard]] WARDEN_INLINE PreflightCheck environment_set(const std::string& name);
 
 /// On the file system of `path` there are `bytes` free for this user. `path` need not exist yet: then the nearest
 /// directory above it counts. `statvfs(3)`, `GetDiskFreeSpaceEx`
-[[nodiscard]] inline PreflightCheck disk_space(const std::filesystem::path& path, std::uint64_t bytes);
+[[nodiscard]] WARDEN_INLINE PreflightCheck disk_space(const std::filesystem::path& path, std::uint64_t bytes);
 
 /// The machine can give `bytes` of memory without swapping: MemAvailable of `proc_meminfo(5)`, on Windows
 /// `GlobalMemoryStatusEx`. The limit of a container is not considered. Fails where the system does not tell.
-[[nodiscard]] inline PreflightCheck memory_available(std::uint64_t bytes);
+[[nodiscard]] WARDEN_INLINE PreflightCheck memory_available(std::uint64_t bytes);
 
 /// Nobody listens at this TCP port of `host`, a numeric address, as `bind(2)` without SO_REUSEADDR sees it: connections
 /// that were closed a minute ago can hold a port too.
-[[nodiscard]] inline PreflightCheck port_free(std::uint16_t port, const std::string& host = "127.0.0.1");
+[[nodiscard]] WARDEN_INLINE PreflightCheck port_free(std::uint16_t port, const std::string& host = "127.0.0.1");
 
 /// `holds` returns true. `name` says so in words; `advice` says what to do if not.
-[[nodiscard]] inline PreflightCheck predicate(const std::string& name, std::function<bool()> holds, std::string advice);
+[[nodiscard]] WARDEN_INLINE PreflightCheck predicate(const std::string& name, std::function<bool()> holds,
+                                                     std::string advice);
 
 /// `command` succeeds when `manager` (a `ProcessManager`, which must outlive the check) runs it, within `timeout`. It
 /// takes a place among the active processes meanwhile.
@@ -63,7 +58,21 @@ template <class Manager>
 [[nodiscard]] PreflightCheck command_succeeds(Manager& manager, CommandLine command,
                                               Timeout timeout = std::chrono::seconds(10));
 
+}  // namespace warden::preflight
+
 // -- implementation ----------------------------------------------------------
+#if WARDEN_HAS_BODIES
+#include <warden/detail/launch/preflight_probes.hpp>
+#include <warden/detail/launch/spawn_failure.hpp>
+#include <warden/error.hpp>
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <system_error>
+
+namespace warden::preflight {
+
 namespace detail {
 
 namespace fs = std::filesystem;
@@ -147,19 +156,19 @@ inline std::optional<std::string> check_port(std::uint16_t port, const std::stri
 
 }  // namespace detail
 
-inline PreflightCheck executable(const std::string& name) {
+WARDEN_INLINE PreflightCheck executable(const std::string& name) {
     return {name + " can be executed", [name] { return warden::detail::why_not_executable(name); }};
 }
 
-inline PreflightCheck file_exists(const std::filesystem::path& path) {
+WARDEN_INLINE PreflightCheck file_exists(const std::filesystem::path& path) {
     return {"file " + path.string() + " exists", [path] { return detail::check_file(path); }};
 }
 
-inline PreflightCheck directory_writable(const std::filesystem::path& path) {
+WARDEN_INLINE PreflightCheck directory_writable(const std::filesystem::path& path) {
     return {"directory " + path.string() + " is writable", [path] { return detail::check_writable(path); }};
 }
 
-inline PreflightCheck environment_set(const std::string& name) {
+WARDEN_INLINE PreflightCheck environment_set(const std::string& name) {
     auto check = [name]() -> std::optional<std::string> {
         const char* value = warden::detail::environment_variable(name.c_str());
         if (value && *value != '\0') return std::nullopt;
@@ -169,21 +178,21 @@ inline PreflightCheck environment_set(const std::string& name) {
     return {"environment variable " + name + " is set", std::move(check)};
 }
 
-inline PreflightCheck disk_space(const std::filesystem::path& path, std::uint64_t bytes) {
+WARDEN_INLINE PreflightCheck disk_space(const std::filesystem::path& path, std::uint64_t bytes) {
     return {detail::size_in_words(bytes) + " are free at " + path.string(),
             [path, bytes] { return detail::check_disk(path, bytes); }};
 }
 
-inline PreflightCheck memory_available(std::uint64_t bytes) {
+WARDEN_INLINE PreflightCheck memory_available(std::uint64_t bytes) {
     return {detail::size_in_words(bytes) + " of memory are available", [bytes] { return detail::check_memory(bytes); }};
 }
 
-inline PreflightCheck port_free(std::uint16_t port, const std::string& host) {
+WARDEN_INLINE PreflightCheck port_free(std::uint16_t port, const std::string& host) {
     return {"port " + std::to_string(port) + " on " + host + " is free",
             [port, host] { return detail::check_port(port, host); }};
 }
 
-inline PreflightCheck predicate(const std::string& name, std::function<bool()> holds, std::string advice) {
+WARDEN_INLINE PreflightCheck predicate(const std::string& name, std::function<bool()> holds, std::string advice) {
     auto check = [name, holds = std::move(holds), advice = std::move(advice)]() -> std::optional<std::string> {
         if (holds && holds()) return std::nullopt;
         return "the check '" + name + "' said no; " + advice;
@@ -206,3 +215,4 @@ PreflightCheck command_succeeds(Manager& manager, CommandLine command, Timeout t
 }
 
 }  // namespace warden::preflight
+#endif

@@ -10,22 +10,11 @@
 /// Thread-safety: pure functions.
 /// Allocates:     the line; for a usual event nothing else.
 
-#include <warden/detail/text/json_writer.hpp>
-#include <warden/detail/text/rfc3339.hpp>
+#include <warden/platform.hpp>
 #include <warden/telemetry/event.hpp>
 
-#include <boost/uuid/uuid_io.hpp>
-
-#include <algorithm>
-#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <map>
 #include <string>
-#include <string_view>
-#include <utility>
-#include <variant>
-#include <vector>
 
 namespace warden {
 
@@ -36,9 +25,28 @@ inline constexpr std::size_t max_event_bytes = 65536;
 /// One JSON object and a newline (RFC 8259). Whatever the strings hold, the line is valid UTF-8 without control and
 /// format characters: these are escaped, and what is no UTF-8 becomes U+FFFD. `redact_arguments`: of the command, only
 /// the program and the number of arguments. Numbers that are not finite become null.
-[[nodiscard]] inline std::string to_json_line(const Event& event, bool redact_arguments);
+[[nodiscard]] WARDEN_INLINE std::string to_json_line(const Event& event, bool redact_arguments);
+
+}  // namespace warden
 
 // -- implementation ----------------------------------------------------------
+#if WARDEN_HAS_BODIES
+#include <warden/detail/text/json_writer.hpp>
+#include <warden/detail/text/rfc3339.hpp>
+
+#include <boost/uuid/uuid_io.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace warden {
+
 namespace detail {
 
 /// Cuts texts so that an event stays within its bounds.
@@ -200,7 +208,7 @@ private:
 
 }  // namespace detail
 
-inline std::string to_json_line(const Event& event, bool redact_arguments) {
+WARDEN_INLINE std::string to_json_line(const Event& event, bool redact_arguments) {
     std::string line;
     line.reserve(1024);
     detail::EventWriter(line).write(event, redact_arguments);
@@ -209,3 +217,4 @@ inline std::string to_json_line(const Event& event, bool redact_arguments) {
 }
 
 }  // namespace warden
+#endif

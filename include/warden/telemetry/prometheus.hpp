@@ -9,14 +9,9 @@
 /// Thread-safety: pure functions.
 /// Allocates:     the text.
 
-#include <warden/detail/text/visible_text.hpp>
-#include <warden/exit_status.hpp>
+#include <warden/platform.hpp>
 #include <warden/telemetry/metrics.hpp>
 
-#include <array>
-#include <charconv>
-#include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,9 +28,23 @@ using PrometheusLabels = std::vector<std::pair<std::string, std::string>>;
 /// All figures, each with its HELP and TYPE. Names of labels are made valid; a label `cause` or `le` is renamed, as
 /// these are in use. In values, quotes and newlines are escaped, and control characters, marks of direction and what is
 /// no UTF-8 are made visible.
-[[nodiscard]] inline std::string to_prometheus(const MetricsSnapshot& metrics, const PrometheusLabels& labels = {});
+[[nodiscard]] WARDEN_INLINE std::string to_prometheus(const MetricsSnapshot& metrics,
+                                                      const PrometheusLabels& labels = {});
+
+}  // namespace warden
 
 // -- implementation ----------------------------------------------------------
+#if WARDEN_HAS_BODIES
+#include <warden/detail/text/visible_text.hpp>
+#include <warden/exit_status.hpp>
+
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+
+namespace warden {
+
 namespace detail {
 
 struct PrometheusRow {
@@ -142,7 +151,7 @@ private:
 
 }  // namespace detail
 
-inline std::string to_prometheus(const MetricsSnapshot& metrics, const PrometheusLabels& labels) {
+WARDEN_INLINE std::string to_prometheus(const MetricsSnapshot& metrics, const PrometheusLabels& labels) {
     detail::PrometheusWriter writer(labels);
     for (const auto& row : detail::prometheus_rows) {
         writer.family(row.name, row.type, row.help);
@@ -160,3 +169,4 @@ inline std::string to_prometheus(const MetricsSnapshot& metrics, const Prometheu
 }
 
 }  // namespace warden
+#endif
