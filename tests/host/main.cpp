@@ -51,6 +51,10 @@ CommandLine command_of(const std::string& kind, const std::string& fifo) {
     if (kind == "suspended") return CommandLine::shell(ready + "kill -STOP $$; exec sleep 60");
     if (kind == "grandchildren") return CommandLine::shell("setsid -f " + sleeper);
     if (kind == "polite") return {WARDEN_TEST_VICTIM, "--ready", fifo, "trap-slowly", "50"};
+    if (kind == "first-thread-ended") return {WARDEN_TEST_VICTIM, "--ready", fifo, "end-first-thread"};
+    if (kind.rfind("misuse-", 0) == 0) return {WARDEN_TEST_VICTIM, "--ready", fifo, "misuse-group", kind.substr(7)};
+    if (kind == "member-leaves") return {WARDEN_TEST_VICTIM, "--ready", fifo, "leave-group"};
+    if (kind == "leader-leaves") return {WARDEN_TEST_VICTIM, "--ready", fifo, "leave-group", "leader"};
     std::_Exit(64);
 }
 

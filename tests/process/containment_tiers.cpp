@@ -9,8 +9,6 @@
 #include <csignal>
 #include <fstream>
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,7 +28,7 @@ CommandLine parent_of_sleeper(const Handshake& handshake, const std::string& fir
 
 /// The control group of a manager.
 std::filesystem::path home_group(const warden::ProcessManager& manager) {
-    return std::filesystem::path(own_control_group()) / ("warden-" + to_string(manager.instance_id()));
+    return control_group_of("warden-" + to_string(manager.instance_id()));
 }
 
 }  // namespace
@@ -239,44 +237,4 @@ TEST_CASE("containment: a manager that was told to use control groups does not t
     for (int i = 0; i < 20; ++i) holding.push_back(manager->spawn(victim("stay")));
     REQUIRE(std::ofstream(own / "cgroup.max.descendants") << "0" << std::flush);
     CHECK(failed_start(*manager, victim("stay")).step() == warden::SpawnStep::containment);
-}
-
-TEST_CASE("containment: the group of a manager that was killed before it had a guardian goes with the next one",
-          "[containment][L09]") {
-    SKIP_UNLESS_AVAILABLE(OnCgroup);
-    const std::filesystem::path own(own_control_group());
-    const pid_t member = ::fork();
-    if (member == 0) {
-        ::alarm(60);
-        for (;;) ::pause();
-    }
-    // Locked until its member is in it, as its manager would: the managers of other tests sweep meanwhile.
-    const auto stale = own / "warden-test-stale";
-    int lock = -1;
-    REQUIRE(eventually([&] {
-        if (lock >= 0) ::close(lock);
-        std::error_code swept;
-        std::filesystem::create_directories(stale / "0", swept);
-        lock = ::open(stale.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return lock >= 0 && ::flock(lock, LOCK_SH | LOCK_NB) == 0 && std::filesystem::exists(stale / "0", swept);
-    }));
-    REQUIRE(std::ofstream(stale / "0" / "cgroup.procs") << member << std::flush);
-    ::close(lock);
-    const auto foreign = own / "other-test-stale";
-    std::filesystem::create_directories(foreign / "0");
-    {
-        TestManager living{Mechanism::cgroup};
-        const auto process = living->spawn(victim("stay"));
-        TestManager next{Mechanism::cgroup};
-        int status = 0;
-        CHECK(::waitpid(member, &status, 0) == member);
-        CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
-        CHECK(process.running());
-        CHECK(std::filesystem::exists(home_group(*living)));
-    }
-    TestManager last{Mechanism::cgroup};  // the group may not have been empty yet
-    CHECK_FALSE(std::filesystem::exists(stale));
-    CHECK(std::filesystem::exists(foreign / "0"));
-    std::filesystem::remove(foreign / "0");
-    std::filesystem::remove(foreign);
 }

@@ -86,6 +86,14 @@ TEMPLATE_TEST_CASE("host: no kind of process outlives a crash or an exit of the 
     }
 }
 
+TEST_CASE("host: no misuse of a control group outlives a SIGKILL of the program", "[host][H01][G22]") {
+    SKIP_UNLESS_AVAILABLE(OnCgroup);
+    for (const char* kind : {"first-thread-ended", "misuse-rights", "misuse-threaded", "misuse-threaded-below",
+                             "misuse-nested", "misuse-deep", "misuse-unit", "member-leaves", "leader-leaves"}) {
+        check_ending(warden::Mechanism::cgroup, kind, {"kill", -1, SIGKILL});
+    }
+}
+
 // Nobody has their handles any more, so nobody could ever stop them.
 TEMPLATE_TEST_CASE("host: a program that becomes another one by exec leaves no process running", "[host][H08]",
                    OnCgroup, OnKeeper) {

@@ -75,9 +75,8 @@ std::string disposition(const struct sigaction& action) {
 
 std::vector<std::string> leftover_groups() {
     std::vector<std::string> found;
-    const std::string own = own_control_group();
     for (const auto& name : known_groups()) {
-        if (!own.empty() && ::access((own + '/' + name).c_str(), F_OK) == 0) found.push_back(name);
+        if (const std::string group = control_group_of(name); !group.empty()) found.push_back(group);
     }
     return found;
 }

@@ -2,7 +2,12 @@
 #include <support/process.hpp>
 
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
+#include <sstream>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -41,8 +46,10 @@ pid_t parent_of(pid_t pid) {
 }
 
 bool is_alive(pid_t pid) {
-    const char state = process_state(pid);
-    return state != '\0' && state != 'Z' && state != 'X';
+    std::istringstream fields(after_name(pid));
+    std::vector<std::string> values{std::istream_iterator<std::string>(fields), {}};
+    if (values.size() < 18 || values[0] == "X") return false;
+    return values[0] != "Z" || std::atoi(values[17].c_str()) > 1;  // others may run after the first thread's end
 }
 
 std::string describe_process(pid_t pid) {
@@ -69,6 +76,16 @@ std::string own_control_group() {
     const std::string mount = mounts.substr(at, mounts.find(' ', at) - at);
     const std::string path = groups.substr(own + 3, groups.find('\n', own) - own - 3);
     return path == "/" ? mount : mount + path;
+}
+
+std::string control_group_of(const std::string& name) {
+    const std::string own = own_control_group();
+    std::error_code failed;
+    if (own.empty()) return {};
+    for (const auto& entry : std::filesystem::directory_iterator(own, failed)) {
+        if (entry.path().filename().string().rfind(name, 0) == 0) return entry.path().string();
+    }
+    return {};
 }
 
 }  // namespace support

@@ -25,4 +25,7 @@ namespace support {
 /// The directory of the control group v2 that this process is in; empty if there is none.
 [[nodiscard]] std::string own_control_group();
 
+/// The directory of a manager's group, whose name begins with `name`; empty if there is none.
+[[nodiscard]] std::string control_group_of(const std::string& name);
+
 }  // namespace support

@@ -6,6 +6,8 @@
 // What a mode announces ("ready <pid>") goes to the FIFO, or to stdout. Whatever stays alive ends after a minute by
 // itself.
 
+#include "groups.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -21,9 +23,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -379,6 +383,45 @@ int hold_pipe(const Arguments& arguments) {
     return 0;
 }
 
+/// Its first thread ends, another one goes on.
+int end_first_thread(const Arguments&) {
+    ::alarm(minute);
+    pthread_t other{};
+    const auto go_on = [](void*) -> void* {
+        while (whole_file("/proc/self/stat").find(") Z ") == std::string::npos) ::poll(nullptr, 0, 1);
+        announce_pid();
+        for (;;) ::pause();
+    };
+    if (::pthread_create(&other, nullptr, go_on, nullptr) != 0) return 1;
+    ::syscall(SYS_exit, 0);
+    return 1;
+}
+
+/// Misuses its control group, ignores requests to end and stays.
+int misuse_group(const Arguments& arguments) {
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::signal(signal, SIG_IGN);
+    if (arguments.empty() || !misuse_own_group(arguments[0])) return 76;
+    announce_pid();
+    stay();
+}
+
+int misuse_groups(const Arguments& arguments) {
+    return arguments.empty() || !misuse_other_groups(arguments[0]) ? 76 : 0;
+}
+
+/// A child leaves the control group, and with `leader` the process itself too; all stay.
+int leave_group(const Arguments& arguments) {
+    const bool leads = !arguments.empty() && arguments[0] == "leader";
+    if (leads && !leave_groups()) return 76;
+    const pid_t member = fork_and([&] {
+        ::setsid();
+        if (!leads && !leave_groups()) ::_exit(76);
+        fork_and([] { announce_pid(); });
+    });
+    if (member < 0) return 1;
+    stay();
+}
+
 // -- output ---------------------------------------------------------------------------------------------------------
 
 int flood(const Arguments& arguments) {
@@ -466,6 +509,10 @@ constexpr Mode modes[] = {
     {"vfork-parent", vfork_parent},
     {"dump-core", dump_core},
     {"zombies", zombies},
+    {"end-first-thread", end_first_thread},
+    {"misuse-group", misuse_group},
+    {"misuse-groups", misuse_groups},
+    {"leave-group", leave_group},
     {"hold-pipe", hold_pipe},
     {"flood", flood},
     {"lines", lines},

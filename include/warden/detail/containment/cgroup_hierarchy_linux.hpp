@@ -4,32 +4,46 @@
 /// @file
 /// The place of this program in the hierarchy of control groups v2, and the groups there that belong to managers.
 ///
-/// Knows:         where the hierarchy is mounted; that a manager holds a lock on its group, and a dead one does not.
+/// Knows:         where the hierarchy is mounted; that the name of a manager's group says which process made it.
 /// Does not know: version 1 hierarchies, and groups of others.
 /// Thread-safety: safe.
-/// Errors:        errno, where a descriptor is missing; the system's codes.
+/// Errors:        errno, where a descriptor is missing. Whose owner cannot be proven to have ended is left alone.
 
-#include <warden/detail/containment/guardian_process_linux.hpp>
+#include <warden/detail/containment/cgroup_files_linux.hpp>
+#include <warden/detail/containment/leader_table_linux.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 
 #if WARDEN_OS_LINUX
 #include <algorithm>
-#include <cerrno>
+#include <cstdio>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include <fcntl.h>
-#include <sys/file.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace warden::detail {
 
 /// Where the cgroup v2 hierarchy is mounted, from mountinfo; empty if it is not.
-[[nodiscard]] inline std::string cgroup_mount() {
+[[nodiscard]] inline std::string cgroup_mount();
+
+/// What tells a process from all others that had or will have its number; 0 if that is not known. With a pidfd of it,
+/// the number of that in the kernel's file system of pidfds (Linux 6.9), else the tick of its start.
+[[nodiscard]] inline std::uint64_t process_identity(Pid pid, int pidfd);
+
+/// The name of a group of this process: `name`, this process, its identity, and the pid namespace where they hold.
+[[nodiscard]] inline std::string owned_group_name(const std::string& name);
+
+/// Empties and removes the groups of managers that were killed before, or together with, their guardians. That the
+/// owner has ended is taken from the name of the group, which stands from its birth on and cannot be changed.
+inline void sweep_stale_groups(int parent, const std::string& path);
+
+// -- implementation ----------------------------------------------------------
+
+inline std::string cgroup_mount() {
     const std::string text = procfs::read_file("/proc/thread-self/mountinfo", 1 << 20);
     for (std::size_t at = 0; at < text.size();) {
         const auto end = std::min(text.find('\n', at), text.size());
@@ -44,61 +58,74 @@ namespace warden::detail {
     return {};
 }
 
-/// A new group that says by a lock, flock(2), that its owner lives: it is held as long as the manager or its guardian.
-/// Without a descriptor, errno says why.
-[[nodiscard]] inline UniqueFd make_owned_group(int parent, const std::string& name) {
-    for (int tries = 0; tries < 4; ++tries) {
-        if (::mkdirat(parent, name.c_str(), 0755) != 0) return {};
-        UniqueFd directory(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (directory && ::flock(directory.get(), LOCK_SH | LOCK_NB) == 0 &&
-            ::faccessat(parent, name.c_str(), F_OK, 0) == 0) {
-            return directory;
-        }
-        ::unlinkat(parent, name.c_str(), AT_REMOVEDIR);  // somebody swept it before it was locked
-    }
-    return {};
+inline std::uint64_t process_identity(Pid pid, int pidfd) {
+    if (const std::uint64_t number = pidfs_number(pidfd)) return number;
+    const auto stat = procfs::read_stat(pid);
+    return stat ? stat->start_ticks : 0;
 }
 
-/// Empties and removes the groups of managers that were killed before, or together with, their guardians.
+/// The pid namespace of this process, as a number.
+[[nodiscard]] inline std::uint64_t own_pid_namespace() noexcept {
+    struct stat status {};
+    return ::stat("/proc/thread-self/ns/pid", &status) == 0 ? status.st_ino : 0;
+}
+
+inline std::string owned_group_name(const std::string& name) {
+    const Pid self = ::getpid();
+    const UniqueFd held(static_cast<int>(raw(SYS_pidfd_open, self, 0)));
+    char owner[64];
+    std::snprintf(owner, sizeof owner, ".%lld.%llx.%llx", static_cast<long long>(self),
+                  static_cast<unsigned long long>(process_identity(self, held.get())),
+                  static_cast<unsigned long long>(own_pid_namespace()));
+    return name + owner;
+}
+
+/// Whether the process that made the group of that name has surely ended.
+[[nodiscard]] inline bool has_owner_ended(const std::string& name) {
+    long long pid = 0;
+    unsigned long long identity = 0;
+    unsigned long long space = 0;
+    const auto at = name.find('.');
+    if (at == std::string::npos || std::sscanf(name.c_str() + at, ".%lld.%llx.%llx", &pid, &identity, &space) != 3)
+        return false;
+    if (space == 0 || space != own_pid_namespace() || identity == 0 || pid <= 0) return false;
+    const long held = raw(SYS_pidfd_open, pid, 0);
+    if (held == -ESRCH || held == -EINVAL || held == -ENOENT) return true;  // nobody, or a thread, has the number
+    if (held < 0) return false;
+    const UniqueFd holds(static_cast<int>(held));
+    const std::uint64_t now = process_identity(static_cast<Pid>(pid), static_cast<int>(held));
+    if (now != 0 && now != identity) return true;
+    struct pollfd ended = {static_cast<int>(held), POLLIN, 0};
+    return ::poll(&ended, 1, 0) == 1;  // and nobody has reaped it yet
+}
+
+/// Empties the group; what takes long to die is left for the next who comes.
+inline void end_stale_group(int parent, int group, const std::string& name) {
+    const UniqueFd events(static_cast<int>(open_in_group(group, "cgroup.events", O_RDONLY)));
+    for (int round = 0; round < 8; ++round) {
+        kill_group(group);
+        if (round > 0) kill_listed(group, name.c_str());
+        remove_groups_below(group);
+        if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0) return;
+        char text[128];
+        static_cast<void>(!::pread(events.get(), text, sizeof text, 0));  // arms the notification
+        struct pollfd changed = {events.get(), POLLPRI, 0};
+        ::poll(&changed, 1, 5);
+    }
+}
+
 inline void sweep_stale_groups(int parent, const std::string& path) {
     procfs::for_each_entry(path, [&](std::string_view entry) {
         const std::string name(entry);
         if (name.rfind("warden-", 0) != 0) return;
-        const UniqueFd directory(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
         struct stat status {};
-        if (!directory || ::fstat(directory.get(), &status) != 0 || status.st_uid != ::geteuid()) return;
-        if (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0) return;  // its owner lives
-        kill_group(directory.get());
-        remove_groups_below(directory.get());
-        ::unlinkat(parent, name.c_str(), AT_REMOVEDIR);  // one that is not empty yet is for the next who comes
+        if (::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode) ||
+            status.st_uid != ::geteuid() || !has_owner_ended(name)) {
+            return;
+        }
+        const UniqueFd directory(static_cast<int>(open_in_group(parent, name.c_str(), O_RDONLY | O_DIRECTORY)));
+        if (directory) end_stale_group(parent, directory.get(), name);
     });
-}
-
-/// The members of a group and of those beneath it, by descriptors alone: /proc/self is empty once the first thread of
-/// the program has ended. What could not be read is said by `ec`; a group that has gone meanwhile has no members.
-inline void collect_members(int directory, int depth, std::vector<Pid>& found, error_code& ec) {
-    const UniqueFd file(::openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC));
-    error_code failed = file ? error_code() : system_code(errno);
-    const std::string text = file ? procfs::read_open(file.get(), 1 << 22, failed) : std::string();
-    if (failed && failed.value() != ENOENT && failed.value() != ENODEV) ec = failed;
-    for (std::size_t at = 0; at < text.size();) {
-        const auto end = std::min(text.find('\n', at), text.size());
-        if (const auto pid = procfs::to_number<Pid>(std::string_view(text).substr(at, end - at))) found.push_back(*pid);
-        at = end + 1;
-    }
-    if (depth >= 32) return;
-    const auto open_below = [directory](const char* name) {
-        return UniqueFd(::openat(directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    };
-    UniqueFd listing = open_below(".");
-    if (!listing) failed = system_code(errno);
-    else
-        failed = procfs::for_each_entry(std::move(listing), [&](std::string_view name) {
-            if (name.find('.') != std::string_view::npos) return;  // interface files all have one
-            if (const UniqueFd below = open_below(std::string(name).c_str()))
-                collect_members(below.get(), depth + 1, found, ec);
-        });
-    if (failed && failed.value() != ENOENT) ec = failed;
 }
 
 }  // namespace warden::detail

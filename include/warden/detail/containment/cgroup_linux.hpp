@@ -2,15 +2,15 @@
 #pragma once
 
 /// @file
-/// Containment by control groups v2: one group for the manager, one beneath it for each tree.
+/// Containment by control groups v2: one group for each tree.
 ///
-/// Knows:         where the hierarchy is mounted and which group is ours; cgroup.kill, cgroup.events, cgroup.procs.
-/// Does not know: controllers, and version 1 hierarchies, which belong to others.
-/// Thread-safety: CgroupHome: safe. CgroupTree: one thread at a time, except signalling, which is safe.
+/// Knows:         cgroup.kill, cgroup.events, cgroup.procs; that a member may own the group and misuse it.
+/// Does not know: controllers.
+/// Thread-safety: one thread at a time, except signalling, which is safe.
 /// Errors:        the system's codes.
 
 #include <warden/containment.hpp>
-#include <warden/detail/containment/cgroup_hierarchy_linux.hpp>
+#include <warden/detail/containment/cgroup_home_linux.hpp>
 #include <warden/detail/containment/escapees_linux.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
@@ -28,53 +28,10 @@
 #include <string_view>
 #include <vector>
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 namespace warden::detail {
-
-/// The manager's own group.
-class CgroupHome {
-public:
-    /// Sweeps what crashed managers left, makes the group `name` beneath the one that this process is in, and proves
-    /// that a child can be born in a group beneath it, be killed there by `cgroup.kill`, and that the groups can be
-    /// removed. `why` says what was missing.
-    [[nodiscard]] static std::shared_ptr<CgroupHome> make(const std::string& name, std::string& why);
-
-    ~CgroupHome();
-    CgroupHome(const CgroupHome&) = delete;
-    CgroupHome& operator=(const CgroupHome&) = delete;
-
-    [[nodiscard]] int directory() const noexcept { return directory_.get(); }
-    [[nodiscard]] const std::string& name() const noexcept { return name_; }
-
-    /// Where the group stands below the root of the hierarchy, as /proc/<pid>/cgroup shows it.
-    [[nodiscard]] const std::string& path_in_hierarchy() const noexcept { return path_; }
-
-    /// An empty group beneath it: its name. One that has been used before costs the kernel a fraction of a new one.
-    [[nodiscard]] std::string take_group(error_code& ec);
-    /// Takes an empty group back in which nothing was ever killed.
-    void give_group(std::string group) noexcept;
-    void remove_group(const std::string& group) noexcept;
-
-    /// Whether `pid` is, or was when it ended, in this group beneath it, or in any if none is named.
-    [[nodiscard]] bool holds(Pid pid, const std::string& group = {}) const;
-
-private:
-    CgroupHome(UniqueFd parent, UniqueFd directory, std::string name, std::string path)
-        : parent_(std::move(parent)), directory_(std::move(directory)), name_(std::move(name)), path_(std::move(path)) {
-        spare_.reserve(max_spare);
-    }
-    [[nodiscard]] bool prove(std::string& why);
-
-    UniqueFd parent_;
-    UniqueFd directory_;
-    std::string name_;
-    std::string path_;
-    static constexpr std::size_t max_spare = 16;
-    std::mutex mutex_;
-    std::vector<std::string> spare_;
-    std::uint64_t count_ = 0;
-};
 
 /// One tree in a group of its own.
 class CgroupTree {
@@ -83,7 +40,7 @@ public:
     static constexpr bool launches_directly = true;
     static constexpr bool lists_cheaply = true;
 
-    CgroupTree(std::shared_ptr<CgroupHome> home, std::string group)
+    CgroupTree(std::shared_ptr<CgroupHome> home, ControlGroup group)
         : home_(std::move(home)), group_(std::move(group)) {}
     CgroupTree(CgroupTree&&) = delete;
     ~CgroupTree();
@@ -106,22 +63,22 @@ public:
 
 private:
     struct Watch;
-    [[nodiscard]] bool is_populated() const;
-    [[nodiscard]] std::vector<Pid> group_members(error_code& ec) const;
+    void forget_leader() noexcept { home_->leaders().remove(std::exchange(noted_, -1)); }
+    [[nodiscard]] bool is_populated() const noexcept;
+    /// The members of the group and of those beneath it. The error says that the list is not complete.
+    [[nodiscard]] std::vector<Pid> group_members(error_code& ec, std::vector<Pid>* headless = nullptr) const;
+    void kill_headless();
     /// Whether `pid` is, or was when it ended, in the group or in one beneath it.
-    [[nodiscard]] bool is_inside(Pid pid) const { return home_->holds(pid, group_); }
-    [[nodiscard]] bool is_hidden_inside(Pid pid) const;
+    [[nodiscard]] bool is_inside(Pid pid) const { return home_->holds(pid, group_.name); }
     void look_for_escapees(std::vector<Pid> inside) {
         escapees_.look(std::move(inside), pid_, pidfd_.get(), [this](Pid pid) { return is_inside(pid); });
     }
-    [[nodiscard]] UniqueFd open(const std::string& file, int flags) const noexcept {
-        return UniqueFd(::openat(home_->directory(), (group_ + '/' + file).c_str(), flags | O_CLOEXEC));
-    }
 
     std::shared_ptr<CgroupHome> home_;
-    std::string group_;
+    ControlGroup group_;
     Pid pid_ = 0;
     UniqueFd pidfd_;
+    int noted_ = -1;                   // its place in the table of leaders
     std::atomic<bool> killed_{false};  // cgroup.kill was written: Linux kills whatever is born in such a group later
     Escapees escapees_;
     std::shared_ptr<Watch> watch_;
@@ -135,113 +92,35 @@ private:
     return ::getpid() == 1 || (::prctl(PR_GET_CHILD_SUBREAPER, &set) == 0 && set != 0);
 }
 
-inline std::shared_ptr<CgroupHome> CgroupHome::make(const std::string& name, std::string& why) {
-    const std::string mount = cgroup_mount();
-    const std::string own = procfs::control_group(::getpid());
-    if (mount.empty() || own.empty()) {
-        why = "no cgroup v2 hierarchy is mounted here";
-        return nullptr;
-    }
-    const std::string above = own == "/" ? mount : mount + own;
-    UniqueFd parent(::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    UniqueFd directory;
-    if (parent) {
-        sweep_stale_groups(parent.get(), above);
-        directory = make_owned_group(parent.get(), name);
-    }
-    if (!directory) {
-        why = "a control group cannot be made in " + above + ": " + system_code(errno).message() +
-              " (delegate the subtree to this user, for example systemd's Delegate=yes)";
-        return nullptr;
-    }
-    std::shared_ptr<CgroupHome> home(
-        new CgroupHome(std::move(parent), std::move(directory), name, own == "/" ? '/' + name : own + '/' + name));
-    return home->prove(why) ? home : nullptr;
-}
-
-inline CgroupHome::~CgroupHome() {
-    for (const auto& group : spare_) remove_group(group);
-    ::unlinkat(parent_.get(), name_.c_str(), AT_REMOVEDIR);
-}
-
-inline bool CgroupHome::prove(std::string& why) {
-    error_code ec;
-    const std::string group = take_group(ec);
-    if (ec) {
-        why = "a control group cannot be made in our own: " + ec.message();
-        return false;
-    }
-    const UniqueFd directory(::openat(directory_.get(), group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    Cloned child;
-    ChildAnswer answer;
-    const char* const nothing[] = {nullptr};
-    ChildPlan plan;  // executes nothing: a child that is born in the group and fails at its descriptors proves enough
-    plan.candidates = plan.argv = plan.environment = nothing;
-    child = launch_child(plan, directory.get(), answer);
-    const bool born = child.error == EBADF && answer.step == static_cast<std::int32_t>(SpawnStep::descriptors);
-    const int killed = kill_group(directory.get());
-    remove_group(group);
-    if (!born) why = "a child cannot be started in a control group: " + system_code(child.error).message();
-    else if (killed != 0) why = "cgroup.kill (Linux 5.14) cannot be written: " + system_code(killed).message();
-    return born && killed == 0;
-}
-
-inline std::string CgroupHome::take_group(error_code& ec) {
-    ec.clear();
-    std::string group;
-    {
-        const std::lock_guard lock(mutex_);
-        if (!spare_.empty()) {
-            group = std::move(spare_.back());
-            spare_.pop_back();
-            return group;
-        }
-        group = std::to_string(count_++);
-    }
-    if (::mkdirat(directory_.get(), group.c_str(), 0755) != 0) ec = system_code(errno);
-    return group;
-}
-
-inline void CgroupHome::give_group(std::string group) noexcept {
-    struct stat status {};
-    const bool has_groups_below = ::fstatat(directory_.get(), group.c_str(), &status, 0) != 0 || status.st_nlink != 2;
-    {
-        const std::lock_guard lock(mutex_);
-        if (!has_groups_below && spare_.size() < spare_.capacity()) return spare_.push_back(std::move(group));
-    }
-    remove_group(group);
-}
-
-inline void CgroupHome::remove_group(const std::string& group) noexcept {
-    if (::unlinkat(directory_.get(), group.c_str(), AT_REMOVEDIR) == 0 || errno != EBUSY) return;
-    const UniqueFd directory(::openat(directory_.get(), group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (directory) remove_groups_below(directory.get());
-    ::unlinkat(directory_.get(), group.c_str(), AT_REMOVEDIR);
-}
-
-inline bool CgroupHome::holds(Pid pid, const std::string& group) const {
-    const std::string above = path_ + '/' + group;
-    const std::string actual = procfs::control_group(pid);
-    return actual.starts_with(above) && (group.empty() || actual.size() == above.size() || actual[above.size()] == '/');
-}
-
 inline CgroupTree::~CgroupTree() {
     watch_.reset();
+    forget_leader();
     if (is_populated() || escapees_.next_running()) static_cast<void>(kill_tree());
-    if (killed_) home_->remove_group(group_);
+    if (killed_) home_->remove_group(std::move(group_));
     else home_->give_group(std::move(group_));
 }
 
 inline void CgroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
-    const UniqueFd directory(::openat(home_->directory(), group_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!directory) {
-        answer = {errno, static_cast<std::int32_t>(SpawnStep::containment), 0};
-        return;
+    for (int fresh = 0;; ++fresh) {
+        const Cloned child = home_->launch(plan, group_, answer);
+        if (child.error == 0) {
+            pid_ = child.pid;
+            pidfd_.reset(child.pidfd);
+            noted_ = home_->leaders().add(pid_, child.pidfd);
+            return;
+        }
+        // A member of another tree may have spoilt the group: frozen it, killed it, taken it away.
+        const bool is_group_to_blame = answer.step == static_cast<std::int32_t>(SpawnStep::containment) ||
+                                       (child.error == ECANCELED && answer.reached_exec == 0);
+        error_code ec;
+        if (!is_group_to_blame || answer.reached_exec != 0 || fresh == 2) return;
+        home_->remove_group(std::move(group_));
+        group_ = home_->make_group(ec);
+        if (ec) return;
+        // Beside a threaded group, which a member can make of its own, there may be only such.
+        if (child.error == EOPNOTSUPP)
+            static_cast<void>(write_in_group(group_.directory.get(), "cgroup.type", "threaded"));
     }
-    const Cloned child = launch_child(plan, directory.get(), answer);
-    if (child.error != 0) return;
-    pid_ = child.pid;
-    pidfd_.reset(child.pidfd);
 }
 
 inline error_code CgroupTree::signal_leader(int signal) const noexcept {
@@ -252,39 +131,89 @@ inline error_code CgroupTree::signal_leader(int signal) const noexcept {
     return ::kill(pid_, signal) == 0 ? error_code{} : system_code(errno);
 }
 
-inline error_code CgroupTree::kill_tree() {
-    error_code unread;  // the kill reaches them all the same
-    look_for_escapees(group_members(unread));
-    const error_code refused = escapees_.signal(SIGKILL);
-    killed_ = true;
-    const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
-    const int failed = directory ? kill_group(directory.get()) : errno;
-    return failed == 0 || failed == ENOENT ? refused : system_code(failed);
+inline void append_listed(int pid, void* pids) { static_cast<std::vector<Pid>*>(pids)->push_back(pid); }
+
+/// The members of a group whose processes cannot be listed, by their threads.
+inline int append_by_threads(int directory, std::vector<Pid>& found) {
+    std::vector<Pid> threads;
+    const int failed = for_each_listed(directory, "cgroup.threads", append_listed, &threads);
+    for (const Pid thread : threads) {
+        const Pid process = procfs::process_of(thread);
+        if (process != 0 && std::find(found.begin(), found.end(), process) == found.end()) found.push_back(process);
+    }
+    return failed;
 }
 
-inline std::vector<Pid> CgroupTree::group_members(error_code& ec) const {
-    ec.clear();
+/// What a walk through groups gathers.
+struct GatheredMembers {
     std::vector<Pid> found;
-    const UniqueFd directory = open(".", O_RDONLY | O_DIRECTORY);
-    if (directory) collect_members(directory.get(), 0, found, ec);
-    else if (errno != ENOENT) ec = system_code(errno);
-    return found;
+    std::vector<Pid>* headless = nullptr;  ///< If wanted: those whose first thread has ended, or of threaded groups.
+    int failed = 0;
+};
+
+/// Appends those of `found`, from `first` on, that are not among the threads of the group.
+inline void append_headless(int directory, const std::vector<Pid>& found, std::size_t first,
+                            std::vector<Pid>& headless) {
+    std::vector<Pid> threads;
+    static_cast<void>(for_each_listed(directory, "cgroup.threads", append_listed, &threads));
+    std::sort(threads.begin(), threads.end());
+    for (std::size_t i = first; i < found.size(); ++i) {
+        if (!std::binary_search(threads.begin(), threads.end(), found[i])) headless.push_back(found[i]);
+    }
+}
+
+inline void gather_members(int directory, void* context) {
+    auto& gathered = *static_cast<GatheredMembers*>(context);
+    const std::size_t before = gathered.found.size();
+    int failed = for_each_listed(directory, "cgroup.procs", append_listed, &gathered.found);
+    if (failed == EOPNOTSUPP) {
+        failed = append_by_threads(directory, gathered.found);
+        if (gathered.headless)
+            gathered.headless->insert(gathered.headless->end(), gathered.found.begin() + static_cast<long>(before),
+                                      gathered.found.end());
+    } else if (gathered.headless && gathered.found.size() > before) {
+        append_headless(directory, gathered.found, before, *gathered.headless);
+    }
+    const bool is_removed = failed == ENOENT || failed == ENODEV;
+    if (failed != 0 && !is_removed) gathered.failed = failed;
+}
+
+inline std::vector<Pid> CgroupTree::group_members(error_code& ec, std::vector<Pid>* headless) const {
+    GatheredMembers gathered;
+    gathered.headless = headless;
+    const bool all = walk_groups(group_.directory.get(), gather_members, &gathered);
+    if (!all && gathered.failed == 0) gathered.failed = is_populated() ? EIO : 0;
+    ec = gathered.failed != 0 ? system_code(gathered.failed) : error_code{};
+    return std::move(gathered.found);
+}
+
+/// `cgroup.kill` does not reach a process whose first thread has ended, nor a threaded group.
+inline void CgroupTree::kill_headless() {
+    error_code ec;
+    std::vector<Pid> headless;
+    static_cast<void>(group_members(ec, &headless));
+    for (const Pid pid : headless) kill_listed_process(static_cast<int>(pid), const_cast<char*>(home_->name().c_str()));
+}
+
+inline error_code CgroupTree::kill_tree() {
+    error_code ec;
+    std::vector<Pid> headless;
+    look_for_escapees(group_members(ec, &headless));
+    const error_code refused = escapees_.signal(SIGKILL);
+    killed_ = true;
+    const int failed = kill_group(group_.directory.get());
+    // Once more, for a first thread may have ended in between; any other is met when the leader's end is seen.
+    if (!headless.empty() || ec) kill_headless();
+    const bool is_told = failed == 0 || failed == ENOENT || failed == ENODEV || failed == EOPNOTSUPP;
+    return is_told ? refused : system_code(failed);
 }
 
 inline std::vector<Pid> CgroupTree::members() {
-    error_code unread;
-    std::vector<Pid> found = group_members(unread);
+    error_code ec;
+    std::vector<Pid> found = group_members(ec);
     look_for_escapees(found);
     escapees_.append_to(found);
     return found;
-}
-
-/// Whether `pid` is in the group, though /proc hides it (hidepid).
-inline bool CgroupTree::is_hidden_inside(Pid pid) const {
-    if (!procfs::control_group(pid).empty()) return false;
-    error_code unread;
-    const std::vector<Pid> members = group_members(unread);
-    return std::find(members.begin(), members.end(), pid) != members.end();
 }
 
 inline error_code CgroupTree::signal_tree(int signal) {
@@ -292,37 +221,35 @@ inline error_code CgroupTree::signal_tree(int signal) {
     std::vector<Pid> seen;
     for (bool fresh = true; fresh;) {
         fresh = false;
-        error_code unread;
-        const std::vector<Pid> members = group_members(unread);
-        if (unread) refused = unread;
-        for (const Pid pid : members) {
+        error_code unlisted;
+        for (const Pid pid : group_members(unlisted)) {
             if (std::find(seen.begin(), seen.end(), pid) != seen.end()) continue;
             seen.push_back(pid);
             fresh = true;
             const UniqueFd held(static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
-            if (!is_inside(pid) && !is_hidden_inside(pid)) continue;  // held now: if it is in our group, it is the one
+            if (is_in_other_group(static_cast<int>(pid), home_->name().c_str()))
+                continue;  // held now, or somebody else
             const error_code ec = held                       ? signal_pidfd(held.get(), signal)
                                   : pid == pid_              ? signal_leader(signal)
                                   : ::kill(pid, signal) == 0 ? error_code{}
                                                              : system_code(errno);
             if (ec && ec.value() != ESRCH) refused = ec;
         }
+        if (unlisted) refused = unlisted;
     }
     return refused;
 }
 
-/// Whether a cgroup.events file says that its group has members. Reading also arms the next notification.
+/// Whether a cgroup.events file says that its group has members, or cannot be read although the group is there. Reading
+/// also arms the next notification.
 [[nodiscard]] inline bool says_populated(int file) noexcept {
     char text[128];
     const ssize_t size = ::pread(file, text, sizeof text, 0);
-    return size > 0 &&
-           std::string_view(text, static_cast<std::size_t>(size)).find("populated 1") != std::string_view::npos;
+    if (size <= 0) return size < 0 && errno != ENODEV;
+    return std::string_view(text, static_cast<std::size_t>(size)).find("populated 1") != std::string_view::npos;
 }
 
-inline bool CgroupTree::is_populated() const {
-    const UniqueFd file = open("cgroup.events", O_RDONLY);
-    return file && says_populated(file.get());
-}
+inline bool CgroupTree::is_populated() const noexcept { return group_.events && says_populated(group_.events.get()); }
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct CgroupTree::Watch {
@@ -331,22 +258,26 @@ struct CgroupTree::Watch {
     Watch(boost::asio::io_context& loop, int pidfd) : leader(loop, pidfd), events(loop) {}
     ~Watch() {
         if (leader.is_open()) leader.release();  // the tree owns it
+        if (watches_group) events.release();
     }
 
     Descriptor leader;
-    Descriptor events;  // of the group; once that is empty, a pidfd of an escapee
+    Descriptor events;           // of the group, and the tree's; once that is empty, a pidfd of an escapee
+    bool watches_group = false;  // which of the two
     LeaderExitHandler ended;
     std::function<void()> tree_empty;
 
     static void wait_leader(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
         self->leader.async_wait(Descriptor::wait_read, [self, &tree](const error_code& ec) {
             if (ec) return;
+            tree.forget_leader();
             const auto end = reap_pidfd(self->leader.native_handle());
             if (!end) return wait_leader(self, tree);
             self->leader.release();
-            UniqueFd file = tree.open("cgroup.events", O_RDONLY);
-            const bool populated = file && says_populated(file.get());
-            if (populated) self->events.assign(file.release());
+            const bool populated = tree.is_populated();
+            if (populated && tree.killed_) tree.kill_headless();
+            if (populated) self->events.assign(tree.group_.events.get());
+            self->watches_group = populated;
             UniqueFd escapee = populated ? UniqueFd() : tree.escapees_.next_running();
             const bool is_over = !populated && !escapee;
             self->ended(*end, is_over);
@@ -357,7 +288,8 @@ struct CgroupTree::Watch {
 
     static void wait_empty(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
         if (!says_populated(self->events.native_handle())) {
-            self->events.close();
+            self->events.release();
+            self->watches_group = false;
             return wait_escapee(self, tree, tree.escapees_.next_running());
         }
         self->events.async_wait(Descriptor::wait_error, [self, &tree](const error_code& ec) {

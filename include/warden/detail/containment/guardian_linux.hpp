@@ -66,6 +66,7 @@ struct SpareKeeper {
 struct GuardianDuty {
     int group = -1;  ///< The directory of the host's control group; -1 for none. Borrowed.
     std::string group_name;
+    int leaders = -1;               ///< The file of its `LeaderTable`. Borrowed.
     std::size_t spare_keepers = 0;  ///< Made ready at first and kept so; with 0 they are made when they are asked for.
     std::shared_ptr<const InheritedReader> reader;
 };
@@ -171,7 +172,7 @@ inline void Guardian::fork_guardian(error_code& ec) {
         lifeline_.hold(UniqueFd(pipe_ends[1]));
     }
     auto inherited = std::make_shared<const InheritedAttributes>(duty_.reader->read());
-    GuardianPorts ports{theirs.get(), host.get(), duty_.group, {}};
+    GuardianPorts ports{theirs.get(), host.get(), duty_.group, duty_.leaders, {}};
     std::strncpy(ports.group_name, duty_.group_name.c_str(), sizeof ports.group_name - 1);
     const Cloned guardian = fork_apart([&ports]() WARDEN_IN_CHILD { run_guardian(ports); });
     if (guardian.error != 0) {

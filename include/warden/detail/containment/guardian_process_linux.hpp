@@ -9,6 +9,7 @@
 /// Ends:          when told to, or when the host has ended and nothing of it is left.
 
 #include <warden/detail/containment/cgroup_files_linux.hpp>
+#include <warden/detail/containment/guardian_escapees_linux.hpp>
 #include <warden/detail/containment/keeper_process_linux.hpp>
 #include <warden/detail/containment/release_memory_linux.hpp>
 
@@ -23,7 +24,8 @@ struct GuardianPorts {
     int control;  ///< To the host.
     int host;     ///< Readable once the host has ended: its pidfd, or the end of a pipe that it holds.
     int group;    ///< The directory of the host's own control group, which holds all its trees; -1 if it has none.
-    char group_name[64];  ///< The name of that directory in the one above.
+    int leaders;  ///< The file of the `LeaderTable`; -1 if there is none.
+    char group_name[128];  ///< The name of that directory in the one above.
 };
 
 /// Is the guardian, from its fork to its end.
@@ -31,44 +33,68 @@ struct GuardianPorts {
 
 // -- implementation ----------------------------------------------------------
 
-/// Kills the group and removes what is beneath it, until neither a member nor a group is left. A child that was about
-/// to enter by itself when the host ended is met by the next round: only an empty group can be removed.
-WARDEN_IN_CHILD inline void empty_group_in_guardian(int group) noexcept {
-    const long events = raw(SYS_openat, group, "cgroup.events", O_RDONLY | O_CLOEXEC, 0);
-    for (long wait_ms = 1;; wait_ms = wait_ms < 500 ? wait_ms * 2 : 1000) {
-        kill_group(group);
-        char text[128];
-        if (events >= 0) {
-            raw(SYS_lseek, events, 0L, SEEK_SET);
-            raw(SYS_read, events, text, sizeof text);
+/// What the guardian needs of the host's group: opened before the host ends, so that no member can keep it away.
+struct GuardedGroup {
+    int directory = -1;
+    int above = -1;
+    int kill = -1;
+    int events = -1;
+    int leaders = -1;
+
+    WARDEN_IN_CHILD void open(int group, int table) noexcept {
+        directory = group;
+        leaders = table;
+        if (group < 0) return;
+        above = static_cast<int>(open_in_group(group, "..", O_RDONLY | O_DIRECTORY));
+        kill = static_cast<int>(open_in_group(group, "cgroup.kill", O_WRONLY));
+        events = static_cast<int>(open_in_group(group, "cgroup.events", O_RDONLY));
+    }
+    WARDEN_IN_CHILD void close() noexcept {
+        for (int* const file : {&directory, &above, &kill, &events, &leaders}) {
+            if (*file >= 0) raw(SYS_close, *file);
+            *file = -1;
         }
-        if (remove_groups_below(group)) break;
-        struct pollfd changed = {static_cast<int>(events), POLLPRI, 0};
+    }
+};
+
+/// Kills all in the host's own group, removes what is beneath it and then the group itself, until it is gone. A child
+/// that was about to enter by itself when the host ended is met by the next round: only an empty group can be removed.
+/// From the second round on members are killed one by one too.
+WARDEN_IN_CHILD inline void end_group_in_guardian(const GuardedGroup& group, const char* name) noexcept {
+    if (group.directory < 0) return;
+    kill_escapees(group.directory, name, group.leaders);
+    for (long wait_ms = 1;; wait_ms = wait_ms < 500 ? wait_ms * 2 : 1000) {
+        if (group.kill < 0 || raw(SYS_write, group.kill, "1", 1L) < 0) kill_group(group.directory);
+        char text[128];
+        if (group.events >= 0) {
+            raw(SYS_lseek, group.events, 0L, SEEK_SET);
+            raw(SYS_read, group.events, text, sizeof text);
+        }
+        if (wait_ms > 1) {
+            restore_mode(group.above);
+            restore_mode(group.directory);
+            kill_listed(group.directory, name);
+        }
+        if (remove_groups_below(group.directory)) {
+            const long removed = raw(SYS_unlinkat, group.above, name, AT_REMOVEDIR);
+            if (removed == 0 || removed == -ENOENT || group.above < 0) return;
+        }
+        struct pollfd changed = {group.events, POLLPRI, 0};
         const struct timespec patience = {wait_ms / 1000, wait_ms % 1000 * 1'000'000};
         raw(SYS_ppoll, &changed, 1, &patience, nullptr, sizeof(std::uint64_t));
     }
-    if (events >= 0) raw(SYS_close, events);
 }
 
-/// Empties the host's own group, then removes it.
-WARDEN_IN_CHILD inline void end_group_in_guardian(const GuardianPorts& ports) noexcept {
-    if (ports.group < 0) return;
-    empty_group_in_guardian(ports.group);
-    const long above = raw(SYS_openat, ports.group, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    raw(SYS_unlinkat, above, ports.group_name, AT_REMOVEDIR);
-    raw(SYS_close, above);
-}
-
-/// Puts the ports at 3, 4 and 5, the null device at 0, 1 and 2, and closes everything else.
+/// Puts the ports at 3, 4, 5 and 6, the null device at 0, 1 and 2, and closes everything else.
 WARDEN_IN_CHILD inline void settle_descriptors(GuardianPorts& ports) noexcept {
-    const int wanted[3] = {ports.control, ports.host, ports.group};
-    long copies[3] = {-1, -1, -1};
-    for (int i = 0; i < 3; ++i) {
+    const int wanted[4] = {ports.control, ports.host, ports.group, ports.leaders};
+    long copies[4] = {-1, -1, -1, -1};
+    for (int i = 0; i < 4; ++i) {
         if (wanted[i] >= 0) copies[i] = raw(SYS_fcntl, wanted[i], F_DUPFD_CLOEXEC, 10);
     }
-    int kept[3];
+    int kept[4];
     std::uint32_t count = 0;
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < 4; ++i) {
         if (copies[i] >= 0) raw(SYS_dup3, copies[i], 3 + i, O_CLOEXEC);
         if (copies[i] >= 0) kept[count++] = 3 + i;
     }
@@ -81,6 +107,7 @@ WARDEN_IN_CHILD inline void settle_descriptors(GuardianPorts& ports) noexcept {
     ports.control = 3;
     ports.host = 4;
     ports.group = copies[2] >= 0 ? 5 : -1;
+    ports.leaders = copies[3] >= 0 ? 6 : -1;
 }
 
 WARDEN_IN_CHILD inline int open_child_signals() noexcept {
@@ -89,7 +116,8 @@ WARDEN_IN_CHILD inline int open_child_signals() noexcept {
 }
 
 /// Forks a keeper and hands the other end of its socket to the host.
-WARDEN_IN_CHILD inline void make_keeper(const GuardianPorts& ports, int signals, PidSet& keepers) noexcept {
+WARDEN_IN_CHILD inline void make_keeper(const GuardianPorts& ports, GuardedGroup group, int signals,
+                                        PidSet& keepers) noexcept {
     int ends[2] = {-1, -1};
     KeeperReady ready{};
     const long failed = raw(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
@@ -97,7 +125,7 @@ WARDEN_IN_CHILD inline void make_keeper(const GuardianPorts& ports, int signals,
     if (failed >= 0 && ready.pid == 0) {
         raw(SYS_close, ports.control);
         raw(SYS_close, signals);
-        if (ports.group >= 0) raw(SYS_close, ports.group);
+        group.close();
         raw(SYS_close, ends[0]);
         raw(SYS_setsid);
         raw(SYS_prctl, PR_SET_NAME, "warden-keeper", 0, 0, 0);
@@ -134,6 +162,8 @@ WARDEN_IN_CHILD inline bool reap_in_guardian(PidSet& keepers, PidSet& orphans) n
     raw(SYS_chdir, "/");
     GuardianPorts ports = inherited;
     settle_descriptors(ports);
+    GuardedGroup group;
+    group.open(ports.group, ports.leaders);
     release_memory_in_child();
     PidSet keepers;
     PidSet orphans;
@@ -153,13 +183,13 @@ WARDEN_IN_CHILD inline bool reap_in_guardian(PidSet& keepers, PidSet& orphans) n
         int fds[descriptors_beside];
         const long size = receive_record(ports.control, &command, sizeof command, nullptr, 0, fds, none);
         if (size == static_cast<long>(sizeof command) && command == GuardianCommand::make_keeper) {
-            make_keeper(ports, signals, keepers);
+            make_keeper(ports, group, signals, keepers);
         } else if (size != -EAGAIN) {
             break;
         }
     }
     raw(SYS_close, ports.control);
-    end_group_in_guardian(ports);
+    end_group_in_guardian(group, ports.group_name);
     while (reap_in_guardian(keepers, orphans)) {
         struct pollfd ready = {signals, POLLIN, 0};
         raw(SYS_ppoll, &ready, 1, nullptr, nullptr, sizeof(std::uint64_t));

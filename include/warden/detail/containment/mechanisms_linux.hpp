@@ -148,10 +148,14 @@ inline std::optional<SetUpError> Mechanisms::start_guardian() {
     reader_ = std::make_shared<const InheritedReader>();
     static_cast<void>(shares_memory_with_child());  // helpers know then, for they are copies of this program
     GuardianDuty duty;
-    duty.group_name = name_;
     duty.reader = reader_;
-    if (home_) duty.group = home_->directory();
-    else duty.spare_keepers = services_->config.spare_keepers;
+    if (home_) {
+        duty.group = home_->directory();
+        duty.group_name = home_->name();
+        duty.leaders = home_->leaders().file();
+    } else {
+        duty.spare_keepers = services_->config.spare_keepers;
+    }
     error_code ec;
     guardian_ = make_guardian(std::move(duty), ec);
     report_.covers_host_crash = !ec;
@@ -241,7 +245,7 @@ inline ContainmentReport Mechanisms::place(Tree& tree, const ContainmentDemand& 
                                            error_code& ec) {
     ContainmentReport placed = report();
     if (placed.mechanism == Mechanism::cgroup) {
-        std::string group = home_->take_group(ec);
+        ControlGroup group = home_->take_group(ec);
         if (!ec) {
             tree.emplace<CgroupTree>(home_, std::move(group));
             return placed;

@@ -12,6 +12,7 @@
 
 #if WARDEN_OS_LINUX
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 namespace warden::detail {
 
@@ -114,6 +115,9 @@ WARDEN_IN_CHILD inline void queue_children_of_thread(int pid, int thread, WalkQu
 WARDEN_IN_CHILD inline void queue_children(int pid, WalkQueue& queue) noexcept {
     char path[64];
     *put_text_in_child(put_number_in_child(put_text_in_child(path, "/proc/"), pid), "/task") = '\0';
+    struct stat status {};
+    if (::stat(path, &status) == 0 && status.st_nlink == 3)  // one thread, the usual case
+        return queue_children_of_thread(pid, pid, queue);
     const long listing = raw(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (listing < 0) return;
     alignas(8) char entries[1024];

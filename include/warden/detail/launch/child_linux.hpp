@@ -24,12 +24,10 @@
 
 namespace warden::detail {
 
-/// A system call without the C library's wrapper; a negative errno on failure.
+/// A system call without the C library's wrapper; a negative errno on failure. It leaves the variable errno alone where
+/// it can: a child that shares the memory shares that too.
 template <class... Args>
-WARDEN_IN_CHILD inline long raw(long number, Args... args) noexcept {
-    const long result = ::syscall(number, args...);
-    return result == -1 ? -static_cast<long>(errno) : result;
-}
+WARDEN_IN_CHILD inline long raw(long number, Args... args) noexcept;
 
 /// Ends this process; nothing of the C library runs.
 [[noreturn]] WARDEN_IN_CHILD inline void exit_in_child(int code) noexcept {
@@ -54,6 +52,54 @@ WARDEN_IN_CHILD inline int close_descriptors_in_child(const int* kept, std::uint
 [[noreturn]] WARDEN_IN_CHILD inline void execute_in_child(const ChildPlan& plan, volatile ChildAnswer& answer) noexcept;
 
 // -- implementation ----------------------------------------------------------
+
+#if WARDEN_ARCH_X86_64
+WARDEN_IN_CHILD inline long call_system(long number, long first = 0, long second = 0, long third = 0, long fourth = 0,
+                                        long fifth = 0, long sixth = 0) noexcept {
+    register long d __asm__("r10") = fourth;
+    register long e __asm__("r8") = fifth;
+    register long f __asm__("r9") = sixth;
+    __asm__ volatile("syscall"
+                     : "+a"(number)
+                     : "D"(first), "S"(second), "d"(third), "r"(d), "r"(e), "r"(f)
+                     : "rcx", "r11", "memory", "cc");
+    return number;
+}
+#elif WARDEN_ARCH_AARCH64
+WARDEN_IN_CHILD inline long call_system(long number, long first = 0, long second = 0, long third = 0, long fourth = 0,
+                                        long fifth = 0, long sixth = 0) noexcept {
+    register long call __asm__("x8") = number;
+    register long a __asm__("x0") = first;
+    register long b __asm__("x1") = second;
+    register long c __asm__("x2") = third;
+    register long d __asm__("x3") = fourth;
+    register long e __asm__("x4") = fifth;
+    register long f __asm__("x5") = sixth;
+    __asm__ volatile("svc #0" : "+r"(a) : "r"(call), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f) : "memory", "cc");
+    return a;
+}
+#else
+template <class... Args>
+WARDEN_IN_CHILD inline long call_system(long number, Args... args) noexcept {
+    const long result = ::syscall(number, args...);
+    return result == -1 ? -static_cast<long>(errno) : result;
+}
+#endif
+
+template <class T>
+WARDEN_IN_CHILD inline long to_register_value(T value) noexcept {
+    return static_cast<long>(value);
+}
+template <class T>
+WARDEN_IN_CHILD inline long to_register_value(T* value) noexcept {
+    return reinterpret_cast<long>(value);
+}
+WARDEN_IN_CHILD inline long to_register_value(std::nullptr_t) noexcept { return 0; }
+
+template <class... Args>
+WARDEN_IN_CHILD inline long raw(long number, Args... args) noexcept {
+    return call_system(number, to_register_value(args)...);
+}
 
 WARDEN_IN_CHILD inline void default_signals_in_child() noexcept {
     const std::uint64_t defaults[4] = {};  // the kernel's struct sigaction: SIG_DFL, no flags, no mask

@@ -7,6 +7,8 @@
 /// Knows:         clone3(2), its refusal by old kernels and seccomp filters, and the way round by clone(2).
 /// Does not know: what the child does.
 /// Thread-safety: safe. The calling thread waits until the child executes or ends; the others go on.
+/// Waits:         for a child in a control group, which a process that owns the group can freeze, `launch_patience_ms`;
+///                then the child is killed. For any other as long as execve(2) takes, as vfork(2) does.
 /// Errors:        an errno.
 
 #include <warden/detail/launch/child_linux.hpp>
@@ -15,7 +17,9 @@
 #if WARDEN_OS_LINUX
 #include <atomic>
 
+#include <linux/futex.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -25,18 +29,24 @@ namespace warden::detail {
 /// A child just made.
 struct Cloned {
     int pid = -1;
-    int pidfd = -1;  ///< Owned by the caller.
-    int error = 0;   ///< An errno; then there is no child.
+    int pidfd = -1;          ///< Owned by the caller.
+    int error = 0;           ///< An errno; then there is no child.
+    bool timed_out = false;  ///< It was killed, for it took too long until it executed.
+    bool is_stuck = false;   ///< And it has not ended even so.
 };
 
 /// Set once clone3(2) has been refused in this program; the way round is taken from then on.
 inline std::atomic<bool> clone3_refused{false};
 
 /// Makes a child that runs `entry(argument)` on memory shared with this process, while the calling thread waits.
-/// `entry` must not return. With `group` (a directory descriptor of a control group, or -1) the child is born there;
-/// where clone3(2) is refused that cannot be, and the error is its errno. All signals are blocked in the child, and
-/// in this thread meanwhile.
-WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group) noexcept;
+/// `entry` must not return. With `group` (a directory descriptor of a control group, or -1) the child is born there
+/// unless it `enters_by_itself`; where clone3(2) is refused that cannot be, and the error is its errno. All signals are
+/// blocked in the child, and in this thread meanwhile.
+WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group,
+                                          bool enters_by_itself = false) noexcept;
+
+/// How long a child in a control group may take until it executes.
+inline constexpr int launch_patience_ms = 10'000;
 
 // -- implementation ----------------------------------------------------------
 
@@ -118,7 +128,42 @@ WARDEN_IN_CHILD inline long clone_and_call(long number, long first, long second,
     return result == -ENOSYS || result == -EPERM || result == -E2BIG;
 }
 
-WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group) noexcept {
+/// Thaws the group and the one above it, which a member may have frozen, also with the rights taken away.
+WARDEN_IN_CHILD inline void thaw_group(int group) noexcept {
+    raw(SYS_fchmod, group, 0700);
+    for (const char* file : {"cgroup.freeze", "../cgroup.freeze"}) {
+        raw(SYS_fchmodat, group, file, 0600);
+        const long freeze = raw(SYS_openat, group, file, O_WRONLY | O_CLOEXEC, 0);
+        if (freeze < 0) continue;
+        raw(SYS_write, freeze, "0", 1L);
+        raw(SYS_close, freeze);
+    }
+}
+
+/// Waits until the kernel has cleared `apart`, as it does when a child that shares our memory executes or ends. A child
+/// that takes long is thawed; in the end it is killed.
+WARDEN_IN_CHILD inline void wait_until_apart(const std::uint32_t* apart, int group, Cloned& child) noexcept {
+    constexpr int slice_ms = 50;
+    constexpr int farewell_ms = 1'000;
+    for (int waited_ms = 0; waited_ms <= launch_patience_ms + farewell_ms; waited_ms += slice_ms) {
+        struct pollfd ended = {child.pidfd, POLLIN, 0};
+        constexpr struct timespec no_time = {0, 0};
+        if (__atomic_load_n(apart, __ATOMIC_ACQUIRE) == 0) return;
+        if (waited_ms > 0 && raw(SYS_ppoll, &ended, 1, &no_time, nullptr, sizeof(std::uint64_t)) > 0) return;
+        if (waited_ms == launch_patience_ms) {
+            child.timed_out = true;
+            raw(SYS_pidfd_send_signal, child.pidfd, SIGKILL, nullptr, 0);
+        } else if (waited_ms > 0) {
+            thaw_group(group);
+        }
+        constexpr struct timespec slice = {0, slice_ms * 1'000'000L};
+        raw(SYS_futex, apart, FUTEX_WAIT, 1, &slice, nullptr, 0);
+    }
+    child.is_stuck = __atomic_load_n(apart, __ATOMIC_ACQUIRE) != 0;
+}
+
+WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group,
+                                          bool enters_by_itself) noexcept {
     Cloned child;
     void* const stack = ::mmap(nullptr, child_stack_bytes, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
@@ -126,27 +171,35 @@ WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, 
         child.error = errno;
         return child;
     }
+    // At the far end of the stack: if the child cannot be ended, the kernel still writes there.
+    auto* const apart = static_cast<std::uint32_t*>(stack);
+    const bool has_deadline = group >= 0;
     const std::uint64_t former_mask = set_signal_mask(every_signal);
-    constexpr std::uint64_t flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD;
+    constexpr std::uint64_t flags = CLONE_VM | CLONE_PIDFD;
     long result = -ENOSYS;
     if (!clone3_refused.load(std::memory_order_relaxed)) {
         clone_args args{};
-        args.flags = flags | (group >= 0 ? CLONE_INTO_CGROUP : 0);
+        const bool is_born_inside = group >= 0 && !enters_by_itself;
+        args.flags = flags | (has_deadline ? std::uint64_t{CLONE_CHILD_CLEARTID} : std::uint64_t{CLONE_VFORK}) |
+                     (is_born_inside ? CLONE_INTO_CGROUP : 0);
         args.pidfd = reinterpret_cast<std::uintptr_t>(&child.pidfd);
+        args.child_tid = reinterpret_cast<std::uintptr_t>(apart);
         args.exit_signal = SIGCHLD;
         args.stack = reinterpret_cast<std::uintptr_t>(stack);
         args.stack_size = child_stack_bytes;
-        args.cgroup = group >= 0 ? static_cast<std::uint64_t>(group) : 0;
+        args.cgroup = is_born_inside ? static_cast<std::uint64_t>(group) : 0;
+        __atomic_store_n(apart, has_deadline ? 1u : 0u, __ATOMIC_RELEASE);
         result = clone_and_call(SYS_clone3, reinterpret_cast<long>(&args), sizeof args, 0, entry, argument);
         if (is_refusal(result)) clone3_refused.store(true, std::memory_order_relaxed);
+        if (result >= 0 && has_deadline) wait_until_apart(apart, group, child);
     }
-    if (is_refusal(result) && group < 0) {
-        result = clone_and_call(SYS_clone, static_cast<long>(flags | SIGCHLD),
+    if (is_refusal(result) && (group < 0 || enters_by_itself)) {
+        result = clone_and_call(SYS_clone, static_cast<long>(flags | CLONE_VFORK | SIGCHLD),
                                 reinterpret_cast<long>(stack) + static_cast<long>(child_stack_bytes),
                                 reinterpret_cast<long>(&child.pidfd), entry, argument);
     }
     set_signal_mask(former_mask);
-    ::munmap(stack, child_stack_bytes);
+    if (!child.is_stuck) ::munmap(stack, child_stack_bytes);
     child.pid = result < 0 ? -1 : static_cast<int>(result);
     child.error = result < 0 ? static_cast<int>(-result) : 0;
     if (result < 0) child.pidfd = -1;
@@ -214,23 +267,31 @@ struct AnswerPipe {
     }
 };
 
-/// Launches `plan` as a child of this process. On failure the answer says why, and the child has been reaped.
-WARDEN_IN_CHILD inline Cloned launch_child(const ChildPlan& wanted, int group, ChildAnswer& answer) noexcept {
+/// Launches `plan` as a child of this process, into `group` if that is not -1. On failure the answer says why, and the
+/// child has been reaped.
+WARDEN_IN_CHILD inline Cloned launch_child(const ChildPlan& wanted, int group, ChildAnswer& answer,
+                                           bool enters_by_itself = false) noexcept {
     ChildPlan plan = wanted;
     DirectLaunch launch{&plan, {}};
     AnswerPipe pipe;
     const bool shares_memory = shares_memory_with_child();
     if (const int failed = shares_memory ? 0 : pipe.open_for(plan)) {
         answer = {failed, static_cast<std::int32_t>(SpawnStep::descriptors), 0};
-        return {-1, -1, failed};
+        Cloned none;
+        none.error = failed;
+        return none;
     }
-    Cloned child = clone_child(launch_entry_in_child, &launch, group);
+    Cloned child;
+    child.error = EPERM;
+    if (!enters_by_itself) child = clone_child(launch_entry_in_child, &launch, group);
     if (group >= 0 && is_refusal(-child.error)) {  // the child has to enter the group by itself, before it executes
         const long procs = raw(SYS_openat, group, "cgroup.procs", O_WRONLY | O_CLOEXEC, 0);
         if (procs >= 0) {
             plan.join_group = static_cast<std::int32_t>(procs);
-            child = clone_child(launch_entry_in_child, &launch, -1);
+            child = clone_child(launch_entry_in_child, &launch, group, true);
             raw(SYS_close, procs);
+        } else if (enters_by_itself) {
+            child.error = static_cast<int>(-procs);
         }
     }
     if (!shares_memory) pipe.receive(launch.answer);
@@ -241,11 +302,13 @@ WARDEN_IN_CHILD inline Cloned launch_child(const ChildPlan& wanted, int group, C
                   0};
         return child;
     }
-    if (answer.error == 0 && answer.reached_exec == 0) {  // it was killed on the way
+    if (child.timed_out) {
+        answer = {ETIMEDOUT, static_cast<std::int32_t>(SpawnStep::containment), answer.reached_exec};
+    } else if (answer.error == 0 && answer.reached_exec == 0) {  // it was killed on the way
         answer = {ECANCELED, static_cast<std::int32_t>(SpawnStep::launch), 0};
     }
     if (answer.error != 0) {
-        while (raw(SYS_wait4, child.pid, nullptr, __WALL, nullptr) == -EINTR) {}
+        while (!child.is_stuck && raw(SYS_wait4, child.pid, nullptr, __WALL, nullptr) == -EINTR) {}
         raw(SYS_close, child.pidfd);
         child.pid = child.pidfd = -1;
         child.error = answer.error;

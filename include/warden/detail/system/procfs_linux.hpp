@@ -73,6 +73,9 @@ struct Stat {
 /// A process as a member of a tree; nothing if it is gone.
 [[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
 
+/// The process of a thread; 0 if it is gone.
+[[nodiscard]] inline Pid process_of(Pid thread);
+
 /// Its control group v2, from the root of the hierarchy: the "0::" line of /proc/<pid>/cgroup. Empty if there is none.
 [[nodiscard]] inline std::string control_group(Pid pid);
 
@@ -186,17 +189,27 @@ inline std::optional<Stat> read_stat(Pid pid) {
     return parse_stat(read_file("/proc/" + std::to_string(pid) + "/stat"));
 }
 
+/// Appends the numbers of one file of children.
+inline void append_children(const std::string& file, std::vector<Pid>& found) {
+    const std::string text = read_file(file);
+    for (std::size_t at = 0; at < text.size();) {
+        const auto end = std::min(text.find(' ', at), text.size());
+        if (const auto child = to_number<Pid>(std::string_view(text).substr(at, end - at))) found.push_back(*child);
+        at = end + 1;
+    }
+}
+
 inline std::vector<Pid> children(Pid pid) {
     std::vector<Pid> found;
     const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+    struct stat status {};
+    if (::stat(tasks.c_str(), &status) == 0 && status.st_nlink == 3) {  // one thread, the usual case
+        append_children(tasks + '/' + std::to_string(pid) + "/children", found);
+        return found;
+    }
     for_each_entry(tasks, [&](std::string_view thread) {
-        if (thread.empty() || thread[0] == '.') return;
-        const std::string text = read_file(tasks + '/' + std::string(thread) + "/children");
-        for (std::size_t at = 0; at < text.size();) {
-            const auto end = std::min(text.find(' ', at), text.size());
-            if (const auto child = to_number<Pid>(std::string_view(text).substr(at, end - at))) found.push_back(*child);
-            at = end + 1;
-        }
+        if (!thread.empty() && thread[0] != '.')
+            append_children(tasks + '/' + std::string(thread) + "/children", found);
     });
     return found;
 }
@@ -238,6 +251,14 @@ inline std::string control_group(Pid pid) {
     const auto at = text.rfind("0::/");
     if (at == std::string::npos || (at > 0 && text[at - 1] != '\n')) return {};
     return text.substr(at + 3, text.find('\n', at) - at - 3);
+}
+
+inline Pid process_of(Pid thread) {
+    const std::string text = read_file("/proc/" + std::to_string(thread) + "/status");
+    const auto at = text.find("\nTgid:\t");
+    if (at == std::string::npos) return 0;
+    const std::string_view rest = std::string_view(text).substr(at + 7);
+    return to_number<Pid>(rest.substr(0, rest.find('\n'))).value_or(0);
 }
 
 inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t inode) {
