@@ -4,12 +4,21 @@
 /// @file
 /// The names of the library, for headers that only mention them, and the type of a process id.
 
+#include <warden/platform.hpp>
+
 #include <cstdint>
 
 namespace warden {
 
 /// A process id as the system counts them. Identifies a process only while a handle to it is held.
 using Pid = std::int32_t;
+
+/// A descriptor, or on Windows a handle.
+#if WARDEN_OS_WINDOWS
+using NativeHandle = void*;
+#else
+using NativeHandle = int;
+#endif
 
 class CommandLine;
 class ProcessPipe;

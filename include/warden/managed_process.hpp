@@ -71,6 +71,9 @@ public:
     [[nodiscard]] std::filesystem::path log_path() const;
     [[nodiscard]] std::filesystem::path error_log_path() const;
     [[nodiscard]] std::vector<TreeMember> tree() const;
+    /// More of one member of `tree()`. `errc::not_found` in `error` if it is no member, or none any more; not on POSIX
+    /// systems other than Linux, where nobody tells: `operation_not_supported`.
+    [[nodiscard]] MemberDetails inspect(Pid member) const;
     [[nodiscard]] ResourceUsage usage() const;
     [[nodiscard]] ContainmentReport containment() const;
 

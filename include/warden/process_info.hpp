@@ -53,6 +53,14 @@ struct TreeMember {
     [[nodiscard]] Nanoseconds cpu_time() const noexcept { return user_time + system_time; }
 };
 
+/// What a member of a tree runs, where, and with which environment, as far as this program may read it.
+struct MemberDetails {
+    std::filesystem::path executable{};
+    std::filesystem::path directory{};       ///< Its working directory.
+    std::vector<std::string> environment{};  ///< "KEY=value", as it was when the program began.
+    error_code error{};                      ///< Why something is missing.
+};
+
 /// A snapshot of one process.
 struct ProcessInfo {
     Uuid uuid{};

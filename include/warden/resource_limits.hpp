@@ -40,10 +40,12 @@ struct ResourceLimits {
     friend bool operator==(const ResourceLimits&, const ResourceLimits&) = default;
 };
 
-/// Who the child runs as. Changing user or group needs the right to; supplementary groups go with the user.
+/// Who the child runs as. Changing user or groups needs the right to.
 struct Identity {
     std::string user{};   ///< Name or number; empty: the program's own.
     std::string group{};  ///< Name or number; empty: the primary group of `user`, or the program's own.
+    /// Supplementary groups, names or numbers; not set: those of `user`, or the program's own.
+    std::optional<std::vector<std::string>> groups{};
     std::optional<std::uint32_t> umask{};  ///< 0 to 0777.
     std::optional<int> nice{};             ///< -20 to 19, the value itself, not an increment.
 
@@ -85,6 +87,7 @@ inline std::vector<std::string> Identity::validate() const {
     };
     check("user", user);
     check("group", group);
+    for (const std::string& name : groups.value_or(std::vector<std::string>())) check("groups", name);
     if (umask.value_or(0) > 0777) found.emplace_back("umask must be between 0 and 0777");
     if (nice && (*nice < -20 || *nice > 19)) found.emplace_back("nice must be between -20 and 19");
     return found;

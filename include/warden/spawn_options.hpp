@@ -45,6 +45,9 @@ struct SpawnOptions {
     std::string name{};            ///< For people, logs and `find`; default: the file name of the program.
     std::string type = "process";  ///< A free word such as `generation`.
     Environment environment{};
+    /// What the program sees as `argv[0]`; default: the program as it was written. Not for batch files.
+    std::string argument_zero{};
+    /// `PWD`, where it is inherited, follows.
     std::filesystem::path working_directory{};  ///< Default: that of the program at the moment of the start.
     Input stdin_ = Input::null;
     std::optional<Output> stdout_{};  ///< Default: `log` for `spawn`, `capture` for `run`.
@@ -71,6 +74,11 @@ struct SpawnOptions {
     Executor executor{};
     OverflowPolicy overflow_policy = OverflowPolicy::drop;
     std::size_t capture_bytes = 64u << 20;  ///< Per stream, 1 and more; what comes after is dropped and counted.
+    std::optional<std::size_t> stderr_capture_bytes{};  ///< For stderr, if that has another bound.
+    /// For output after the exit; default: `ManagerConfig::drain_timeout`.
+    std::optional<Nanoseconds> drain_timeout{};
+    /// Asked of the system for output pipes that flood; default: `ManagerConfig::pipe_bytes`.
+    std::optional<std::size_t> pipe_bytes{};
     std::map<std::string, std::string> metadata{};  ///< Carried into every event of the process.
 
     static constexpr std::size_t max_capture_bytes = static_cast<std::size_t>(-1) / 2;
@@ -87,7 +95,9 @@ namespace detail {
 inline void add_stream_mistakes(const SpawnOptions& options, const Output& out, const Output& err,
                                 std::vector<std::string>& found) {
     if (!out.is_valid() || !err.is_valid())
-        found.emplace_back("null, merge, to_file and a ProcessPipe stand alone; they cannot be combined with |");
+        found.emplace_back(
+            "null, merge, to_file, append_to, an open handle and a ProcessPipe stand alone; they cannot be combined "
+            "with |");
     if (out.has(Output::merge)) found.emplace_back("merge is for stderr only");
     if (out.is_process_pipe() && out == err)
         found.emplace_back("both streams cannot take the same end of a ProcessPipe: set stderr_ to merge");
@@ -102,7 +112,7 @@ inline void add_stream_mistakes(const SpawnOptions& options, const Output& out, 
     check_file("stderr", err.is_file(), err.path());
     if (!options.terminal) return;
     if (!options.terminal->is_valid()) found.emplace_back("a terminal has at least one column and one row");
-    if (out.is_file() || out.is_process_pipe() || out.is_only(Output::inherit))
+    if (out.is_file() || out.is_process_pipe() || out.is_native() || out.is_only(Output::inherit))
         found.emplace_back("with a terminal stdout is null, or read: capture, log, or one of them with inherit");
     if (options.stderr_.value_or(Output::merge) != Output(Output::merge))
         found.emplace_back("with a terminal stderr is stdout: leave it, or say merge");
@@ -120,6 +130,7 @@ inline std::vector<std::string> SpawnOptions::validate(const Output& default_out
     if (detail::has_nul(name)) found.emplace_back("a NUL byte is in the name");
     if (detail::has_nul(type)) found.emplace_back("a NUL byte is in the type");
     if (const error_code ec = environment.validate()) found.push_back(ec.message());
+    if (detail::has_nul(argument_zero)) found.emplace_back("a NUL byte is in argument_zero");
     if (detail::has_nul(working_directory.native())) found.emplace_back("a NUL byte is in the working directory");
     detail::add_stream_mistakes(*this, stdout_.value_or(default_output),
                                 terminal ? Output::merge : stderr_.value_or(default_output), found);
@@ -129,10 +140,16 @@ inline std::vector<std::string> SpawnOptions::validate(const Output& default_out
     append(limits.validate());
     append(identity.validate());
     for (const AlertRule& rule : alerts) append(rule.validate());
-    if (capture_bytes == 0 || capture_bytes > max_capture_bytes) {
-        found.push_back("capture_bytes is " + std::to_string(capture_bytes) + "; it must be between 1 and " +
-                        std::to_string(max_capture_bytes));
-    }
+    const auto range = [&](const char* what, std::optional<std::size_t> value, std::size_t low, std::size_t high) {
+        if (!value || (*value >= low && *value <= high)) return;
+        found.push_back(std::string(what) + " is " + std::to_string(*value) + "; it must be between " +
+                        std::to_string(low) + " and " + std::to_string(high));
+    };
+    range("capture_bytes", capture_bytes, 1, max_capture_bytes);
+    range("stderr_capture_bytes", stderr_capture_bytes, 1, max_capture_bytes);
+    range("pipe_bytes", pipe_bytes, 4096, std::size_t{1} << 26);
+    if (drain_timeout && *drain_timeout < Nanoseconds::zero())
+        found.emplace_back("drain_timeout is negative; it must be 0 or more");
     return found;
 }
 

@@ -108,7 +108,16 @@ public:
     StopPlan kill(Nanoseconds grace) && { return std::move(kill(grace)); }
     StopPlan last_resort(Nanoseconds grace) && { return std::move(last_resort(grace)); }
 
+    /// Why, in words for people: it comes back in the report and in the events of the stop.
+    /// `process.stop(StopPlan::prompt().because("a newer version is here"))`
+    StopPlan& because(std::string reason) & {
+        reason_ = std::move(reason);
+        return *this;
+    }
+    StopPlan because(std::string reason) && { return std::move(because(std::move(reason))); }
+
     [[nodiscard]] const std::vector<StopStep>& steps() const noexcept { return steps_; }
+    [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
 
     /// The longest that the plan can take: the sum of its graces, saturating.
     [[nodiscard]] Nanoseconds deadline() const noexcept;
@@ -127,6 +136,7 @@ public:
 
 private:
     std::vector<StopStep> steps_;
+    std::string reason_;
 };
 
 /// A step that was taken.
@@ -150,6 +160,7 @@ struct Survivor {
 struct StopReport {
     std::vector<StopStepResult> steps{};
     std::vector<Survivor> survivors{};
+    std::string reason{};  ///< That of the plan, see `StopPlan::because`; of the last plan that gave one.
     Nanoseconds duration{};
 
     /// Nothing of the tree is left.

@@ -19,6 +19,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,23 @@ private:
     std::shared_ptr<State> state_;
 };
 
+namespace detail {
+
+/// A pipe, socket or file of Asio, or of anybody who names things so.
+template <class T>
+concept HasNativeHandle = requires(T& object) {
+    object.native_handle();
+};
+
+/// As a handle also what Windows counts as sockets.
+template <class Native>
+[[nodiscard]] NativeHandle to_native(Native native) noexcept {
+    if constexpr (std::is_convertible_v<Native, NativeHandle>) return native;
+    else return reinterpret_cast<NativeHandle>(native);
+}
+
+}  // namespace detail
+
 /// Where the standard input of a child comes from.
 class Input {
 public:
@@ -69,7 +87,27 @@ public:
         return input;
     }
 
+    /// An open descriptor or handle of this program. It stays yours, and open until the start has returned; the child
+    /// gets a copy, with whatever state the two share: position, flags. On Windows not one for overlapped I/O, which
+    /// programs do not expect.
+    [[nodiscard]] static Input from_native(NativeHandle handle) {
+        Input input(null);
+        input.kind_ = native;
+        input.native_ = handle;
+        return input;
+    }
+    /// That of a pipe, socket or file of Asio. The start makes it blocking, as programs expect it.
+    template <detail::HasNativeHandle T>
+    [[nodiscard]] static Input from_native(T& object) {
+        Input input = from_native(detail::to_native(object.native_handle()));
+        input.make_blocking_ = true;
+        return input;
+    }
+
     [[nodiscard]] bool is(Kind kind) const noexcept { return kind_ == kind; }
+    [[nodiscard]] bool is_native() const noexcept { return kind_ == native; }
+    [[nodiscard]] NativeHandle native_handle() const noexcept { return native_; }
+    [[nodiscard]] bool makes_blocking() const noexcept { return make_blocking_; }
     [[nodiscard]] bool is_file() const noexcept { return kind_ == opened_file; }
     [[nodiscard]] bool is_process_pipe() const noexcept { return kind_ == from_process; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
@@ -78,9 +116,11 @@ public:
     friend bool operator==(const Input&, const Input&) = default;
 
 private:
-    enum : std::uint8_t { opened_file = pipe + 1, from_process };  // these two come with a path or a pipe
+    enum : std::uint8_t { opened_file = pipe + 1, from_process, native };  // with a path, a pipe, a handle
 
     std::uint8_t kind_;
+    bool make_blocking_ = false;
+    NativeHandle native_{};
     std::filesystem::path path_;
     ProcessPipe process_pipe_{nullptr};
 };
@@ -88,9 +128,9 @@ private:
 /// Where an output stream of a child goes; several at once with `|`, for example `Output::capture | Output::log`.
 ///
 /// `inherit` alone hands the program's own descriptor to the child; together with others, warden copies to it.
-/// `null`, `merge` and a `ProcessPipe` stand alone. `merge` is for stderr: it goes wherever stdout goes, in the order
-/// of writing. `to_file` truncates the file and hands it to the child; it stands alone too. For a bounded file use
-/// `log`.
+/// `null`, `merge`, a `ProcessPipe` and an open handle stand alone. `merge` is for stderr: it goes wherever stdout
+/// goes, in the order of writing. `to_file` truncates the file and hands it to the child; it stands alone too. For a
+/// bounded file use `log`.
 class Output {
 public:
     enum Kind : std::uint8_t { null = 1, inherit = 2, capture = 4, log = 8, merge = 16 };
@@ -104,16 +144,40 @@ public:
         output.path_ = std::move(path);
         return output;
     }
+    /// The same without truncating: what is written comes after what is there, also if others append to it too.
+    [[nodiscard]] static Output append_to(std::filesystem::path path) {
+        Output output = to_file(std::move(path));
+        output.appends_ = true;
+        return output;
+    }
+    /// An open descriptor or handle of this program; one may serve both streams. See `Input::from_native`.
+    [[nodiscard]] static Output to_native(NativeHandle handle) {
+        Output output(null);
+        output.kinds_ = native;
+        output.native_ = handle;
+        return output;
+    }
+    template <detail::HasNativeHandle T>
+    [[nodiscard]] static Output to_native(T& object) {
+        Output output = to_native(detail::to_native(object.native_handle()));
+        output.make_blocking_ = true;
+        return output;
+    }
 
     friend Output operator|(Output a, const Output& b) {
         a.kinds_ = static_cast<std::uint8_t>(a.kinds_ | b.kinds_);
         if (a.path_.empty()) a.path_ = b.path_;
+        a.appends_ = a.appends_ || b.appends_;
         return a;
     }
     friend Output operator|(Kind a, Kind b) { return Output(a) | Output(b); }
 
     [[nodiscard]] bool has(Kind kind) const noexcept { return (kinds_ & kind) != 0; }
     [[nodiscard]] bool is_only(Kind kind) const noexcept { return kinds_ == kind; }
+    [[nodiscard]] bool is_native() const noexcept { return kinds_ == native; }
+    [[nodiscard]] NativeHandle native_handle() const noexcept { return native_; }
+    [[nodiscard]] bool makes_blocking() const noexcept { return make_blocking_; }
+    [[nodiscard]] bool appends() const noexcept { return appends_; }
     [[nodiscard]] bool is_file() const noexcept { return kinds_ == opened_file; }
     [[nodiscard]] bool is_process_pipe() const noexcept { return kinds_ == to_process; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
@@ -128,9 +192,12 @@ public:
     friend bool operator==(const Output&, const Output&) = default;
 
 private:
-    enum : std::uint8_t { opened_file = 32, to_process = 64 };  // these two come with a path or a pipe
+    enum : std::uint8_t { opened_file = 32, to_process = 64, native = 128 };  // with a path, a pipe, a handle
 
     std::uint8_t kinds_;
+    bool appends_ = false;
+    bool make_blocking_ = false;
+    NativeHandle native_{};
     std::filesystem::path path_;
     ProcessPipe process_pipe_{nullptr};
 };

@@ -131,7 +131,7 @@ TEMPLATE_TEST_CASE("spellings: check throws what failed, how, and the end of wha
     }
     const auto late = manager->run(play("stay"), {.timeout = 1ms, .stop_plan = StopPlan::now()});
     CHECK(thrown_by([&] { late.check(); }).first == errc::timed_out);
-    const auto stages = manager->pipeline({play("out", "x"), play("exit", "5")});
+    const auto stages = manager->pipeline({play("out", "x"), play("echo", "exit", "5")});
     CHECK(thrown_by([&] { stages.check(); }).first == error_code(5, warden::exit_code_category()));
 }
 

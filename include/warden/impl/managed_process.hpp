@@ -182,6 +182,11 @@ WARDEN_INLINE std::chrono::system_clock::time_point ManagedProcess::started_at()
 WARDEN_INLINE std::vector<TreeMember> ManagedProcess::tree() const {
     return check() ? std::vector<TreeMember>{} : record_->tree_members();
 }
+WARDEN_INLINE MemberDetails ManagedProcess::inspect(Pid member) const {
+    MemberDetails details;
+    details.error = check();
+    return details.error ? details : record_->inspect(member);
+}
 WARDEN_INLINE ResourceUsage ManagedProcess::usage() const { return check() ? ResourceUsage{} : record_->usage(); }
 
 WARDEN_INLINE std::optional<ExitStatus> ManagedProcess::wait_until_steady(SteadyTime deadline) {

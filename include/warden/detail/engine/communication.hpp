@@ -86,8 +86,7 @@ inline void Communication::on_exit() {
     if (!done_) return;
     if (is_output_complete(record_->state.facts())) return finish({});
     waiting_for_ = record_->state.when(is_output_complete, later(&Communication::finish_well));
-    drain_timer_.expires_at(
-        std::min(deadline_, deadline_after(SteadyTime::clock::now(), services_->config.drain_timeout)));
+    drain_timer_.expires_at(std::min(deadline_, deadline_after(SteadyTime::clock::now(), record_->drain_timeout())));
     drain_timer_.async_wait([self = shared_from_this()](const error_code& ec) {
         if (!ec) self->finish({});
     });

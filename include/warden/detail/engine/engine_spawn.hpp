@@ -103,7 +103,9 @@ inline void Engine::connect_consumers(ProcessRecord& record, const Output& out, 
     for (std::size_t i = 0; i < 2; ++i) {
         if (!is_read(*wanted[i])) continue;
         StreamRoute& route = router.routes[i];
-        if (wanted[i]->has(Output::capture)) route.capture.emplace(options.capture_bytes);
+        if (wanted[i]->has(Output::capture))
+            route.capture.emplace(i == 1 ? options.stderr_capture_bytes.value_or(options.capture_bytes)
+                                         : options.capture_bytes);
         if (options.on_line || watches || (route.log && router.log_format != LogFormat::raw))
             route.lines.emplace(services->config.max_line_bytes);
         if (!wanted[i]->has(Output::inherit)) continue;
@@ -257,6 +259,10 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     std::optional<Event> starting;  // told together with what came of it
     try {
         refuse_mistakes(record->command, record->options, default_output);
+        if (record->options.stdin_.is_native()) check_native(record->command, record->options.stdin_.native_handle());
+        for (const Output* output : {&out, &err}) {
+            if (output->is_native()) check_native(record->command, output->native_handle());
+        }
         if (const error_code ec =
                 cleaning_up_ ? error_code(errc::shut_down) : table.reserve(services->config.max_processes)) {
             fail_start(record->command, ec, SpawnStep::process_limit, {},
@@ -282,9 +288,9 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         launch(*record, prepared, extension);
         for (std::size_t i = 0; i < 2; ++i) {
             if (!prepared.outputs[i]) continue;
-            record->pumps[i] =
-                std::make_shared<OutputPump>(services->loop, std::move(prepared.outputs[i]), static_cast<Stream>(i),
-                                             record->output, services->config.pipe_bytes);
+            record->pumps[i] = std::make_shared<OutputPump>(
+                services->loop, std::move(prepared.outputs[i]), static_cast<Stream>(i), record->output,
+                record->options.pipe_bytes.value_or(services->config.pipe_bytes));
         }
         record->terminal = std::move(prepared.terminal);
         if (prepared.input)

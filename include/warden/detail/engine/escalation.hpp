@@ -89,6 +89,7 @@ private:
 
 inline StopPlan within_budget(const StopPlan& plan, Nanoseconds budget) {
     StopPlan shorter;
+    shorter.because(plan.reason());
     for (StopStep step : plan.steps()) {
         if (!is_forceful(step.action)) {
             step.grace = std::min(step.grace, budget);
@@ -101,6 +102,7 @@ inline StopPlan within_budget(const StopPlan& plan, Nanoseconds budget) {
 
 inline void Escalation::start() {
     began_ = SteadyTime::clock::now();
+    report_.reason = plan_.reason();
     deadline_ = deadline_after(began_, plan_.deadline());
     take_step();
 }
@@ -109,6 +111,7 @@ inline void Escalation::replace_plan(StopPlan plan) {
     if (!finished_) return;
     if (in_step_) end_step(false);
     plan_ = std::move(plan);
+    if (!plan_.reason().empty()) report_.reason = plan_.reason();
     next_ = 0;
     deadline_ = deadline_after(SteadyTime::clock::now(), plan_.deadline());
     take_step();

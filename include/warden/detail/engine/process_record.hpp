@@ -77,6 +77,7 @@ public:
     // -- from any thread
     [[nodiscard]] ProcessInfo info() const;
     [[nodiscard]] std::vector<TreeMember> tree_members();
+    [[nodiscard]] MemberDetails inspect(Pid member);
     [[nodiscard]] ResourceUsage usage();
 
     /// Begins to stop the tree, or hurries a stop that is under way; `done` is called on the loop, at once if all is
@@ -101,6 +102,11 @@ public:
     void finish_output(CompletedProcess& result);
 
     [[nodiscard]] Event event(EventKind kind) const;
+
+    /// For output after the exit.
+    [[nodiscard]] Nanoseconds drain_timeout() const {
+        return options.drain_timeout.value_or(services_->config.drain_timeout);
+    }
 
     /// What its logs say of whose they are.
     [[nodiscard]] LogOwner log_owner(bool only_errors) const {
@@ -269,7 +275,7 @@ inline void ProcessRecord::after_consumers(std::function<void()> then) {
             if (left->fetch_sub(1) == 1) self->services_->loop.post(flushed);
         });
     }
-    flush_timer_.expires_after(std::min<Nanoseconds>(services_->config.drain_timeout, std::chrono::hours(24)));
+    flush_timer_.expires_after(std::min<Nanoseconds>(drain_timeout(), std::chrono::hours(24)));
     flush_timer_.async_wait([flushed](const error_code& ec) {
         if (!ec) flushed();
     });
@@ -376,22 +382,6 @@ inline void ProcessRecord::abandon() {
     flush_timer_.cancel();
     if (input) input->close(errc::shut_down);
     if (!std::holds_alternative<std::monostate>(tree)) release_tree();
-}
-
-inline void ProcessRecord::release_tree() {
-    end_output();
-    services_->metrics.output_read(output->bytes());
-    services_->metrics.logged(output->logged());
-    services_->metrics.dropped(output->dropped());
-    if (escalation_) escalation_->tree_gone();
-    else tell_stopped(former_stop());
-    tree.emplace<std::monostate>();
-    leave_table();
-}
-
-/// Before its end is told: who has learnt of that finds it nowhere among the living.
-inline void ProcessRecord::leave_table() {
-    if (on_tree_empty) std::exchange(on_tree_empty, nullptr)();
 }
 
 }  // namespace warden::detail

@@ -94,6 +94,7 @@ inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
     const bool lists_cheaply = visit_tree(tree, false, [](const auto& held) { return held.lists_cheaply; });
     if (lists_cheaply)
         began.attributes.emplace_back("warden.tree.members", static_cast<std::int64_t>(members_here().size()));
+    if (!plan.reason().empty()) began.attributes.emplace_back("warden.stop.because", plan.reason());
     services_->emit(std::move(began));
     auto self = shared_from_this();
     escalation_ = std::make_shared<Escalation>(
@@ -275,6 +276,18 @@ inline std::vector<TreeMember> ProcessRecord::tree_members() {
     return members;
 }
 
+/// A member before and after, so not another process that has got its pid meanwhile.
+inline MemberDetails ProcessRecord::inspect(Pid member) {
+    return services_->loop.call([&] {
+        const auto is_member = [&] {
+            const auto members = members_here();
+            return std::find(members.begin(), members.end(), member) != members.end();
+        };
+        MemberDetails details = is_member() ? member_details(member) : MemberDetails();
+        return is_member() ? details : MemberDetails{.error = errc::not_found};
+    });
+}
+
 inline ResourceUsage ProcessRecord::usage() {
     const ProcessFacts facts = state.facts();
     if (has_ended(facts)) return facts.usage;
@@ -365,6 +378,22 @@ inline ProcessInfo ProcessRecord::info() const {
     info.dropped_bytes = output->dropped();
     if (facts.last_stop) info.last_stop = *facts.last_stop;
     return info;
+}
+
+inline void ProcessRecord::release_tree() {
+    end_output();
+    services_->metrics.output_read(output->bytes());
+    services_->metrics.logged(output->logged());
+    services_->metrics.dropped(output->dropped());
+    if (escalation_) escalation_->tree_gone();
+    else tell_stopped(former_stop());
+    tree.emplace<std::monostate>();
+    leave_table();
+}
+
+/// Before its end is told: who has learnt of that finds it nowhere among the living.
+inline void ProcessRecord::leave_table() {
+    if (on_tree_empty) std::exchange(on_tree_empty, nullptr)();
 }
 
 }  // namespace warden::detail

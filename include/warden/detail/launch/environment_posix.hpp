@@ -12,8 +12,10 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #if WARDEN_OS_MACOS
@@ -27,8 +29,9 @@ extern char** environ;  // environ(7): not every unistd.h declares it
 
 namespace warden::detail {
 
-/// The environment of the child as "KEY=value" strings.
-[[nodiscard]] inline std::vector<std::string> child_environment(const Environment& wanted);
+/// The environment of the child as "KEY=value" strings. An inherited PWD follows `directory`, unless that is empty.
+[[nodiscard]] inline std::vector<std::string> child_environment(const Environment& wanted,
+                                                                const std::filesystem::path& directory = {});
 
 // -- implementation ----------------------------------------------------------
 
@@ -38,9 +41,21 @@ inline char** own_environment() noexcept { return *::_NSGetEnviron(); }  // a sh
 inline char** own_environment() noexcept { return ::environ; }
 #endif
 
-inline std::vector<std::string> child_environment(const Environment& wanted) {
+[[nodiscard]] inline bool has_own_variable(std::string_view name) noexcept {
+    for (char** entry = own_environment(); entry && *entry; ++entry) {
+        const std::string_view text(*entry);
+        if (text.size() > name.size() && text.starts_with(name) && text[name.size()] == '=') return true;
+    }
+    return false;
+}
+
+inline std::vector<std::string> child_environment(const Environment& wanted, const std::filesystem::path& directory) {
     std::vector<std::string> result;
-    const auto& changes = wanted.changes();
+    auto changes = wanted.changes();
+    std::error_code unknown;
+    const auto absolute = directory.empty() ? directory : std::filesystem::absolute(directory, unknown);
+    if (!absolute.empty() && !unknown && wanted.inherits() && has_own_variable("PWD"))
+        changes.try_emplace("PWD", absolute.lexically_normal().string());
     if (wanted.inherits()) {
         for (char** entry = own_environment(); entry && *entry; ++entry) {
             const std::string_view text(*entry);

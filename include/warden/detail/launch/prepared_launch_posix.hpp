@@ -31,8 +31,6 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,6 +43,10 @@ using TerminalEnd = UniqueFd;
 
 /// Gives a terminal another size: ioctl TIOCSWINSZ, which sends SIGWINCH.
 [[nodiscard]] inline error_code resize_terminal(const TerminalEnd& terminal, const Terminal& size) noexcept;
+
+/// Whether a handle of the program is open, before anything else is opened that could get its number.
+/// @throws SpawnError
+inline void check_native(const CommandLine& command, NativeHandle handle);
 
 /// A plan and everything that its pointers point to.
 class PreparedLaunch {
@@ -73,12 +75,14 @@ private:
     void open_input(const Input& wanted);
     void open_output(std::size_t index, const Output& wanted);
     void find_program();
+    [[nodiscard]] gid_t find_group(const std::string& name) const;
     void take_identity(const Identity& identity);
     void take_limits(const ResourceLimits& limits);
     [[nodiscard]] std::pair<UniqueFd, UniqueFd> make_pipe();
     void give_to_user(const UniqueFd& stream) const noexcept;
     [[nodiscard]] UniqueFd take_end(const ProcessPipe& pipe, std::size_t end);
     int hand_over(UniqueFd fd);
+    int copy_native(int fd, bool make_blocking);
 
     const CommandLine& command_;
     const SpawnOptions& options_;
@@ -103,10 +107,18 @@ inline void occupy_standard_descriptors() noexcept {
     }
 }
 
+inline void check_native(const CommandLine& command, NativeHandle handle) {
+    if (::fcntl(handle, F_GETFD) >= 0) return;
+    fail_start(command, system_code(errno), SpawnStep::descriptors, {},
+               "an open handle for a stream is not open any more");
+}
+
 inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOptions& options, const Output& out,
                                       const Output& err)
-    : command_(command), options_(options), environment_(child_environment(options.environment)) {
-    argv_.push_back(command.program().c_str());
+    : command_(command),
+      options_(options),
+      environment_(child_environment(options.environment, options.working_directory)) {
+    argv_.push_back(options.argument_zero.empty() ? command.program().c_str() : options.argument_zero.c_str());
     for (const auto& argument : command.arguments()) argv_.push_back(argument.c_str());
     argv_.push_back(nullptr);
     for (const auto& variable : environment_) environment_pointers_.push_back(variable.c_str());
@@ -153,6 +165,18 @@ inline int PreparedLaunch::hand_over(UniqueFd fd) {
     if (!fd) fail_start(command_, system_code(errno), SpawnStep::descriptors);
     handed_over_.push_back(std::move(fd));
     return handed_over_.back().get();
+}
+
+/// A copy of a descriptor of the program, for the child.
+inline int PreparedLaunch::copy_native(int fd, bool make_blocking) {
+    UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!copy) {
+        fail_start(command_, system_code(errno), SpawnStep::descriptors, {},
+                   "descriptor " + std::to_string(fd) + " of the program cannot be given to the child");
+    }
+    const int flags = make_blocking ? ::fcntl(copy.get(), F_GETFL) : -1;
+    if (flags >= 0) ::fcntl(copy.get(), F_SETFL, flags & ~O_NONBLOCK);
+    return hand_over(std::move(copy));
 }
 
 inline std::pair<UniqueFd, UniqueFd> PreparedLaunch::make_pipe() {
@@ -225,6 +249,10 @@ inline void PreparedLaunch::open_input(const Input& wanted) {
         plan.stdio[0] = hand_over(take_end(wanted.process_pipe(), 0));
         return;
     }
+    if (wanted.is_native()) {
+        plan.stdio[0] = copy_native(wanted.native_handle(), wanted.makes_blocking());
+        return;
+    }
     if (wanted.is(Input::inherit) && ::fcntl(STDIN_FILENO, F_GETFD) >= 0) {
         plan.stdio[0] = STDIN_FILENO;
         return;
@@ -250,6 +278,10 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
         plan.stdio[index] = hand_over(take_end(wanted.process_pipe(), 1));
         return;
     }
+    if (wanted.is_native()) {
+        plan.stdio[index] = copy_native(wanted.native_handle(), wanted.makes_blocking());
+        return;
+    }
     const int own = static_cast<int>(index);
     if (wanted.has(Output::inherit) && ::fcntl(own, F_GETFD) >= 0) {
         plan.stdio[index] = own;
@@ -257,65 +289,16 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
     }
     const bool to_file = wanted.is_file();
     const std::filesystem::path path = to_file ? wanted.path() : "/dev/null";
-    const int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | (to_file ? O_CREAT | O_TRUNC | O_NONBLOCK : 0);
+    const int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | (to_file ? O_CREAT | O_NONBLOCK : 0) |
+                      (!to_file           ? 0
+                       : wanted.appends() ? O_APPEND
+                                          : O_TRUNC);
     UniqueFd file(::open(path.c_str(), flags, 0666));
     if (!file) fail_start(command_, system_code(errno), SpawnStep::output_file, path);
-    if (to_file) ::fcntl(file.get(), F_SETFL, 0);  // a FIFO without a reader has been refused by now
+    if (to_file)
+        ::fcntl(file.get(), F_SETFL,
+                wanted.appends() ? O_APPEND : 0);  // a FIFO without a reader has been refused by now
     plan.stdio[index] = hand_over(std::move(file));
-}
-
-inline void PreparedLaunch::take_identity(const Identity& identity) {
-    plan.umask = identity.umask ? static_cast<std::int32_t>(*identity.umask) : -1;
-    plan.change_nice = identity.nice.has_value();
-    plan.nice = identity.nice.value_or(0);
-    if (identity.user.empty() && identity.group.empty()) return;
-    std::vector<char> space(std::size_t{16} * 1024);
-    plan.change_ids = true;
-    plan.user = ::geteuid();
-    plan.group = ::getegid();
-    if (!identity.user.empty()) {
-        struct passwd entry {};
-        struct passwd* found = nullptr;
-        const auto user = id_of<uid_t>(identity.user, [&](const std::string& name) -> std::optional<uid_t> {
-            ::getpwnam_r(name.c_str(), &entry, space.data(), space.size(), &found);
-            return found ? std::optional(found->pw_uid) : std::nullopt;
-        });
-        if (!user)
-            fail_start(command_, errc::invalid_options, SpawnStep::identity, identity.user, "there is no such user");
-        if (!found) ::getpwuid_r(*user, &entry, space.data(), space.size(), &found);
-        plan.user = *user;
-        if (found) {
-            plan.group = found->pw_gid;
-            groups_ = groups_of(*found, &::getgrouplist);
-        }
-    }
-    if (!identity.group.empty()) {
-        const auto group = id_of<gid_t>(identity.group, [&](const std::string& name) -> std::optional<gid_t> {
-            struct group entry {};
-            struct group* found = nullptr;
-            ::getgrnam_r(name.c_str(), &entry, space.data(), space.size(), &found);
-            return found ? std::optional(found->gr_gid) : std::nullopt;
-        });
-        if (!group)
-            fail_start(command_, errc::invalid_options, SpawnStep::identity, identity.group, "there is no such group");
-        plan.group = *group;
-    }
-    plan.groups = groups_.data();
-    plan.group_count = static_cast<std::uint32_t>(groups_.size());
-}
-
-inline void PreparedLaunch::take_limits(const ResourceLimits& limits) {
-    if (limits.memory_bytes || limits.cpu_share || limits.processes) {
-        fail_start(command_, errc::invalid_options, SpawnStep::resource_limits, {},
-                   "memory_bytes, cpu_share and processes cannot be held here; leave them out");
-    }
-    const auto take = [&](int resource, std::optional<std::uint64_t> value) {
-        if (value) plan.limits[plan.limit_count++] = {resource, static_cast<rlim_t>(*value)};
-    };
-    if (limits.cpu_time) take(RLIMIT_CPU, std::chrono::ceil<std::chrono::seconds>(*limits.cpu_time).count());
-    take(RLIMIT_NOFILE, limits.open_files);
-    take(RLIMIT_FSIZE, limits.file_bytes);
-    take(RLIMIT_CORE, limits.core_bytes);
 }
 
 inline void PreparedLaunch::extend(LaunchExtension& extension) {
@@ -386,4 +369,6 @@ inline void PreparedLaunch::fail(const ChildAnswer& answer) const {
 }
 
 }  // namespace warden::detail
+
+#include <warden/detail/launch/prepared_identity_posix.hpp>
 #endif

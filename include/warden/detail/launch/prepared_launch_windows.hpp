@@ -41,6 +41,10 @@ struct TerminalEnd {
     void reset() noexcept {}
 };
 
+/// Whether a handle of the program is open, before anything else is opened that could get its number.
+/// @throws SpawnError
+inline void check_native(const CommandLine& command, NativeHandle handle);
+
 /// A plan and everything that its pointers point to.
 class PreparedLaunch {
 public:
@@ -69,6 +73,7 @@ private:
     void open_output(std::size_t index, const Output& wanted);
     [[nodiscard]] UniqueHandle take_end(const ProcessPipe& pipe, std::size_t end);
     HANDLE hand_over(UniqueHandle handle);
+    HANDLE copy_native(HANDLE handle);
     [[noreturn]] void fail_program(const error_code& code, const std::filesystem::path& path) const;
 
     const CommandLine& command_;
@@ -103,6 +108,12 @@ inline void occupy_standard_descriptors() noexcept {}
            : nice == 0 ? NORMAL_PRIORITY_CLASS
            : nice < 10 ? BELOW_NORMAL_PRIORITY_CLASS
                        : IDLE_PRIORITY_CLASS;
+}
+
+inline void check_native(const CommandLine& command, NativeHandle handle) {
+    DWORD flags = 0;
+    if (::GetHandleInformation(handle, &flags) != 0) return;
+    fail_start(command, last_code(), SpawnStep::descriptors, {}, "an open handle for a stream is not open any more");
 }
 
 inline PreparedLaunch::PreparedLaunch(const CommandLine& command, const SpawnOptions& options, const Output& out,
@@ -150,7 +161,13 @@ inline void PreparedLaunch::find_program() {
     if (found.error) fail_program(found.error, program_);
     const bool is_batch = is_batch_file(program_.native());
     executed_ = is_batch ? command_interpreter() : program_.native();
-    line_ = is_batch ? batch_line(executed_, program_.native(), command_, ec) : program_line(command_, ec);
+    const std::string& zero = options_.argument_zero;
+    if (is_batch && !zero.empty()) {
+        fail_start(command_, errc::invalid_options, SpawnStep::validation, program_,
+                   "argument_zero is not for batch files, which cmd.exe executes");
+    }
+    const CommandLine seen = zero.empty() ? command_ : CommandLine(zero, command_.arguments());
+    line_ = is_batch ? batch_line(executed_, program_.native(), command_, ec) : program_line(seen, ec);
     if (ec == errc::invalid_command) {
         fail_start(command_, ec, SpawnStep::validation, program_,
                    is_batch ? "cmd.exe would change an argument: a batch file cannot be given any of \" % ! ^ & | < > "
@@ -168,7 +185,7 @@ inline void PreparedLaunch::find_program() {
 }
 
 inline void PreparedLaunch::take_identity(const Identity& identity) {
-    if (!identity.user.empty() || !identity.group.empty() || identity.umask) {
+    if (!identity.user.empty() || !identity.group.empty() || identity.groups || identity.umask) {
         fail_start(command_, errc::invalid_options, SpawnStep::identity, {},
                    "on Windows a process runs as its parent does; there is no other user, group or umask for it");
     }
@@ -180,6 +197,17 @@ inline HANDLE PreparedLaunch::hand_over(UniqueHandle handle) {
     if (!handle) fail_start(command_, last_code(), SpawnStep::descriptors);
     handed_over_.push_back(std::move(handle));
     return handed_over_.back().get();
+}
+
+/// A copy of a handle of the program, for the child.
+inline HANDLE PreparedLaunch::copy_native(HANDLE handle) {
+    HANDLE copy = nullptr;
+    const HANDLE self = ::GetCurrentProcess();
+    if (!::DuplicateHandle(self, handle, self, &copy, 0, FALSE, DUPLICATE_SAME_ACCESS)) {
+        fail_start(command_, last_code(), SpawnStep::descriptors, {},
+                   "a handle of the program cannot be given to the child");
+    }
+    return hand_over(UniqueHandle(copy));
 }
 
 inline UniqueHandle PreparedLaunch::take_end(const ProcessPipe& pipe, std::size_t end) {
@@ -211,6 +239,10 @@ inline void PreparedLaunch::open_input(const Input& wanted) {
         plan.stdio[0] = hand_over(take_end(wanted.process_pipe(), 0));
         return;
     }
+    if (wanted.is_native()) {
+        plan.stdio[0] = copy_native(wanted.native_handle());
+        return;
+    }
     UniqueHandle own = wanted.is(Input::inherit) ? own_stream(STD_INPUT_HANDLE) : UniqueHandle();
     const std::filesystem::path path = wanted.is_file() ? wanted.path() : L"NUL";
     if (!own) own = open_to_read(path);
@@ -229,10 +261,14 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
         plan.stdio[index] = hand_over(take_end(wanted.process_pipe(), 1));
         return;
     }
+    if (wanted.is_native()) {
+        plan.stdio[index] = copy_native(wanted.native_handle());
+        return;
+    }
     const DWORD which = index == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE;
     UniqueHandle own = wanted.has(Output::inherit) ? own_stream(which) : UniqueHandle();
     const std::filesystem::path path = wanted.is_file() ? wanted.path() : L"NUL";
-    if (!own) own = open_to_write(path);
+    if (!own) own = open_to_write(path, wanted.appends());
     if (!own) fail_start(command_, last_code(), SpawnStep::output_file, path);
     plan.stdio[index] = hand_over(std::move(own));
 }

@@ -43,7 +43,7 @@ struct PipeEnds {
 
 [[nodiscard]] inline UniqueHandle open_to_read(const std::filesystem::path& path) noexcept;
 /// Makes it, or empties it.
-[[nodiscard]] inline UniqueHandle open_to_write(const std::filesystem::path& path) noexcept;
+[[nodiscard]] inline UniqueHandle open_to_write(const std::filesystem::path& path, bool append) noexcept;
 
 /// A copy of the program's own standard stream (STD_OUTPUT_HANDLE and so on); empty if it has none.
 [[nodiscard]] inline UniqueHandle own_stream(DWORD which) noexcept;
@@ -87,10 +87,11 @@ inline UniqueHandle open_to_read(const std::filesystem::path& path) noexcept {
     return UniqueHandle(::CreateFileW(path.c_str(), GENERIC_READ, share_all, nullptr, OPEN_EXISTING, 0, nullptr));
 }
 
-inline UniqueHandle open_to_write(const std::filesystem::path& path) noexcept {
+inline UniqueHandle open_to_write(const std::filesystem::path& path, bool append) noexcept {
     // CREATE_ALWAYS would refuse hidden files, and change attributes.
-    UniqueHandle file(::CreateFileW(path.c_str(), GENERIC_WRITE, share_all, nullptr, OPEN_ALWAYS, 0, nullptr));
-    if (file && ::GetFileType(file.get()) == FILE_TYPE_DISK && !::SetEndOfFile(file.get())) file.reset();
+    const DWORD access = append ? FILE_APPEND_DATA | SYNCHRONIZE : GENERIC_WRITE;
+    UniqueHandle file(::CreateFileW(path.c_str(), access, share_all, nullptr, OPEN_ALWAYS, 0, nullptr));
+    if (!append && file && ::GetFileType(file.get()) == FILE_TYPE_DISK && !::SetEndOfFile(file.get())) file.reset();
     return file;
 }
 

@@ -23,6 +23,9 @@ namespace warden::detail {
 /// What is known of a process, by its pid; nothing if it is gone. One that has ended and is not reaped still exists.
 [[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
 
+/// What it executes, where, and its environment, as far as the system says; the rest has an error.
+[[nodiscard]] inline MemberDetails member_details(Pid pid);
+
 /// The children of a process; none where the system does not say.
 [[nodiscard]] inline std::vector<Pid> children(Pid pid);
 

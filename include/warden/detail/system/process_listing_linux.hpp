@@ -22,6 +22,28 @@ inline std::vector<Pid> children(Pid pid) { return procfs::children(pid); }
 
 inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t pipe) { return procfs::pipe_writer(pids, pipe); }
 
+inline MemberDetails member_details(Pid pid) {
+    MemberDetails details;
+    const std::string directory = "/proc/" + std::to_string(pid);
+    const auto target = [&](const char* link) {
+        std::error_code failed;
+        auto path = std::filesystem::read_symlink(directory + link, failed);
+        if (failed) details.error = system_code(failed.value());
+        return path;
+    };
+    details.executable = target("/exe");
+    details.directory = target("/cwd");
+    if (::access((directory + "/environ").c_str(), R_OK) != 0) details.error = system_code(errno);
+    constexpr std::size_t max_environment_bytes = std::size_t{8} << 20;
+    const std::string text = procfs::read_file(directory + "/environ", max_environment_bytes);
+    for (std::size_t begin = 0; begin < text.size();) {
+        const std::size_t end = std::min(text.find('\0', begin), text.size());
+        if (end > begin) details.environment.push_back(text.substr(begin, end - begin));
+        begin = end + 1;
+    }
+    return details;
+}
+
 inline std::string why_alive(const TreeMember& member) {
     const std::string where = procfs::read_file("/proc/" + std::to_string(member.pid) + "/wchan", 256);
     if (member.escaped) return "escaped from its control group to " + procfs::control_group(member.pid);

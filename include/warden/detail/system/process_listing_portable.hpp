@@ -26,6 +26,10 @@ inline std::vector<Pid> children(Pid) { return {}; }
 
 inline Pid pipe_writer(const std::vector<Pid>&, std::uint64_t) { return 0; }
 
+inline MemberDetails member_details(Pid) {  // POSIX has no call that tells
+    return {.error = make_error_code(boost::system::errc::operation_not_supported)};
+}
+
 /// The process by its pid alone, state '?'.
 inline std::optional<TreeMember> member(Pid pid) {
     if (pid <= 0 || (::kill(pid, 0) != 0 && errno != EPERM)) return std::nullopt;

@@ -59,6 +59,17 @@ void for_each_process(F each) {
     return ticks_of(made);
 }
 
+inline MemberDetails member_details(Pid pid) {  // Windows has no documented call for more than the executable
+    MemberDetails details;
+    const UniqueHandle process = open_to_look(pid);
+    std::wstring path(32'768, L'\0');
+    auto size = static_cast<DWORD>(path.size());
+    if (process && ::QueryFullProcessImageNameW(process.get(), 0, path.data(), &size))
+        details.executable = path.substr(0, size);
+    details.error = make_error_code(boost::system::errc::operation_not_supported);
+    return details;
+}
+
 /// The file that it executes stands for its command.
 inline std::optional<TreeMember> member(Pid pid) {
     std::optional<TreeMember> result;
