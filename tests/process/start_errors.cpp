@@ -286,7 +286,7 @@ TEST_CASE("start: without the right to it, another user is EPERM", "[start][A12]
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
     const TestDirectory place;
-    ::chmod(place.path().c_str(), 0777);
+    ::chmod(place.path().c_str(), 01777);
     const std::string failures = in_subprocess([&](Checks& check) {
         if (!check.that(::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 &&
                             ::setresuid(65534, 65534, 65534) == 0,
@@ -358,7 +358,7 @@ TEST_CASE("start: a log where this user may not write is EACCES", "[start][A16]"
     SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
     const TestDirectory place;
     const TestDirectory closed;
-    ::chmod(place.path().c_str(), 0777);
+    ::chmod(place.path().c_str(), 01777);
     const std::string failures = in_subprocess([&](Checks& check) {
         if (!check.that(::setresuid(65534, 65534, 65534) == 0, "rights given up")) return;
         ::setenv("TMPDIR", place.path().c_str(), 1);

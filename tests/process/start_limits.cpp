@@ -108,7 +108,7 @@ TEST_CASE("limits: a user without processes left gets EAGAIN, and can start agai
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     SKIP_UNLESS(::geteuid() == 0, "only root can become a user without other processes");
     const TestDirectory place;
-    ::chmod(place.path().c_str(), 0777);
+    ::chmod(place.path().c_str(), 01777);
     const std::string failures = in_subprocess([&](Checks& check) {
         const uid_t lonely = 2'000'000'000u + static_cast<uid_t>(::getpid());
         const struct rlimit few { 16, 16 };
