@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Many idle children held by one manager: threads, wake-ups, memory, the time to start and to stop them all.
+// Many idle children held by one manager: threads, wake-ups, memory, the time to start and to stop them all. And what
+// a manager costs a host with much memory: the time to make it, and the host's next write of all its memory.
 //
-//   scale [--children 1000] [--idle-seconds 5]
+//   scale [--children 1000] [--idle-seconds 5] [--ballast-mib 2048] [--rounds 9]
 //
 // Each configuration runs in a fresh process. Wake-ups are the context switches, voluntary or not, of all threads of
 // the host but the one that measures, and of its helpers (guardian and keepers), while nothing happens.
@@ -10,6 +11,7 @@
 #include "warden_host.hpp"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <thread>
 
@@ -157,13 +159,66 @@ Figures measure_warden(warden::Mechanism mechanism, const warden::Output& output
     return figures;
 }
 
+/// What a manager costs a host that has touched so much memory.
+struct MakingOfManager {
+    double make_ms = 0, write_before_ms = 0, write_after_ms = 0;
+};
+
+void measure_making(warden::Mechanism mechanism, std::size_t mebibytes) {
+    const bench::TemporaryFolder folder;
+    bench::Ballast ballast;
+    ballast.touch(mebibytes);
+    ballast.write();
+    auto began = bench::Clock::now();
+    ballast.write();
+    const double write_before = bench::microseconds_since(began);
+    began = bench::Clock::now();
+    warden::ProcessManager manager(bench::warden_config(folder, mechanism));
+    const double make = bench::microseconds_since(began);
+    began = bench::Clock::now();
+    ballast.write();
+    const double write_after = bench::microseconds_since(began);
+    std::cout << make / 1000 << ' ' << write_before / 1000 << ' ' << write_after / 1000 << std::endl;
+}
+
+/// A small host and a large one take turns, each a fresh one.
+void compare_making(warden::Mechanism mechanism, std::size_t mebibytes, std::size_t rounds) {
+    const std::array<std::size_t, 2> sizes{1, mebibytes};
+    std::array<std::vector<double>, 2> make;
+    std::vector<double> to_small, before, after, to_before;
+    for (std::size_t round = 0; round < rounds; ++round) {
+        for (std::size_t i = 0; i < sizes.size(); ++i) {
+            MakingOfManager made;
+            std::istringstream in(bench::run_self(
+                {"--making", std::string(to_string(mechanism)), "--ballast-mib", std::to_string(sizes[i])}));
+            in >> made.make_ms >> made.write_before_ms >> made.write_after_ms;
+            if (!in) bench::die("a measurement of the making of a manager failed");
+            make[i].push_back(made.make_ms);
+            if (i == 0) continue;
+            before.push_back(made.write_before_ms);
+            after.push_back(made.write_after_ms);
+            to_before.push_back(made.write_after_ms / made.write_before_ms);
+        }
+        to_small.push_back(make[1].back() / make[0].back());
+    }
+    bench::row({"warden, " + std::string(to_string(mechanism)), text(bench::median(make[0]), 2),
+                text(bench::median(make[1]), 2), bench::ratio_text(to_small), text(bench::median(before), 1),
+                text(bench::median(after), 1), bench::ratio_text(to_before)});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     const std::size_t count = bench::number(argc, argv, "--children", 1000);
     const std::chrono::seconds length(bench::number(argc, argv, "--idle-seconds", 5));
     const std::string one = bench::option(argc, argv, "--one", "");
+    const std::size_t mebibytes = bench::number(argc, argv, "--ballast-mib", 2048);
+    const std::string making = bench::option(argc, argv, "--making", "");
     bench::raise_open_files();
+    if (!making.empty()) {
+        measure_making(making == "cgroup" ? warden::Mechanism::cgroup : warden::Mechanism::keeper, mebibytes);
+        return 0;
+    }
     if (!one.empty()) {
         const auto mechanism = one == "cgroup" ? warden::Mechanism::cgroup : warden::Mechanism::keeper;
         const bool log = bench::option(argc, argv, "--output", "") == "log";
@@ -190,6 +245,14 @@ int main(int argc, char** argv) {
         const std::string name(to_string(mechanism));
         measure("warden, " + name + ", outputs captured", name, "capture");
         measure("warden, " + name + ", outputs to log files", name, "log");
+    }
+    std::cout
+        << "\n### Making a manager in a host with " << mebibytes << " MiB of touched memory\n\n"
+        << "Each in a fresh host, beside a small one. The write is one byte of each page of that memory, before the "
+           "manager is made and right after. Times in milliseconds.\n\n";
+    bench::heading({"", "small host", "large host", "to the small host", "write before", "write after", "to before"});
+    for (const auto mechanism : bench::mechanisms_here()) {
+        compare_making(mechanism, mebibytes, bench::number(argc, argv, "--rounds", 9));
     }
     std::cout << std::endl;
     return 0;
