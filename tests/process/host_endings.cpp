@@ -263,3 +263,17 @@ TEMPLATE_TEST_CASE("host: a killed guardian is noticed within a second, told, an
     CHECK_FALSE(is_alive(member));
     CHECK(eventually(no_keepers_left_to_us));
 }
+
+TEST_CASE("host: neither a stopped guardian nor stopped keepers let a process outlive a killed host", "[host]") {
+    SKIP_UNLESS_AVAILABLE(OnKeeper);
+    Host host(OnKeeper::mechanism, "session", "kill");
+    for (const pid_t pid : descendants()) {
+        if (read_file("/proc/" + std::to_string(pid) + "/comm") == "warden-keeper\n") CHECK(::kill(pid, SIGSTOP) == 0);
+    }
+    CHECK(::kill(host.guardian(), SIGSTOP) == 0);
+    CHECK(::kill(host.pid(), SIGKILL) == 0);
+    static_cast<void>(host.status());
+    const bool gone = host.all_gone(5s);
+    INFO(host.leftovers());
+    CHECK(gone);
+}

@@ -14,6 +14,7 @@
 #if WARDEN_OS_LINUX
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -55,14 +56,15 @@ struct LeakCensus {
 
 // -- implementation ----------------------------------------------------------
 
-/// A copy of this program that has not executed another one.
+/// A copy of this program that has not executed another one. Of one that is not dumpable, as the helpers are, an
+/// ordinary user does not learn it; what is executed by a child of this user is dumpable.
 [[nodiscard]] inline bool is_copy_of_this_program(const procfs::Stat& process) {
     if (is_zombie(process)) return true;  // nobody can tell any more
     struct stat ours {};
     struct stat theirs {};
     const std::string path = "/proc/" + std::to_string(process.pid) + "/exe";
-    return ::stat("/proc/self/exe", &ours) == 0 && ::stat(path.c_str(), &theirs) == 0 && ours.st_ino == theirs.st_ino &&
-           ours.st_dev == theirs.st_dev;
+    if (::stat(path.c_str(), &theirs) != 0) return errno == EACCES;
+    return ::stat("/proc/self/exe", &ours) == 0 && ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
 /// The guardian is a child of this program, keepers are children of the guardian. The watcher of the leak guard needs

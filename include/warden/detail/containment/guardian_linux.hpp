@@ -7,12 +7,13 @@
 /// Knows:         the socket to the guardian, its pidfd, the keepers that are ready.
 /// Does not know: what a keeper is used for.
 /// Thread-safety: `take_keeper` from any thread; the rest from the thread that made it. Callbacks come on the loop.
+/// Waits:         for a keeper, until a deadline; for the guardian's end, until a deadline. Meanwhile a guardian that
+///                somebody stopped is resumed, again and again; `take_keeper` has it killed and replaced half-way.
 /// Errors:        the system's codes.
 
 #include <warden/detail/containment/guardian_process_linux.hpp>
-#include <warden/detail/containment/inherited_linux.hpp>
 #include <warden/detail/containment/lifeline_linux.hpp>
-#include <warden/detail/containment/pidfd_linux.hpp>
+#include <warden/detail/containment/spare_keeper_linux.hpp>
 #include <warden/detail/launch/fork_helper_linux.hpp>
 #include <warden/detail/system/thread_cancellation.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
@@ -23,53 +24,21 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace warden::detail {
-
-/// The host's end of the socket to a keeper. Once it goes, that is over for the keeper too, though a forked copy of the
-/// program may hold the same socket: shutdown(2).
-class KeeperSocket {
-public:
-    explicit KeeperSocket(int fd = -1) noexcept : fd_(fd) {}
-    KeeperSocket(KeeperSocket&&) noexcept = default;
-    KeeperSocket& operator=(KeeperSocket&& other) noexcept {
-        hang_up();
-        fd_ = std::move(other.fd_);
-        return *this;
-    }
-    ~KeeperSocket() { hang_up(); }
-
-    [[nodiscard]] int get() const noexcept { return fd_.get(); }
-
-private:
-    void hang_up() noexcept {
-        if (fd_) static_cast<void>(::shutdown(fd_.get(), SHUT_RDWR));
-    }
-    UniqueFd fd_;
-};
-
-/// A keeper that waits for its one launch.
-struct SpareKeeper {
-    KeeperSocket socket;
-    Pid pid = 0;
-    std::shared_ptr<const InheritedAttributes> inherited;  ///< What it has of the host.
-};
-
-/// What a guardian is to watch over.
-struct GuardianDuty {
-    int group = -1;  ///< The directory of the host's control group; -1 for none. Borrowed.
-    std::string group_name;
-    int leaders = -1;               ///< The file of its `LeaderTable`. Borrowed.
-    std::size_t spare_keepers = 0;  ///< Made ready at first and kept so; with 0 they are made when they are asked for.
-    std::shared_ptr<const InheritedReader> reader;
-};
 
 class Guardian : public std::enable_shared_from_this<Guardian> {
 public:
@@ -77,7 +46,15 @@ public:
 
     /// Forks the guardian. `on_lost` is called on the loop whenever it ended unasked; a new one has been made then, or
     /// `ec` says why not.
-    void start(std::function<void(const error_code&)> on_lost, error_code& ec);
+    /// `on_keeper_lost` is called on the loop when a keeper with a tree was killed.
+    void start(std::function<void(const error_code&)> on_lost, std::function<void(Pid)> on_keeper_lost, error_code& ec);
+
+    /// On the loop: `keeper` was killed. `settled` is called on the loop, once: with true as soon as the guardian has
+    /// ended all of its tree; with false if that can no longer be known, since the guardian was killed too.
+    void settle(const SpareKeeper& keeper, std::function<void(bool tree_ended)> settled);
+
+    /// Trees whose keepers were killed: how many have not ended yet, as far as is known.
+    [[nodiscard]] std::size_t unsettled() const noexcept { return unsettled_.size() + unknown_; }
 
     /// A keeper to launch from. Waits for one at most until `deadline`.
     [[nodiscard]] SpareKeeper take_keeper(SteadyTime deadline, error_code& ec);
@@ -118,13 +95,19 @@ private:
     void ask_for_keepers();  // with the lock held: records are sent without waiting
     void replace();
     [[nodiscard]] static bool drop_keeper(int control) noexcept;
+    void await_keeper(std::unique_lock<std::mutex>& lock, SteadyTime deadline);
+    void resume() const;
+    void keeper_tree_ended(Pid keeper);
 
     static constexpr std::size_t max_ready = 16;
+    static constexpr std::size_t max_early = 256;
+    static constexpr std::chrono::milliseconds patience{100};  // then an answer is overdue
 
     boost::asio::io_context& loop_;
     boost::asio::steady_timer retry_;
     const GuardianDuty duty_;
     std::function<void(const error_code&)> on_lost_;
+    std::function<void(Pid)> on_keeper_lost_;
     Lifeline lifeline_;  // where there is no pidfd of the host
     bool watches_pidfd_ = true;
 
@@ -139,12 +122,19 @@ private:
     error_code broken_;
     std::unique_ptr<boost::asio::posix::stream_descriptor> control_;
     std::unique_ptr<boost::asio::posix::stream_descriptor> process_;
+
+    // On the loop.
+    std::map<Pid, std::function<void(bool)>> unsettled_;
+    std::deque<Pid> early_;  // trees that ended before the loss of their keeper was noticed
+    std::atomic<std::size_t> unknown_{0};
 };
 
 // -- implementation ----------------------------------------------------------
 
-inline void Guardian::start(std::function<void(const error_code&)> on_lost, error_code& ec) {
+inline void Guardian::start(std::function<void(const error_code&)> on_lost, std::function<void(Pid)> on_keeper_lost,
+                            error_code& ec) {
     on_lost_ = std::move(on_lost);
+    on_keeper_lost_ = std::move(on_keeper_lost);
     fork_guardian(ec);
     if (ec) return;
     listen();
@@ -209,6 +199,7 @@ inline void Guardian::listen() {
 }
 
 inline void Guardian::receive_keepers() {
+    std::vector<Pid> ended;
     {
         const std::lock_guard lock(mutex_);
         if (stopping_) return;
@@ -221,6 +212,11 @@ inline void Guardian::receive_keepers() {
                 if (size == 0) return;  // its end is seen through its pidfd
                 break;
             }
+            if (ready.tree_ended != 0) {
+                ended.push_back(ready.pid);
+                continue;
+            }
+            std::erase(early_, ready.pid);  // of a former one with that number
             if (asked_ > 0) --asked_;
             if (count == 1) ready_.push_back({KeeperSocket(fds[0]), ready.pid, inherited_});
             else broken_ = system_code(ready.pid > 0 ? EMFILE : -ready.pid);  // here, there was no room for its socket
@@ -228,7 +224,41 @@ inline void Guardian::receive_keepers() {
         ask_for_keepers();
     }
     arrived_.notify_all();
+    for (const Pid keeper : ended) keeper_tree_ended(keeper);
     listen();
+}
+
+inline void Guardian::keeper_tree_ended(Pid keeper) {
+    const auto found = unsettled_.find(keeper);
+    if (found == unsettled_.end()) {
+        if (early_.size() == max_early) early_.pop_front();
+        return early_.push_back(keeper);
+    }
+    const auto settled = std::move(found->second);
+    unsettled_.erase(found);
+    settled(true);
+}
+
+inline void Guardian::settle(const SpareKeeper& keeper, std::function<void(bool)> settled) {
+    on_keeper_lost_(keeper.pid);
+    {
+        const std::lock_guard lock(mutex_);
+        if (stopping_ || !control_ || keeper.inherited != inherited_) {
+            ++unknown_;
+            return settled(false);
+        }
+    }
+    if (const auto early = std::find(early_.begin(), early_.end(), keeper.pid); early != early_.end()) {
+        early_.erase(early);
+        return settled(true);
+    }
+    unsettled_[keeper.pid] = std::move(settled);
+    resume();  // its part is to be done now
+}
+
+inline void Guardian::resume() const {
+    const std::lock_guard lock(mutex_);
+    if (pid_ != 0 && process_) static_cast<void>(signal_pidfd(process_->native_handle(), SIGCONT));
 }
 
 inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
@@ -237,18 +267,34 @@ inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
     std::unique_lock lock(mutex_);
     broken_.clear();  // of another time
     ++waiting_;
-    ask_for_keepers();
-    arrived_.wait_until(lock, deadline, [&] { return !ready_.empty() || stopping_ || broken_ || !control_; });
-    --waiting_;
     SpareKeeper keeper;
-    if (ready_.empty()) {
-        ec = stopping_ ? error_code(errc::shut_down) : broken_ ? broken_ : error_code(errc::containment_lost);
-        return keeper;
-    }
-    keeper = std::move(ready_.front());
-    ready_.pop_front();
+    do {
+        ask_for_keepers();
+        await_keeper(lock, deadline);
+        if (ready_.empty()) {
+            ec = stopping_ ? error_code(errc::shut_down) : broken_ ? broken_ : error_code(errc::containment_lost);
+            break;
+        }
+        keeper = std::move(ready_.front());
+        ready_.pop_front();
+    } while (keeper_ended(keeper));  // somebody has killed it
+    --waiting_;
     ask_for_keepers();
     return keeper;
+}
+
+/// Waits until there is a keeper, or none will come.
+inline void Guardian::await_keeper(std::unique_lock<std::mutex>& lock, SteadyTime deadline) {
+    const auto is_over = [&] { return !ready_.empty() || stopping_ || broken_; };
+    const SteadyTime began = SteadyTime::clock::now();
+    bool killed = false;
+    for (SteadyTime now = began; !is_over() && now < deadline; now = SteadyTime::clock::now()) {
+        arrived_.wait_until(lock, std::min(deadline, now + patience), is_over);
+        if (is_over() || pid_ == 0 || !process_ || !process_->is_open()) continue;  // it may be being replaced
+        const bool kill = !killed && SteadyTime::clock::now() - began > (deadline - began) / 2;
+        killed = killed || kill;
+        static_cast<void>(signal_pidfd(process_->native_handle(), kill ? SIGKILL : SIGCONT));
+    }
 }
 
 inline void Guardian::release_keeper(SpareKeeper keeper) {
@@ -288,6 +334,9 @@ inline void Guardian::replace() {
         process_.reset();
         control_.reset();
     }
+    early_.clear();
+    unknown_ += unsettled_.size();
+    for (auto& [keeper, settled] : std::exchange(unsettled_, {})) settled(false);
     error_code ec;
     fork_guardian(ec);
     if (!ec) {
@@ -321,8 +370,13 @@ inline void Guardian::stop(SteadyTime deadline) {
     while (pidfd >= 0) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SteadyTime::clock::now());
         struct pollfd ends[2] = {{pidfd, POLLIN, 0}, {control, POLLIN, 0}};
-        const int result = ::poll(ends, 2, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+        const int result =
+            ::poll(ends, 2, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, patience.count())));
         if (result < 0 && errno == EINTR) continue;
+        if (result == 0 && left > patience) {
+            static_cast<void>(signal_pidfd(pidfd, SIGCONT));
+            continue;
+        }
         if (result <= 0) break;
         if (ends[0].revents != 0) {
             static_cast<void>(reap_pidfd(pidfd));

@@ -6,6 +6,12 @@
 ///
 /// Knows:         the host's pidfd, the host's control group if it has one, the keepers that it forks.
 /// Does not know: the heap, locks, the host's memory, which it gives back. Async-signal-safe throughout.
+/// Hardened:      it and its keepers are not dumpable, so that a process of the same user can neither trace them nor
+///                open what they have open. Such a process can still signal them. When the host ends, the kernel
+///                resumes a stopped guardian, and the guardian its keepers; when the guardian ends, the kernel resumes
+///                them.
+/// Waits:         for the host, the keepers and the orphans without a deadline: that is its work. It never waits for
+///                room to send. A keeper that has not ended two seconds after the host is killed, and its tree with it.
 /// Ends:          when told to, or when the host has ended and nothing of it is left.
 
 #include <warden/detail/containment/cgroup_files_linux.hpp>
@@ -115,9 +121,18 @@ WARDEN_IN_CHILD inline int open_child_signals() noexcept {
     return static_cast<int>(raw(SYS_signalfd4, -1, &only_child, sizeof only_child, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
+/// What the guardian knows of its children.
+struct GuardianChildren {
+    PidSet keepers{};
+    PidSet orphans{};  ///< Of keepers that were killed.
+    static constexpr int max_lost = 256;
+    int lost[max_lost];  ///< Keepers that were killed, whose trees may not have ended yet.
+    int lost_count = 0;
+};
+
 /// Forks a keeper and hands the other end of its socket to the host.
 WARDEN_IN_CHILD inline void make_keeper(const GuardianPorts& ports, GuardedGroup group, int signals,
-                                        PidSet& keepers) noexcept {
+                                        GuardianChildren& children) noexcept {
     int ends[2] = {-1, -1};
     KeeperReady ready{};
     const long failed = raw(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
@@ -129,29 +144,94 @@ WARDEN_IN_CHILD inline void make_keeper(const GuardianPorts& ports, GuardedGroup
         raw(SYS_close, ends[0]);
         raw(SYS_setsid);
         raw(SYS_prctl, PR_SET_NAME, "warden-keeper", 0, 0, 0);
-        raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        keepers.unmap();
+        raw(SYS_prctl, PR_SET_PDEATHSIG, SIGCONT, 0, 0, 0);
+        if (raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) exit_in_child(1);  // it would hold nothing
+        children.keepers.unmap();
+        children.orphans.unmap();
         run_keeper({ends[1], open_child_signals(), ports.host});
     }
-    if (ready.pid > 0) keepers.add(ready.pid);
-    send_record(ports.control, &ready, sizeof ready, nullptr, 0, ends, ready.pid > 0 ? 1u : 0u);
+    if (ready.pid > 0) children.keepers.add(ready.pid);
+    const long sent = send_record(ports.control, &ready, sizeof ready, nullptr, 0, ends, ready.pid > 0 ? 1u : 0u);
+    if (sent < 0 && ready.pid > 0) {  // its socket is closed below, so that it ends; the host is told why
+        ready.pid = static_cast<std::int32_t>(sent);
+        send_record(ports.control, &ready, sizeof ready, nullptr, 0, nullptr, 0);
+    }
     for (const int end : ends) {
         if (end >= 0) raw(SYS_close, end);
     }
 }
 
 /// Reaps; ends what a keeper that did not end by itself left behind. Whether any child is left.
-WARDEN_IN_CHILD inline bool reap_in_guardian(PidSet& keepers, PidSet& orphans) noexcept {
+WARDEN_IN_CHILD inline bool reap_in_guardian(GuardianChildren& children) noexcept {
     for (;;) {
         int status = 0;
         const long pid = raw(SYS_wait4, -1, &status, WNOHANG | __WALL, nullptr);
         if (pid == -EINTR) continue;
         if (pid <= 0) return pid == 0;
-        const bool was_keeper = keepers.has(static_cast<int>(pid));
-        keepers.remove(static_cast<int>(pid));
-        orphans.remove(static_cast<int>(pid));
-        if (was_keeper && WIFEXITED(status)) continue;
-        while (signal_descendants(SIGKILL, orphans, &keepers).fresh > 0) {}
+        const bool was_keeper = children.keepers.has(static_cast<int>(pid));
+        children.keepers.remove(static_cast<int>(pid));
+        children.orphans.remove(static_cast<int>(pid));
+        if (was_keeper && WIFEXITED(status) && WEXITSTATUS(status) != keeper_unheard) continue;
+        if (was_keeper && children.lost_count < GuardianChildren::max_lost) {
+            children.lost[children.lost_count++] = static_cast<int>(pid);
+        }
+        while (signal_descendants(SIGKILL, children.orphans, &children.keepers).fresh > 0) {}
+    }
+}
+
+/// Calls `visit` with each child of this process. False if they cannot be listed.
+template <class Visit>
+WARDEN_IN_CHILD inline bool visit_children_in_guardian(Visit visit) noexcept {
+    const long file = raw(SYS_openat, AT_FDCWD, "/proc/thread-self/children", O_RDONLY | O_CLOEXEC, 0);
+    if (file < 0) return false;
+    char text[4096];
+    int pid = 0;
+    long size = 0;
+    while ((size = raw(SYS_read, file, text, sizeof text)) > 0) {
+        for (long i = 0; i < size; ++i) {
+            if (text[i] >= '0' && text[i] <= '9') {
+                pid = pid * 10 + (text[i] - '0');
+            } else if (pid > 0) {
+                visit(pid);
+                pid = 0;
+            }
+        }
+    }
+    raw(SYS_close, file);
+    return size == 0;
+}
+
+/// Tells the host of the killed keepers whose trees have ended. Only this process reaps its children, so that nobody is
+/// missing in their list.
+WARDEN_IN_CHILD inline void report_lost_in_guardian(const GuardianPorts& ports, GuardianChildren& children) noexcept {
+    if (children.lost_count == 0) return;
+    bool has_orphans = false;
+    const bool is_known = visit_children_in_guardian(
+        [&](int pid) WARDEN_IN_CHILD { has_orphans = has_orphans || !children.keepers.has(pid); });
+    if (!is_known || has_orphans) return;
+    while (children.lost_count > 0) {
+        const KeeperReady ended{children.lost[children.lost_count - 1], 1};
+        if (send_record(ports.control, &ended, sizeof ended, nullptr, 0, nullptr, 0) < 0) return;
+        --children.lost_count;
+    }
+}
+
+/// Waits until all children have ended. A keeper that somebody has stopped is resumed; in the end this process kills
+/// all below it.
+WARDEN_IN_CHILD inline void await_children_in_guardian(int signals, GuardianChildren& children) noexcept {
+    constexpr int max_rounds = 20;
+    constexpr struct timespec patience = {0, 100'000'000};
+    for (int round = 0; reap_in_guardian(children);) {
+        struct pollfd ready = {signals, POLLIN, 0};
+        if (raw(SYS_ppoll, &ready, 1, &patience, nullptr, sizeof(std::uint64_t)) > 0) {
+            drain_signals(signals);
+        } else if (++round < max_rounds) {
+            visit_children_in_guardian([&](int pid) WARDEN_IN_CHILD {
+                if (children.keepers.has(pid)) raw(SYS_kill, pid, SIGCONT);
+            });
+        } else {
+            while (signal_descendants(SIGKILL, children.orphans, nullptr).fresh > 0) {}
+        }
     }
 }
 
@@ -159,22 +239,24 @@ WARDEN_IN_CHILD inline bool reap_in_guardian(PidSet& keepers, PidSet& orphans) n
     default_signals_in_child();
     raw(SYS_prctl, PR_SET_NAME, "warden-guardian", 0, 0, 0);
     raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    raw(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    raw(SYS_prctl, PR_SET_PDEATHSIG, SIGCONT, 0, 0, 0);
     raw(SYS_chdir, "/");
     GuardianPorts ports = inherited;
     settle_descriptors(ports);
     GuardedGroup group;
     group.open(ports.group, ports.leaders);
     release_memory_in_child();
-    PidSet keepers;
-    PidSet orphans;
+    GuardianChildren children;
     const int signals = open_child_signals();
-    if (signals < 0 || !keepers.map() || !orphans.map()) exit_in_child(1);
+    if (signals < 0 || !children.keepers.map() || !children.orphans.map()) exit_in_child(1);
     for (;;) {
         struct pollfd ready[3] = {{ports.control, POLLIN, 0}, {signals, POLLIN, 0}, {ports.host, POLLIN, 0}};
         if (raw(SYS_ppoll, ready, 3, nullptr, nullptr, sizeof(std::uint64_t)) < 0) continue;
         if (ready[1].revents != 0) {
             drain_signals(signals);
-            reap_in_guardian(keepers, orphans);
+            reap_in_guardian(children);
+            report_lost_in_guardian(ports, children);
         }
         if (ready[2].revents != 0) break;
         if (ready[0].revents == 0) continue;
@@ -183,18 +265,14 @@ WARDEN_IN_CHILD inline bool reap_in_guardian(PidSet& keepers, PidSet& orphans) n
         int fds[descriptors_beside];
         const long size = receive_record(ports.control, &command, sizeof command, nullptr, 0, fds, none);
         if (size == static_cast<long>(sizeof command) && command == GuardianCommand::make_keeper) {
-            make_keeper(ports, group, signals, keepers);
+            make_keeper(ports, group, signals, children);
         } else if (size != -EAGAIN) {
             break;
         }
     }
     raw(SYS_close, ports.control);
     end_group_in_guardian(group, ports.group_name);
-    while (reap_in_guardian(keepers, orphans)) {
-        struct pollfd ready = {signals, POLLIN, 0};
-        raw(SYS_ppoll, &ready, 1, nullptr, nullptr, sizeof(std::uint64_t));
-        drain_signals(signals);
-    }
+    await_children_in_guardian(signals, children);
     exit_in_child(0);
 }
 

@@ -7,7 +7,10 @@
 /// Knows:         the socket to the keeper; what is below the keeper is the tree.
 /// Does not know: how the keeper does it.
 /// Thread-safety: one thread at a time, except signalling, which is safe.
-/// Errors:        the system's codes; `errc::containment_lost` once the keeper is gone.
+/// Waits:         in `launch`, for the keeper's answer, at most 30 seconds; then the keeper is killed. A keeper that
+///                somebody stopped is resumed meanwhile, again and again, and before each command.
+/// Errors:        the system's codes; `errc::containment_lost` once the keeper was killed and the guardian too, so that
+///                nobody knows what is left of the tree.
 
 #include <warden/containment.hpp>
 #include <warden/detail/containment/guardian_linux.hpp>
@@ -20,8 +23,10 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <poll.h>
@@ -53,14 +58,18 @@ public:
         return tell({KeeperCommand::signal_tree, signal});
     }
     [[nodiscard]] error_code kill_tree() const noexcept { return tell({KeeperCommand::empty, 0}); }
-    /// One by one.
-    [[nodiscard]] error_code last_resort() const noexcept { return signal_tree(SIGKILL); }
-    [[nodiscard]] std::vector<Pid> members() const { return procfs::descendants(keeper_.pid); }
+    /// One by one, by this program. A keeper that is stopped once more is killed; the guardian ends what falls to it.
+    [[nodiscard]] error_code last_resort() const;
+    /// When nobody knows what is left: the group and session of the leader, which may have become another's number.
+    [[nodiscard]] std::vector<Pid> members() const;
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 
 private:
     struct Watch;
     [[nodiscard]] error_code tell(KeeperCommand command) const noexcept;
+    [[nodiscard]] bool is_lost() const noexcept;     // the keeper was killed
+    [[nodiscard]] bool is_unknown() const noexcept;  // and nobody knows what is left
+    [[nodiscard]] long await_answer(LaunchReply& reply) noexcept;
 
     const std::shared_ptr<Guardian> guardian_;
     SpareKeeper keeper_;
@@ -138,28 +147,84 @@ inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     }
     const int fds[] = {plan.stdio[0], plan.stdio[1], plan.stdio[2], here.get(), file.get()};
     const bool beside = static_cast<bool>(file);
-    ::fcntl(keeper_.socket.get(), F_SETFL, 0);  // the answer is waited for, in this thread
     const long sent = send_record(keeper_.socket.get(), &request, sizeof request, text.data(), beside ? 0 : text.size(),
                                   fds, beside ? 5 : 4);
     if (sent < 0) return fail(static_cast<int>(-sent), SpawnStep::containment);
     LaunchReply reply{};
-    int received[descriptors_beside];
-    std::size_t count = 0;
-    const long size = receive_record(keeper_.socket.get(), &reply, sizeof reply, nullptr, 0, received, count);
+    const long size = await_answer(reply);
     if (size != static_cast<long>(sizeof reply))
         return fail(size < 0 ? static_cast<int>(-size) : EPIPE, SpawnStep::containment);
-    ::fcntl(keeper_.socket.get(), F_SETFL, O_NONBLOCK);
-    if (count == 1) pidfd_.reset(received[0]);
     answer = reply.answer;
     pid_ = answer.error == 0 ? reply.pid : 0;
     refused_ = answer.error != 0;
 }
 
+/// Waits for the answer to a launch, in this thread. Its size, 0 if the keeper has ended, or a negative errno.
+inline long KeeperTree::await_answer(LaunchReply& reply) noexcept {
+    constexpr int slice_ms = 100;
+    constexpr int max_slices = 300;
+    for (int slices = 0; slices < max_slices;) {
+        struct pollfd answered = {keeper_.socket.get(), POLLIN, 0};
+        const int ready = ::poll(&answered, 1, slice_ms);
+        if (ready < 0 && errno != EINTR) return -errno;
+        if (ready <= 0) {
+            slices += ready == 0 ? 1 : 0;
+            signal_keeper(keeper_, SIGCONT);
+            continue;
+        }
+        int received[descriptors_beside];
+        std::size_t count = 0;
+        const long size = receive_record(keeper_.socket.get(), &reply, sizeof reply, nullptr, 0, received, count);
+        if (count == 1) pidfd_.reset(received[0]);
+        if (size != -EAGAIN) return size;
+    }
+    signal_keeper(keeper_, SIGKILL);
+    return -ETIMEDOUT;
+}
+
 inline error_code KeeperTree::tell(KeeperCommand command) const noexcept {
+    if (command.kind != KeeperCommand::signal_leader) signal_keeper(keeper_, SIGCONT);
     const long sent = send_record(keeper_.socket.get(), &command, sizeof command, nullptr, 0, nullptr, 0);
     if (sent >= 0) return {};
+    if (sent != -EPIPE && sent != -ECONNRESET) return system_code(static_cast<int>(-sent));
     // Without a keeper nothing is left to be signalled, or the guardian ends it.
-    return sent == -EPIPE || sent == -ECONNRESET ? system_code(ESRCH) : system_code(static_cast<int>(-sent));
+    return is_unknown() ? error_code(errc::containment_lost) : system_code(ESRCH);
+}
+
+inline error_code KeeperTree::last_resort() const {
+    constexpr int max_rounds = 16;
+    constexpr std::size_t max_held = 256;
+    std::set<Pid> signalled;
+    for (int round = 0; round < max_rounds && !is_lost(); ++round) {
+        std::vector<std::pair<Pid, UniqueFd>> held;
+        for (const Pid pid : members()) {
+            if (held.size() < max_held && !signalled.contains(pid)) {
+                held.emplace_back(pid, static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
+            }
+        }
+        if (held.empty()) break;
+        const auto now = members();  // held now; it is of the tree if it still is there
+        for (const auto& [pid, process] : held) {
+            const bool is_member = process && std::find(now.begin(), now.end(), pid) != now.end();
+            if (is_member) static_cast<void>(signal_pidfd(process.get(), SIGKILL));
+            signalled.insert(pid);
+        }
+    }
+    const auto stat = procfs::read_stat(keeper_.pid);
+    if (stat && is_stopped(*stat)) signal_keeper(keeper_, SIGKILL);
+    return {};
+}
+
+inline std::vector<Pid> KeeperTree::members() const {
+    if (!is_lost()) return procfs::descendants(keeper_.pid);
+    if (!is_unknown()) return {};  // the guardian ends them
+    std::vector<Pid> found;
+    procfs::for_each_entry("/proc", [&](std::string_view name) {
+        const auto pid = procfs::to_number<Pid>(name);
+        const auto stat = pid ? procfs::read_stat(*pid) : std::nullopt;
+        if (stat && (stat->group == pid_ || stat->session == pid_)) found.push_back(*pid);
+    });
+    return found;
 }
 
 inline error_code KeeperTree::signal_leader(int signal) const noexcept {
@@ -180,8 +245,11 @@ struct KeeperTree::Watch {
     Descriptor socket;
     LeaderExitHandler ended;
     std::function<void()> tree_empty;
+    std::function<void(std::function<void(bool)>)> on_lost;
     bool leader_ended = false;
     bool keeper_ready = false;  // it has said that nothing is left
+    bool lost = false;
+    bool unknown = false;
 
     static void wait(const std::shared_ptr<Watch>& self) {
         self->socket.async_wait(Descriptor::wait_read, [self](const error_code& ec) {
@@ -195,23 +263,40 @@ struct KeeperTree::Watch {
         int fds[descriptors_beside];
         const long size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
         if (size == -EAGAIN) return wait(self);
-        const bool gone = size != static_cast<long>(sizeof event);  // the keeper itself was killed
-        const bool is_tree_empty = gone || event.tree_empty != 0;
-        keeper_ready = !gone && is_tree_empty;
+        if (size != static_cast<long>(sizeof event)) return lose(self);
+        const bool is_tree_empty = event.tree_empty != 0;
+        keeper_ready = is_tree_empty;
         if (is_tree_empty) socket.release();
         else wait(self);
         if (!leader_ended) {
             leader_ended = true;
-            ended(gone ? LeaderExit{} : LeaderExit{decode_wait_status(event.wait_status), decode_usage(event.usage)},
-                  is_tree_empty);
+            ended(LeaderExit{decode_wait_status(event.wait_status), decode_usage(event.usage)}, is_tree_empty);
         } else if (is_tree_empty) {
             tree_empty();
         }
     }
+
+    /// The keeper itself was killed. The guardian ends the tree and says when; nobody learns how the leader ended.
+    void lose(const std::shared_ptr<Watch>& self) {
+        socket.release();
+        lost = true;
+        if (!std::exchange(leader_ended, true)) ended(LeaderExit{}, false);
+        if (!on_lost) return;  // the tree has been let go
+        std::exchange(on_lost, nullptr)([weak = std::weak_ptr<Watch>(self)](bool tree_ended) {
+            const auto watch = weak.lock();
+            if (!watch) return;
+            watch->unknown = !tree_ended;
+            if (tree_ended) watch->tree_empty();
+        });
+    }
 };
+
+inline bool KeeperTree::is_lost() const noexcept { return watch_ && watch_->lost; }
+inline bool KeeperTree::is_unknown() const noexcept { return watch_ && watch_->unknown; }
 
 inline KeeperTree::~KeeperTree() {
     const bool ready = watch_ ? watch_->keeper_ready : refused_;
+    if (watch_) watch_->on_lost = nullptr;
     watch_.reset();
     if (ready) guardian_->release_keeper(std::move(keeper_));
     // Else closing the socket makes the keeper empty the tree.
@@ -222,6 +307,10 @@ inline void KeeperTree::watch(boost::asio::io_context& loop, LeaderExitHandler e
     watch_ = std::make_shared<Watch>(loop, keeper_.socket.get());
     watch_->ended = std::move(ended);
     watch_->tree_empty = std::move(tree_empty);
+    watch_->on_lost = [this](std::function<void(bool)> settled) {
+        if (pidfd_) static_cast<void>(signal_pidfd(pidfd_.get(), SIGKILL));
+        guardian_->settle(keeper_, std::move(settled));
+    };
     Watch::wait(watch_);
 }
 

@@ -7,6 +7,8 @@
 ///
 /// Knows:         how to launch the one plan it is given, to reap, to signal the tree, to empty it.
 /// Does not know: the heap, locks, the host's memory. Async-signal-safe throughout.
+/// Waits:         for the host and for its children without a deadline: that is its work. In a launch, until the child
+///                executes; the host kills a keeper that takes too long. It never waits for room to send.
 /// Ends:          once it has no tree, when the host has closed the socket or has ended.
 
 #include <warden/detail/containment/keeper_protocol_linux.hpp>
@@ -38,6 +40,7 @@ struct KeeperState {
     int leader = -1;
     bool launched = false;
     bool emptying = false;
+    bool is_unheard = false;  // the host could not be told something
     PidSet seen{};
 };
 
@@ -59,6 +62,14 @@ WARDEN_IN_CHILD inline void forget_tree(KeeperState& keeper) noexcept {
     keeper.launched = false;
     keeper.emptying = false;
     keeper.seen.unmap();
+}
+
+/// Lets go of the host, which sees that, and ends the tree.
+WARDEN_IN_CHILD inline void hang_up(KeeperState& keeper, bool is_unheard) noexcept {
+    keeper.is_unheard = is_unheard;
+    if (keeper.ports.socket >= 0) raw(SYS_close, keeper.ports.socket);
+    keeper.ports.socket = -1;
+    keeper.emptying = true;
 }
 
 /// Launches the plan of `request`, whose strings are at `text`.
@@ -101,8 +112,14 @@ WARDEN_IN_CHILD inline void launch_in_keeper(KeeperState& keeper, LaunchRequest&
     }
     keeper.leader = child.pid;
     keeper.launched = child.pid > 0;
-    send_record(keeper.ports.socket, &reply, sizeof reply, nullptr, 0, &child.pidfd, child.pidfd >= 0 ? 1u : 0u);
-    if (child.pidfd >= 0) raw(SYS_close, child.pidfd);
+    long sent = -1;
+    if (child.pidfd >= 0) {
+        sent = send_record(keeper.ports.socket, &reply, sizeof reply, nullptr, 0, &child.pidfd, 1);
+        raw(SYS_close, child.pidfd);
+    }
+    // Without the pidfd, where there is none or a descriptor cannot be sent: too many are under way.
+    if (sent < 0) sent = send_record(keeper.ports.socket, &reply, sizeof reply, nullptr, 0, nullptr, 0);
+    if (sent < 0) hang_up(keeper, true);  // the host waits for no answer then
 }
 
 /// Receives a launch request. A command is for a tree that was gone before it came; there is nothing to do for it.
@@ -115,7 +132,7 @@ WARDEN_IN_CHILD inline void accept_launch(KeeperState& keeper) noexcept {
     std::size_t fd_count = 0;
     const long size =
         receive_record(keeper.ports.socket, &request, sizeof request, memory, buffer_bytes, fds, fd_count);
-    if (size <= 0) exit_in_child(0);  // the host does not want it any more
+    if (size <= 0 && size != -EAGAIN) exit_in_child(0);  // the host does not want it any more
     if (size < static_cast<long>(sizeof request)) {
         ::munmap(memory, buffer_bytes);
         return;
@@ -151,10 +168,7 @@ WARDEN_IN_CHILD inline void obey_host(KeeperState& keeper) noexcept {
         if (keeper.leader > 0) raw(SYS_kill, keeper.leader, command.signal);  // ours until we reap it
     } else if (size != -EAGAIN) {
         keeper.emptying = true;
-        if (size <= 0) {
-            raw(SYS_close, keeper.ports.socket);
-            keeper.ports.socket = -1;
-        }
+        if (size <= 0) hang_up(keeper, false);
     }
 }
 
@@ -178,10 +192,10 @@ WARDEN_IN_CHILD inline void reap_in_keeper(KeeperState& keeper) noexcept {
     if ((event.leader_ended | event.tree_empty) == 0) return;
     if (event.tree_empty != 0) forget_tree(keeper);
     if (keeper.ports.socket < 0) {
-        if (event.tree_empty != 0) exit_in_child(0);
+        if (event.tree_empty != 0) exit_in_child(keeper.is_unheard ? keeper_unheard : 0);
         return;
     }
-    send_record(keeper.ports.socket, &event, sizeof event, nullptr, 0, nullptr, 0);
+    if (send_record(keeper.ports.socket, &event, sizeof event, nullptr, 0, nullptr, 0) < 0) hang_up(keeper, true);
 }
 
 WARDEN_IN_CHILD inline void drain_signals(int signals) noexcept {
@@ -196,12 +210,11 @@ WARDEN_IN_CHILD inline void drain_signals(int signals) noexcept {
             {keeper.ports.socket, POLLIN, 0}, {ports.signals, POLLIN, 0}, {ports.host, POLLIN, 0}};
         if (raw(SYS_ppoll, ready, 3, nullptr, nullptr, sizeof(std::uint64_t)) < 0) continue;
         if (ready[2].revents != 0) {  // nobody is there to be told anything
-            raw(SYS_close, ports.host);
-            raw(SYS_close, keeper.ports.socket);
-            ports.host = keeper.ports.socket = -1;
-            keeper.emptying = true;
+            raw(SYS_close, keeper.ports.host);
+            keeper.ports.host = -1;
+            hang_up(keeper, false);
         }
-        if (keeper.ports.socket < 0 && !keeper.launched) exit_in_child(0);
+        if (keeper.ports.socket < 0 && !keeper.launched) exit_in_child(keeper.is_unheard ? keeper_unheard : 0);
         if (ready[0].revents != 0 && keeper.ports.socket >= 0) {
             if (keeper.launched) obey_host(keeper);
             else accept_launch(keeper);

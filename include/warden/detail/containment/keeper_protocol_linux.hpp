@@ -17,12 +17,17 @@
 
 namespace warden::detail {
 
+/// The exit code of a keeper that could not tell the host of something; nothing is left of its tree.
+inline constexpr int keeper_unheard = 2;
+
 /// Host to guardian.
 enum class GuardianCommand : std::uint32_t { make_keeper = 1, quit };
 
-/// Guardian to host, with the keeper's socket beside it; `pid` is negative (an errno) if there is none.
+/// Guardian to host: a keeper was made, with its socket beside this; `pid` is negative (an errno) if there is none. Or:
+/// the keeper `pid` was killed or not heard, and nothing of its tree is left.
 struct KeeperReady {
     std::int32_t pid;
+    std::uint32_t tree_ended;
 };
 
 /// Host to keeper without a tree. Three descriptors for the standard streams and one for the
@@ -64,12 +69,12 @@ struct KeeperEvent {
 
 static_assert(sizeof(KeeperCommand) < sizeof(LaunchRequest));
 
-/// Sends one record with descriptors beside it. A negative errno on failure.
+/// Sends one record with descriptors beside it. Never waits. A negative errno on failure: -EAGAIN if there is no room.
 WARDEN_IN_CHILD inline long send_record(int socket, const void* first, std::size_t first_bytes, const void* second,
                                         std::size_t second_bytes, const int* fds, std::size_t fd_count) noexcept;
 
-/// Receives one record; descriptors beside it are close-on-exec and number at most 8. Its size, 0 for the end, or a
-/// negative errno.
+/// Receives one record; descriptors beside it are close-on-exec and number at most 8. Never waits. Its size, 0 for the
+/// end, or a negative errno: -EAGAIN if there is none yet.
 WARDEN_IN_CHILD inline long receive_record(int socket, void* first, std::size_t first_bytes, void* second,
                                            std::size_t second_bytes, int* fds, std::size_t& fd_count) noexcept;
 
@@ -95,7 +100,7 @@ WARDEN_IN_CHILD inline long send_record(int socket, const void* first, std::size
         for (std::size_t i = 0; i < fd_count; ++i) to[i] = fds[i];
     }
     for (;;) {
-        const long sent = raw(SYS_sendmsg, socket, &message, MSG_NOSIGNAL);
+        const long sent = raw(SYS_sendmsg, socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent != -EINTR) return sent;
     }
 }
@@ -111,7 +116,7 @@ WARDEN_IN_CHILD inline long receive_record(int socket, void* first, std::size_t 
     message.msg_controllen = sizeof space;
     fd_count = 0;
     long size = -EINTR;
-    while (size == -EINTR) size = raw(SYS_recvmsg, socket, &message, MSG_CMSG_CLOEXEC);
+    while (size == -EINTR) size = raw(SYS_recvmsg, socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (size < 0) return size;
     const struct cmsghdr* const header = CMSG_FIRSTHDR(&message);  // all descriptors are in one
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {

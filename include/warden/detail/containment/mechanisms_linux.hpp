@@ -175,6 +175,13 @@ inline std::shared_ptr<Guardian> Mechanisms::make_guardian(GuardianDuty duty, er
                                   : "the guardian was lost; another one is in place";
             services->emit(std::move(lost));
         },
+        [services = services_.get()](Pid keeper) {
+            Event lost;
+            lost.kind = EventKind::guardian_lost;
+            lost.severity = Severity::error;
+            lost.message = "the keeper " + std::to_string(keeper) + " was killed; the guardian ends its tree";
+            services->emit(std::move(lost));
+        },
         ec);
     return guardian;
 }
@@ -273,6 +280,13 @@ inline HealthFinding Mechanisms::guardian_health() const {
     if (promises.mechanism == Mechanism::process_group)
         return {"guardian", HealthStatus::ok, "the process group has none: " + promises.why_not_stronger};
     const Pid pid = unguarded_ ? 0 : guardian_pid();
+    const std::size_t unsettled = guardian_ ? guardian_->unsettled() : 0;
+    const std::size_t stopped = resume_stopped_helpers(pid);
+    if (pid != 0 && unsettled + stopped > 0) {
+        return {"guardian", HealthStatus::degraded,
+                "trees whose keepers were killed, and that may live: " + std::to_string(unsettled) +
+                    "; helpers that somebody had stopped, resumed now: " + std::to_string(stopped)};
+    }
     if (pid != 0) return {"guardian", HealthStatus::ok, "pid " + std::to_string(pid)};
     return {"guardian", HealthStatus::failing, "there is none; it is tried again every second"};
 }
