@@ -54,7 +54,7 @@ public:
     void settle(const SpareKeeper& keeper, std::function<void(bool tree_ended)> settled);
 
     /// Trees whose keepers were killed: how many have not ended yet, as far as is known.
-    [[nodiscard]] std::size_t unsettled() const noexcept { return unsettled_.size() + unknown_; }
+    [[nodiscard]] std::size_t unsettled() const noexcept { return unsettled_count_; }
 
     /// A keeper to launch from. Waits for one at most until `deadline`.
     [[nodiscard]] SpareKeeper take_keeper(SteadyTime deadline, error_code& ec);
@@ -123,10 +123,11 @@ private:
     std::unique_ptr<boost::asio::posix::stream_descriptor> control_;
     std::unique_ptr<boost::asio::posix::stream_descriptor> process_;
 
+    std::atomic<std::size_t> unsettled_count_{0};  // read by any thread
+
     // On the loop.
     std::map<Pid, std::function<void(bool)>> unsettled_;
     std::deque<Pid> early_;  // trees that ended before the loss of their keeper was noticed
-    std::atomic<std::size_t> unknown_{0};
 };
 
 // -- implementation ----------------------------------------------------------
@@ -236,6 +237,7 @@ inline void Guardian::keeper_tree_ended(Pid keeper) {
     }
     const auto settled = std::move(found->second);
     unsettled_.erase(found);
+    --unsettled_count_;
     settled(true);
 }
 
@@ -244,7 +246,7 @@ inline void Guardian::settle(const SpareKeeper& keeper, std::function<void(bool)
     {
         const std::lock_guard lock(mutex_);
         if (stopping_ || !control_ || keeper.inherited != inherited_) {
-            ++unknown_;
+            ++unsettled_count_;  // for good
             return settled(false);
         }
     }
@@ -252,6 +254,7 @@ inline void Guardian::settle(const SpareKeeper& keeper, std::function<void(bool)
         early_.erase(early);
         return settled(true);
     }
+    ++unsettled_count_;
     unsettled_[keeper.pid] = std::move(settled);
     resume();  // its part is to be done now
 }
@@ -335,7 +338,6 @@ inline void Guardian::replace() {
         control_.reset();
     }
     early_.clear();
-    unknown_ += unsettled_.size();
     for (auto& [keeper, settled] : std::exchange(unsettled_, {})) settled(false);
     error_code ec;
     fork_guardian(ec);

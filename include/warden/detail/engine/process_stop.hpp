@@ -233,20 +233,17 @@ inline void ProcessRecord::note_limit(const LeaderExit& end, ExitCause cause) {
 
 inline void ProcessRecord::report_survivors(StopReport& report) {
     if (is_tree_empty(state.facts()) || std::holds_alternative<std::monostate>(tree)) return;
-    const auto report_survivor = [&](const TreeMember& member, std::string reason) {
+    for (const TreeMember& member : tree_members()) {
+        if (member.state == 'Z' || member.state == 'X') continue;
+        std::string reason = why_alive(member);
         Event failed = event(EventKind::cleanup_failed);
-        failed.message =
-            (member.pid != 0 ? "pid " + std::to_string(member.pid) : std::string("something that is not known")) +
-            " outlived the whole stop plan: " + reason;
+        failed.message = "pid " + std::to_string(member.pid) + " outlived the whole stop plan: " + reason;
         failed.attributes = {{"warden.survivor.pid", static_cast<std::int64_t>(member.pid)}};
         services_->emit(std::move(failed));
         services_->metrics.cleanup_failed();
         report.survivors.push_back({member.pid, member.command, std::move(reason)});
-    };
-    for (const TreeMember& member : tree_members()) {
-        if (member.state != 'Z' && member.state != 'X') report_survivor(member, why_alive(member));
     }
-    if (report.survivors.empty()) report_survivor({}, "that its tree has ended was not seen");
+    if (report.survivors.empty()) report.survivors.push_back({0, {}, "that its tree has ended was not seen"});
 }
 
 inline std::vector<Pid> ProcessRecord::members_here() {
