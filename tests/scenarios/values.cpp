@@ -2,6 +2,7 @@
 // What makes no sense, or would be dropped without a word, is refused; what a step ran into is reported.
 #include <support/lives.hpp>
 #include <support/start.hpp>
+#include <warden/output/alert_regex.hpp>
 
 #include <stdexcept>
 
