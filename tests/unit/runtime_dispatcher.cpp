@@ -62,6 +62,7 @@ TEST_CASE("dispatcher: callbacks that block neither starve others nor the librar
     REQUIRE(internal.get_future().wait_for(60s) == std::future_status::ready);
     CHECK(dispatcher.callback_threads() == Dispatcher::max_threads);
     let_go.set_value();
+    dispatcher.stop();  // before what the jobs refer to is gone
 }
 
 TEST_CASE("dispatcher: quick callbacks get no further threads") {

@@ -21,7 +21,8 @@ namespace warden::detail {
 template <class Signature>
 class UniqueFunction;
 
-/// Holds a callable or nothing. Calling an empty one is undefined. Moving from one leaves it empty.
+/// Holds a callable or nothing. Calling an empty one is undefined; a constant one calls what it holds as not constant.
+/// Moving from one leaves it empty.
 template <class R, class... Args>
 class UniqueFunction<R(Args...)> {
 public:
@@ -69,7 +70,7 @@ public:
 
     explicit operator bool() const noexcept { return invoke_ != nullptr; }
 
-    R operator()(Args... args) { return invoke_(place_, static_cast<Args&&>(args)...); }
+    R operator()(Args... args) const { return invoke_(place_, static_cast<Args&&>(args)...); }
 
 private:
     template <class F>
@@ -84,7 +85,7 @@ private:
         manage_ = std::exchange(other.manage_, nullptr);
     }
 
-    alignas(std::max_align_t) std::byte place_[inline_bytes]{};
+    alignas(std::max_align_t) mutable std::byte place_[inline_bytes]{};
     R (*invoke_)(void* place, Args... args) = nullptr;
     void (*manage_)(void* to, void* from) noexcept = nullptr;  ///< Moves, or destroys if `to` is null. Null: trivial.
 };

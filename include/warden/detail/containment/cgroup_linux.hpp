@@ -13,15 +13,13 @@
 #include <warden/detail/containment/cgroup_home_linux.hpp>
 #include <warden/detail/containment/escapees_linux.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 
 #if WARDEN_OS_LINUX
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -49,7 +47,7 @@ public:
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
     /// From now on tells the end of the leader and of the tree; see `LeaderExitHandler`.
-    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
+    [[nodiscard]] error_code watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
@@ -253,31 +251,23 @@ inline bool CgroupTree::is_populated() const noexcept { return group_.events && 
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct CgroupTree::Watch {
-    using Descriptor = boost::asio::posix::stream_descriptor;
+    explicit Watch(IoLoop& loop) : leader(loop.context()), events(loop.context()) {}
 
-    Watch(boost::asio::io_context& loop, int pidfd) : leader(loop, pidfd), events(loop) {}
-    ~Watch() {
-        if (leader.is_open()) leader.release();  // the tree owns it
-        if (watches_group) events.release();
-    }
-
-    Descriptor leader;
-    Descriptor events;           // of the group, and the tree's; once that is empty, a pidfd of an escapee
-    bool watches_group = false;  // which of the two
+    DescriptorWatch leader;
+    DescriptorWatch events;  // of the group, and the tree's; once that is empty, a pidfd of an escapee
     LeaderExitHandler ended;
-    std::function<void()> tree_empty;
+    Job tree_empty;
 
     static void wait_leader(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
-        self->leader.async_wait(Descriptor::wait_read, [self, &tree](const error_code& ec) {
-            if (ec) return;
+        self->leader.wait_readable([self, &tree](const error_code& ec) {
+            if (ec || !self->leader.is_open()) return;
             tree.forget_leader();
-            const auto end = reap_pidfd(self->leader.native_handle());
+            const auto end = reap_pidfd(self->leader.get());
             if (!end) return wait_leader(self, tree);
-            self->leader.release();
+            self->leader.close();
             const bool populated = tree.is_populated();
             if (populated && tree.killed_) tree.kill_headless();
-            if (populated) self->events.assign(tree.group_.events.get());
-            self->watches_group = populated;
+            if (populated) static_cast<void>(self->events.borrow(tree.group_.events.get()));
             UniqueFd escapee = populated ? UniqueFd() : tree.escapees_.next_running();
             const bool is_over = !populated && !escapee;
             self->ended(*end, is_over);
@@ -287,20 +277,19 @@ struct CgroupTree::Watch {
     }
 
     static void wait_empty(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
-        if (!says_populated(self->events.native_handle())) {
-            self->events.release();
-            self->watches_group = false;
+        if (!says_populated(self->events.get())) {
+            self->events.close();
             return wait_escapee(self, tree, tree.escapees_.next_running());
         }
-        self->events.async_wait(Descriptor::wait_error, [self, &tree](const error_code& ec) {
+        self->events.wait_error([self, &tree](const error_code& ec) {
             if (!ec) wait_empty(self, tree);
         });
     }
 
     static void wait_escapee(const std::shared_ptr<Watch>& self, CgroupTree& tree, UniqueFd escapee) {
         if (!escapee) return self->tree_empty();
-        self->events.assign(escapee.release());
-        self->events.async_wait(Descriptor::wait_read, [self, &tree](const error_code& ec) {
+        static_cast<void>(self->events.open(std::move(escapee)));
+        self->events.wait_readable([self, &tree](const error_code& ec) {
             if (ec) return;
             self->events.close();
             wait_escapee(self, tree, tree.escapees_.next_running());
@@ -308,12 +297,13 @@ struct CgroupTree::Watch {
     }
 };
 
-inline void CgroupTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended,
-                              std::function<void()> tree_empty) {
-    watch_ = std::make_shared<Watch>(loop, pidfd_.get());
+inline error_code CgroupTree::watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
+    watch_ = std::make_shared<Watch>(loop);
+    if (const error_code ec = watch_->leader.borrow(pidfd_.get())) return ec;
     watch_->ended = std::move(ended);
     watch_->tree_empty = std::move(tree_empty);
     Watch::wait_leader(watch_, *this);
+    return {};
 }
 
 }  // namespace warden::detail

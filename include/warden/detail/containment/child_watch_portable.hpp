@@ -18,6 +18,7 @@
 /// ends are told late: at the next `await` or `look_again`, which put the handler back in front of the host's.
 
 #include <warden/detail/containment/child_events_portable.hpp>
+#include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/error.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/fwd.hpp>
@@ -26,7 +27,6 @@
 #if WARDEN_OS_POSIX && !WARDEN_OS_LINUX
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
@@ -35,7 +35,6 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -64,7 +63,7 @@ inline ResourceUsage reap_child(Pid pid) noexcept;
 /// One per loop; lives as long as the loop's context.
 class ChildWatch final : public boost::asio::execution_context::service {
 public:
-    using Ended = std::function<void(const ChildState&)>;
+    using Ended = UniqueFunction<void(const ChildState&)>;
     using key_type = ChildWatch;
     inline static boost::asio::execution_context::id id;
 
@@ -107,7 +106,7 @@ private:
 
     boost::asio::io_context& loop_;
     ChildExitEvents news_;
-    boost::asio::posix::stream_descriptor told_;  // of the news
+    DescriptorWatch told_;  // of the news
     std::map<Ticket, Awaited> awaited_;
     std::vector<Ticket> doubtful_;  // may have ended: to be looked at in the next turn of the loop
     Ticket last_ticket_ = 0;
@@ -142,7 +141,8 @@ inline ResourceUsage reap_child(Pid pid) noexcept {
 }
 
 inline ChildWatch::ChildWatch(boost::asio::io_context& loop)
-    : boost::asio::execution_context::service(loop), loop_(loop), told_(loop, news_.descriptor()) {
+    : boost::asio::execution_context::service(loop), loop_(loop), told_(loop) {
+    if (const error_code ec = told_.borrow(news_.descriptor())) throw system_error(ec, "child events");
     wait();
 }
 
@@ -162,11 +162,11 @@ inline void ChildWatch::shutdown() {
         ::poll(&told, 1, doubtful_.empty() ? static_cast<int>(left.count()) : 0);
     }
     while (!awaited_.empty()) remove(awaited_.begin()->first);
-    told_.release();
+    told_.close();
 }
 
 inline void ChildWatch::wait() {
-    told_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const error_code& ec) {
+    told_.wait_readable([this](const error_code& ec) {
         if (ec) return;
         look(news_.take());
         wait();

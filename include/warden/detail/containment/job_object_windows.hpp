@@ -16,6 +16,7 @@
 #include <warden/detail/containment/leader_exit.hpp>
 #include <warden/detail/containment/manager_job_windows.hpp>
 #include <warden/detail/launch/launcher_windows.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
 #include <warden/detail/system/signal_numbers.hpp>
 
 #if WARDEN_OS_WINDOWS
@@ -24,7 +25,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,7 +50,7 @@ public:
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
     /// From now on tells the end of the leader and of the tree; see `LeaderExitHandler`.
-    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
+    [[nodiscard]] error_code watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
 
@@ -128,7 +128,7 @@ struct JobTree::State final : JobListener, std::enable_shared_from_this<State> {
     std::optional<Waiter> leader_waiter;
     std::optional<Waiter> member_waiter;  // of one that outlives the leader: messages are not certain to come
     LeaderExitHandler ended;
-    std::function<void()> tree_empty;
+    Job tree_empty;
 };
 
 inline void JobTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
@@ -151,12 +151,13 @@ inline void JobTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     state_ = std::move(state);
 }
 
-inline void JobTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty) {
+inline error_code JobTree::watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
     state_->ended = std::move(ended);
     state_->tree_empty = std::move(tree_empty);
-    state_->leader_waiter.emplace(loop);
-    state_->member_waiter.emplace(loop);
+    state_->leader_waiter.emplace(loop.context());
+    state_->member_waiter.emplace(loop.context());
     state_->wait_leader();
+    return {};
 }
 
 inline JobTree::~JobTree() {

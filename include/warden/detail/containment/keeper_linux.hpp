@@ -14,6 +14,7 @@
 
 #include <warden/containment.hpp>
 #include <warden/detail/containment/guardian_linux.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 
 #if WARDEN_OS_LINUX
@@ -50,7 +51,7 @@ public:
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
     /// From now on tells the end of the leader and of the tree; see `LeaderExitHandler`.
-    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
+    [[nodiscard]] error_code watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
@@ -244,7 +245,7 @@ struct KeeperTree::Watch {
 
     Descriptor socket;
     LeaderExitHandler ended;
-    std::function<void()> tree_empty;
+    Job tree_empty;
     std::function<void(std::function<void(bool)>)> on_lost;
     bool leader_ended = false;
     bool keeper_ready = false;  // it has said that nothing is left
@@ -302,9 +303,8 @@ inline KeeperTree::~KeeperTree() {
     // Else closing the socket makes the keeper empty the tree.
 }
 
-inline void KeeperTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended,
-                              std::function<void()> tree_empty) {
-    watch_ = std::make_shared<Watch>(loop, keeper_.socket.get());
+inline error_code KeeperTree::watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
+    watch_ = std::make_shared<Watch>(loop.context(), keeper_.socket.get());
     watch_->ended = std::move(ended);
     watch_->tree_empty = std::move(tree_empty);
     watch_->on_lost = [this](std::function<void(bool)> settled) {
@@ -312,6 +312,7 @@ inline void KeeperTree::watch(boost::asio::io_context& loop, LeaderExitHandler e
         guardian_->settle(keeper_, std::move(settled));
     };
     Watch::wait(watch_);
+    return {};
 }
 
 }  // namespace warden::detail

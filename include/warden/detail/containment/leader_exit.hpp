@@ -7,10 +7,10 @@
 /// Does not know: how that was learnt.
 /// Thread-safety: values.
 
+#include <warden/detail/base/unique_function.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/process_info.hpp>
 
-#include <functional>
 #include <optional>
 
 namespace warden::detail {
@@ -24,6 +24,6 @@ struct LeaderExit {
 
 /// Called on the loop when the leader of a tree has ended, once. If nothing else of its tree is left, `tree_empty` says
 /// so; else another function is called when that is so. The tree must outlive both, or the loop must have stopped.
-using LeaderExitHandler = std::function<void(const LeaderExit&, bool tree_empty)>;
+using LeaderExitHandler = UniqueFunction<void(const LeaderExit&, bool tree_empty)>;
 
 }  // namespace warden::detail

@@ -15,7 +15,6 @@
 #include <warden/telemetry/health.hpp>
 
 #if WARDEN_OS_LINUX
-#include <boost/asio/steady_timer.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -44,7 +43,7 @@ public:
         : services_(std::move(services)),
           is_leader_(std::move(is_leader)),
           name_(std::move(name)),
-          sweep_timer_(services_->loop.context()) {}
+          sweep_timer_(services_->loop) {}
 
     /// Chooses by the configuration, and starts the guardian where there is one.
     [[nodiscard]] std::optional<SetUpError> set_up();
@@ -100,7 +99,7 @@ private:
     const std::shared_ptr<Services> services_;
     const IsLeader is_leader_;
     const std::string name_;
-    boost::asio::steady_timer sweep_timer_;
+    Timer sweep_timer_;
     ContainmentReport report_;
     std::shared_ptr<CgroupHome> home_;
     std::shared_ptr<Guardian> guardian_;
@@ -301,10 +300,8 @@ inline void Mechanisms::sweep_adopted(int looks) {
         raw(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL, nullptr);
     }
     if (looks == 0) return;
-    sweep_timer_.expires_after(std::chrono::milliseconds(20));
-    sweep_timer_.async_wait([this, looks](const error_code& ec) {
-        if (!ec) sweep_adopted(looks - 1);
-    });
+    sweep_timer_.arm(services_->loop.now() + std::chrono::milliseconds(20),
+                     [this, looks] { sweep_adopted(looks - 1); });
 }
 
 }  // namespace warden::detail

@@ -20,18 +20,15 @@
 #include <warden/containment.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
 #include <warden/detail/launch/clone_launcher_linux.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 
 #if WARDEN_OS_LINUX
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -55,7 +52,7 @@ public:
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
     /// From now on tells the end of the leader and of the group; see `LeaderExitHandler`.
-    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
+    [[nodiscard]] error_code watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const noexcept;
@@ -152,42 +149,36 @@ inline bool ProcessGroupTree::is_running_member(Pid pid, UniqueFd& held) const {
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct ProcessGroupTree::Watch {
-    using Descriptor = boost::asio::posix::stream_descriptor;
     using Nanoseconds = std::chrono::nanoseconds;
     static constexpr Nanoseconds least_patience = std::chrono::milliseconds(2);
     static constexpr Nanoseconds max_patience = std::chrono::seconds(1);
     static constexpr Nanoseconds before_search = std::chrono::milliseconds(30);
     static constexpr int rounds_of_a_kill = 100;
 
-    Watch(boost::asio::io_context& loop, ProcessGroupTree& watched)
-        : leader(loop, watched.pidfd_.get()), member(loop), again(loop), tree(&watched) {}
-    ~Watch() { let_leader_go(); }
+    Watch(IoLoop& loop, ProcessGroupTree& watched)
+        : leader(loop.context()), member(loop.context()), again(loop), tree(&watched) {}
 
-    Descriptor leader;
-    Descriptor member;                // a pidfd of one that outlives the leader
-    boost::asio::steady_timer again;  // while the others may be on their way out, and where pidfds of them are refused
+    DescriptorWatch leader;
+    DescriptorWatch member;  // a pidfd of one that outlives the leader
+    Timer again;             // while the others may be on their way out, and where pidfds of them are refused
     Nanoseconds patience = least_patience;
     std::chrono::steady_clock::time_point next_search{};
     std::vector<Pid> found;  // by the last search
     int kills_left = 0;
     ProcessGroupTree* tree;  // null once it is gone
     LeaderExitHandler ended;
-    std::function<void()> tree_empty;
-
-    void let_leader_go() {
-        if (leader.is_open()) leader.release();  // the tree owns it
-    }
+    Job tree_empty;
 
     static void wait_leader(const std::shared_ptr<Watch>& self) {
-        self->leader.async_wait(Descriptor::wait_read, [self](const error_code& ec) {
+        self->leader.wait_readable([self](const error_code& ec) {
             if (ec || !self->tree) return;
-            const auto end = reap_pidfd(self->leader.native_handle());
+            const auto end = reap_pidfd(self->leader.get());
             if (!end) return wait_leader(self);
-            self->let_leader_go();
+            self->leader.close();
             self->tree->is_over_ = self->tree->is_group_empty();
             const bool is_over = self->tree->is_over_;
             if (!is_over) look_soon(self);
-            const LeaderExitHandler tell = std::move(self->ended);
+            LeaderExitHandler tell = std::move(self->ended);
             tell(*end, is_over);
         });
     }
@@ -200,11 +191,8 @@ struct ProcessGroupTree::Watch {
     }
 
     static void look_later(const std::shared_ptr<Watch>& self) {
-        self->again.expires_after(self->patience);
+        self->again.arm(deadline_after(self->again.scheduler().now(), self->patience), [self] { look(self); });
         self->patience = std::min(self->patience * 2, max_patience);
-        self->again.async_wait([self](const error_code& ec) {
-            if (!ec) look(self);
-        });
     }
 
     static void look(const std::shared_ptr<Watch>& self) {
@@ -237,8 +225,8 @@ struct ProcessGroupTree::Watch {
             UniqueFd held;
             if (!self->tree->is_running_member(self->found.back(), held)) continue;
             if (!held) return false;
-            self->member.assign(held.release());
-            self->member.async_wait(Descriptor::wait_read, [self](const error_code& ec) {
+            if (self->member.open(std::move(held))) return false;
+            self->member.wait_readable([self](const error_code& ec) {
                 if (ec || !self->tree) return;
                 self->member.close();
                 self->patience = least_patience;
@@ -251,7 +239,7 @@ struct ProcessGroupTree::Watch {
 
     static void tell_empty(const std::shared_ptr<Watch>& self) {
         self->tree->is_over_ = true;
-        const std::function<void()> tell = std::move(self->tree_empty);
+        Job tell = std::move(self->tree_empty);
         tell();
     }
 };
@@ -268,7 +256,7 @@ inline error_code ProcessGroupTree::kill_tree() {
 inline ProcessGroupTree::~ProcessGroupTree() {
     if (const auto watch = std::move(watch_)) {
         watch->tree = nullptr;
-        watch->let_leader_go();
+        watch->leader.close();
         watch->member.close();
         watch->again.cancel();
     }
@@ -277,12 +265,13 @@ inline ProcessGroupTree::~ProcessGroupTree() {
     static_cast<void>(reap_pidfd(pidfd_.get()));
 }
 
-inline void ProcessGroupTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended,
-                                    std::function<void()> tree_empty) {
+inline error_code ProcessGroupTree::watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
     watch_ = std::make_shared<Watch>(loop, *this);
+    if (const error_code ec = watch_->leader.borrow(pidfd_.get())) return ec;
     watch_->ended = std::move(ended);
     watch_->tree_empty = std::move(tree_empty);
     Watch::wait_leader(watch_);
+    return {};
 }
 
 }  // namespace warden::detail

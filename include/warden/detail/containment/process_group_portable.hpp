@@ -29,17 +29,14 @@
 #include <warden/detail/containment/child_watch_portable.hpp>
 #include <warden/detail/containment/leader_exit.hpp>
 #include <warden/detail/launch/fork_launcher_portable.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
 
 #if WARDEN_OS_POSIX && !WARDEN_OS_LINUX
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -65,7 +62,7 @@ public:
     /// From now on tells the end of the leader and of the group; see `LeaderExitHandler`. Usage is CPU time, and
     /// unknown where the leader stays a zombie. @throws system_error if the loop's `ChildWatch` cannot be made; it
     /// exists if `ChildWatch::of(loop)` has been called before.
-    void watch(boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty);
+    [[nodiscard]] error_code watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
     [[nodiscard]] error_code signal_leader(int signal) const;
@@ -188,16 +185,16 @@ struct ProcessGroupTree::Watch {
     static constexpr Milliseconds least_patience{2};
     static constexpr Milliseconds max_patience{1000};
 
-    Watch(boost::asio::io_context& loop, ProcessGroupTree& watched)
-        : children(ChildWatch::of(loop)), again(loop), tree(&watched) {}
+    Watch(IoLoop& loop, ProcessGroupTree& watched)
+        : children(ChildWatch::of(loop.context())), again(loop), tree(&watched) {}
 
     ChildWatch& children;
     ChildWatch::Ticket ticket = 0;
-    boost::asio::steady_timer again;  // only while others outlive the leader
+    Timer again;  // only while others outlive the leader
     Milliseconds patience = least_patience;
     ProcessGroupTree* tree;  // null once it is gone
     LeaderExitHandler ended;
-    std::function<void()> tree_empty;
+    Job tree_empty;
 
     static void leader_ended(const std::shared_ptr<Watch>& self, const ChildState& leader) {
         if (!self->tree) return;
@@ -206,28 +203,26 @@ struct ProcessGroupTree::Watch {
         const bool left = self->tree->others_left(end.usage);
         self->ticket = 0;
         if (left) look_later(self);
-        const LeaderExitHandler tell = std::move(self->ended);
+        LeaderExitHandler tell = std::move(self->ended);
         tell(end, !left);
     }
 
     static void look_later(const std::shared_ptr<Watch>& self) {
-        self->again.expires_after(self->patience);
-        self->patience = std::min(self->patience * 2, max_patience);
-        self->again.async_wait([self](const error_code& ec) {
-            if (ec || !self->tree) return;
+        self->again.arm(self->again.scheduler().now() + self->patience, [self] {
+            if (!self->tree) return;
             ResourceUsage told_before;
             if (self->tree->others_left(told_before)) return look_later(self);
-            const std::function<void()> tell = std::move(self->tree_empty);
+            Job tell = std::move(self->tree_empty);
             tell();
         });
+        self->patience = std::min(self->patience * 2, max_patience);
     }
 
     /// After an action on the tree: looks soon, if it is looked at from time to time.
     static void look_soon(const std::shared_ptr<Watch>& self) {
         self->patience = least_patience;
         self->children.look_again();
-        if (self->ticket == 0 && self->tree_empty && self->again.expiry() > std::chrono::steady_clock::now())
-            look_later(self);
+        if (self->ticket == 0 && self->tree_empty && self->again.is_armed()) look_later(self);
     }
 };
 
@@ -235,13 +230,13 @@ inline void ProcessGroupTree::acted() const {
     if (watch_ && is_owner()) Watch::look_soon(watch_);
 }
 
-inline void ProcessGroupTree::watch(boost::asio::io_context& loop, LeaderExitHandler ended,
-                                    std::function<void()> tree_empty) {
+inline error_code ProcessGroupTree::watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
     watch_ = std::make_shared<Watch>(loop, *this);
     watch_->ended = std::move(ended);
     watch_->tree_empty = std::move(tree_empty);
     watch_->ticket =
         watch_->children.await(pid_, [self = watch_](const ChildState& leader) { Watch::leader_ended(self, leader); });
+    return {};
 }
 
 inline ProcessGroupTree::~ProcessGroupTree() {

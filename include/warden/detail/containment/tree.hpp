@@ -10,6 +10,7 @@
 #include <warden/containment.hpp>
 #include <warden/detail/containment/leader_exit.hpp>
 #include <warden/detail/launch/prepared_launch.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
 #include <warden/error.hpp>
 #include <warden/fwd.hpp>
 
@@ -23,10 +24,8 @@
 #include <warden/detail/containment/job_object_windows.hpp>
 #endif
 
-#include <boost/asio/io_context.hpp>
-
 #include <concepts>
-#include <functional>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -34,14 +33,13 @@ namespace warden::detail {
 
 /// Holds one tree: launches its leader inside, tells its ends, signals it, lists it. Destroying it ends the tree.
 template <class T>
-concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, ChildAnswer& answer,
-                               boost::asio::io_context& loop, LeaderExitHandler ended, std::function<void()> tree_empty,
-                               int signal, Pid pid) {
+concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, ChildAnswer& answer, IoLoop& loop,
+                               LeaderExitHandler ended, Job tree_empty, int signal, Pid pid) {
     { T::mechanism } -> std::convertible_to<Mechanism>;
     { T::lists_cheaply } -> std::convertible_to<bool>;      ///< `members` costs by the tree, not by the machine.
     { T::launches_directly } -> std::convertible_to<bool>;  ///< The leader is a child of this program.
     tree.launch(plan, answer);
-    tree.watch(loop, ended, tree_empty);
+    { tree.watch(loop, std::move(ended), std::move(tree_empty)) } -> std::same_as<error_code>;
     { read.pid() } -> std::same_as<Pid>;
     { read.signal_leader(signal) } -> std::same_as<error_code>;
     { tree.signal_tree(signal) } -> std::same_as<error_code>;

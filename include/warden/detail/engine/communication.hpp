@@ -8,10 +8,10 @@
 /// Does not know: who asked; the process is not ended here.
 /// Thread-safety: `start` and `cancel` from any thread; the rest happens on the loop.
 
+#include <warden/detail/base/job.hpp>
 #include <warden/detail/engine/process_record.hpp>
 
 #include <boost/asio/error.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
 #include <functional>
@@ -30,8 +30,8 @@ public:
         : services_(std::move(services)),
           record_(std::move(record)),
           done_(std::move(done)),
-          deadline_timer_(services_->loop.context()),
-          drain_timer_(services_->loop.context()) {}
+          deadline_timer_(services_->loop),
+          drain_timer_(services_->loop) {}
 
     void start(std::string input, const Timeout& timeout);
     void cancel();
@@ -40,14 +40,14 @@ private:
     void on_exit();
     void finish(const error_code& ec);
     /// On the loop, after what goes on there now.
-    [[nodiscard]] std::function<void()> later(void (Communication::*then)());
+    [[nodiscard]] Job later(void (Communication::*then)());
     void finish_well() { finish({}); }
 
     const std::shared_ptr<Services> services_;
     const std::shared_ptr<ProcessRecord> record_;
     Done done_;
-    boost::asio::steady_timer deadline_timer_;
-    boost::asio::steady_timer drain_timer_;
+    Timer deadline_timer_;
+    Timer drain_timer_;
     SteadyTime deadline_ = SteadyTime::max();
     std::uint64_t waiting_for_ = 0;  // of the state
 };
@@ -67,9 +67,8 @@ inline void Communication::start(std::string input, const Timeout& timeout) {
         if (has_ended(record.state.facts())) return self->on_exit();
         self->waiting_for_ = record.state.when(has_ended, self->later(&Communication::on_exit));
         if (self->deadline_ == SteadyTime::max()) return;
-        self->deadline_timer_.expires_at(self->deadline_);
-        self->deadline_timer_.async_wait([self](const error_code& ec) {
-            if (!ec) self->finish(has_ended(self->record_->state.facts()) ? error_code{} : errc::timed_out);
+        self->deadline_timer_.arm(self->deadline_, [self] {
+            self->finish(has_ended(self->record_->state.facts()) ? error_code{} : errc::timed_out);
         });
     });
 }
@@ -78,7 +77,7 @@ inline void Communication::cancel() {
     services_->loop.dispatch([self = shared_from_this()] { self->finish(boost::asio::error::operation_aborted); });
 }
 
-inline std::function<void()> Communication::later(void (Communication::*then)()) {
+inline Job Communication::later(void (Communication::*then)()) {
     return [self = shared_from_this(), then] { self->services_->loop.post([self, then] { (*self.*then)(); }); };
 }
 
@@ -86,10 +85,8 @@ inline void Communication::on_exit() {
     if (!done_) return;
     if (is_output_complete(record_->state.facts())) return finish({});
     waiting_for_ = record_->state.when(is_output_complete, later(&Communication::finish_well));
-    drain_timer_.expires_at(std::min(deadline_, deadline_after(SteadyTime::clock::now(), record_->drain_timeout())));
-    drain_timer_.async_wait([self = shared_from_this()](const error_code& ec) {
-        if (!ec) self->finish({});
-    });
+    drain_timer_.arm(std::min(deadline_, deadline_after(services_->loop.now(), record_->drain_timeout())),
+                     [self = shared_from_this()] { self->finish({}); });
 }
 
 inline void Communication::finish(const error_code& ec) {

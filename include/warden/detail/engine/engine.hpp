@@ -86,7 +86,7 @@ private:
     void call_on_exit(ProcessRecord& record) const;
     void run_beside(const CommandLine& command, Nanoseconds grace, const ProcessRecord::Report& report);
 
-    boost::asio::steady_timer health_timer_;
+    Timer health_timer_;
     struct Episode {
         int bad_looks = 0;
         int good_looks = 0;

@@ -90,9 +90,7 @@ inline HealthReport Engine::health() {
 
 /// On the loop: after every interval a look, from a thread that may take its time.
 inline void Engine::tick_health() {
-    health_timer_.expires_after(std::min<Nanoseconds>(services->config.health_interval, std::chrono::hours(24 * 365)));
-    health_timer_.async_wait([this](const error_code& ec) {
-        if (ec) return;
+    health_timer_.arm(deadline_after(services->loop.now(), services->config.health_interval), [this] {
         services->dispatcher.post_internal([weak = weak_from_this()] {
             const auto self = weak.lock();
             if (!self || self->table.is_closed()) return;

@@ -20,7 +20,7 @@ namespace warden::detail {
 
 inline Engine::Engine(ManagerConfig config)
     : services(std::make_shared<Services>(std::move(config), new_uuid())),
-      health_timer_(services->loop.context()),
+      health_timer_(services->loop),
       mechanisms_(
           services, [this](Pid pid) { return table.has_leader(pid); }, "warden-" + to_string(services->instance_id)),
       host_signals_(services->loop) {

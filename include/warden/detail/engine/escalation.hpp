@@ -8,13 +8,11 @@
 /// Does not know: signals, processes: it is given a function that takes a step.
 /// Thread-safety: on the loop only.
 
+#include <warden/detail/base/unique_function.hpp>
+#include <warden/detail/runtime/scheduler.hpp>
 #include <warden/error.hpp>
 #include <warden/stop_plan.hpp>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-
-#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -32,13 +30,13 @@ namespace warden::detail {
 class Escalation : public std::enable_shared_from_this<Escalation> {
 public:
     /// Takes a step; what went wrong with it, in words.
-    using Act = std::function<std::string(const StopStep&)>;
+    using Act = UniqueFunction<std::string(const StopStep&)>;
     /// Called once for each step that is over, and once at the end.
-    using StepDone = std::function<void(const StopStep&, const StopStepResult&)>;
-    using Finished = std::function<void(StopReport)>;
+    using StepDone = UniqueFunction<void(const StopStep&, const StopStepResult&)>;
+    using Finished = UniqueFunction<void(StopReport)>;
 
-    Escalation(boost::asio::io_context& loop, StopPlan plan, Act act, StepDone step_done, Finished finished)
-        : timer_(loop),
+    Escalation(Scheduler& scheduler, StopPlan plan, Act act, StepDone step_done, Finished finished)
+        : timer_(scheduler),
           plan_(std::move(plan)),
           act_(std::move(act)),
           step_done_(std::move(step_done)),
@@ -73,7 +71,9 @@ private:
     void end_step(bool tree_exited);
     void finish();
 
-    boost::asio::steady_timer timer_;
+    [[nodiscard]] SteadyTime now() const noexcept { return timer_.scheduler().now(); }
+
+    Timer timer_;
     StopPlan plan_;
     Act act_;
     StepDone step_done_;
@@ -101,7 +101,7 @@ inline StopPlan within_budget(const StopPlan& plan, Nanoseconds budget) {
 }
 
 inline void Escalation::start() {
-    began_ = SteadyTime::clock::now();
+    began_ = now();
     report_.reason = plan_.reason();
     deadline_ = deadline_after(began_, plan_.deadline());
     take_step();
@@ -113,24 +113,23 @@ inline void Escalation::replace_plan(StopPlan plan) {
     plan_ = std::move(plan);
     if (!plan_.reason().empty()) report_.reason = plan_.reason();
     next_ = 0;
-    deadline_ = deadline_after(SteadyTime::clock::now(), plan_.deadline());
+    deadline_ = deadline_after(now(), plan_.deadline());
     take_step();
 }
 
 inline void Escalation::take_step() {
+    const auto self = shared_from_this();  // acting may end it
     if (next_ == plan_.steps().size()) return finish();
     const StopStep& step = plan_.steps()[next_];
     StopStepResult record;
     record.action = step.action;
-    record.began = SteadyTime::clock::now() - began_;
+    record.began = now() - began_;
     report_.steps.push_back(std::move(record));
     in_step_ = true;
     report_.steps.back().error = act_(step);
     if (!finished_ || !in_step_) return;  // the tree was found gone while acting
-    timer_.expires_at(deadline_after(SteadyTime::clock::now(), step.grace));
-    timer_.async_wait([self = shared_from_this()](const error_code& ec) {
-        if (ec || !self->finished_ || !self->in_step_) return;
-        if (self->timer_.expiry() > SteadyTime::clock::now()) return;  // a newer step has set it anew
+    timer_.arm(deadline_after(now(), step.grace), [self] {
+        if (!self->finished_ || !self->in_step_) return;
         self->end_step(false);
         self->take_step();
     });
@@ -146,7 +145,7 @@ inline bool Escalation::add_error(std::size_t step, const std::string& words) {
 inline void Escalation::end_step(bool tree_exited) {
     in_step_ = false;
     StopStepResult& record = report_.steps.back();
-    record.duration = SteadyTime::clock::now() - began_ - record.began;
+    record.duration = now() - began_ - record.began;
     record.tree_exited = tree_exited;
     report_.duration = record.began + record.duration;
     step_done_(plan_.steps()[next_], record);
@@ -160,6 +159,7 @@ inline void Escalation::tree_gone() {
 }
 
 inline void Escalation::finish() {
+    const auto self = shared_from_this();  // the timer may hold the last reference
     timer_.cancel();
     if (auto finished = std::exchange(finished_, nullptr)) finished(std::move(report_));
 }

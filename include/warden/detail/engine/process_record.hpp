@@ -8,6 +8,7 @@
 /// Does not know: other processes.
 /// Thread-safety: safe. What touches the tree or the pipes is done on the loop.
 
+#include <warden/detail/base/job.hpp>
 #include <warden/detail/containment/tree.hpp>
 #include <warden/detail/engine/escalation.hpp>
 #include <warden/detail/engine/process_state.hpp>
@@ -16,8 +17,6 @@
 #include <warden/detail/runtime/services.hpp>
 #include <warden/detail/system/signal_numbers.hpp>
 #include <warden/spawn_options.hpp>
-
-#include <boost/asio/steady_timer.hpp>
 
 #include <array>
 #include <atomic>
@@ -34,7 +33,7 @@ enum class StopReason : std::uint8_t { asked, timed_out, host_shutdown };
 
 class ProcessRecord : public std::enable_shared_from_this<ProcessRecord> {
 public:
-    using StopDone = std::function<void(const StopReport&)>;
+    using StopDone = UniqueFunction<void(const StopReport&)>;
 
     ProcessRecord(std::shared_ptr<Services> services, const Uuid& id, CommandLine command, SpawnOptions options);
     ProcessRecord(const ProcessRecord&) = delete;
@@ -57,12 +56,12 @@ public:
     std::shared_ptr<InputPump> input;
     std::shared_ptr<LogCollector> collector;
     TerminalEnd terminal;  ///< Its end of its terminal: a process that closes its own must not be hung up by that.
-    std::function<void()> on_leader_exit;  ///< Called on the loop before anybody who waits is woken.
-    std::function<void()> on_tree_empty;   ///< Called on the loop when nothing is left.
+    Job on_leader_exit;    ///< Called on the loop before anybody who waits is woken.
+    Job on_tree_empty;     ///< Called on the loop when nothing is left.
     /// Runs a command beside this process, for a stop plan. Called on the loop; does not wait. What it runs into is
     /// reported from any thread.
     using Report = std::function<void(std::string)>;
-    std::function<void(CommandLine, Nanoseconds, Report)> run_beside;
+    UniqueFunction<void(CommandLine, Nanoseconds, Report)> run_beside;
 
     ProcessState state;
 
@@ -119,7 +118,7 @@ public:
 private:
     // on the loop
     void leader_ended(const LeaderExit& end, bool tree_empty);
-    void after_consumers(std::function<void()> then);
+    void after_consumers(Job then);
     void note_tree_empty();
     void end_output();
     void settle(const LeaderExit& end);
@@ -144,14 +143,14 @@ private:
     void resume_reading();
 
     const std::shared_ptr<Services> services_;
-    boost::asio::steady_timer timeout_timer_;
-    boost::asio::steady_timer flush_timer_;
+    Timer timeout_timer_;
+    Timer flush_timer_;
     std::shared_ptr<Escalation> escalation_;
     std::vector<StopDone> stop_waiters_;
     std::optional<StopReason> stop_reason_;
     bool killed_ = false;
     std::uint64_t signals_sent_ = 0;  // bit n-1 for signal n
-    std::function<void()> after_flush_;
+    Job after_flush_;
     bool leader_ended_ = false;  // from here on, what is done to the tree is not why it ended; nobody was told yet
     bool tree_empty_ = false;
 };
@@ -164,8 +163,8 @@ inline ProcessRecord::ProcessRecord(std::shared_ptr<Services> services, const Uu
       command(std::move(words)),
       options(std::move(wanted)),
       services_(std::move(services)),
-      timeout_timer_(services_->loop.context()),
-      flush_timer_(services_->loop.context()) {}
+      timeout_timer_(services_->loop),
+      flush_timer_(services_->loop) {}
 
 inline Event ProcessRecord::event(EventKind kind) const {
     Event event;
@@ -224,20 +223,23 @@ inline void ProcessRecord::activate() {
     }
     if (collector) collector->start();
     if (!timeout.is_never()) {
-        timeout_timer_.expires_at(deadline_after(SteadyTime::clock::now(), timeout.length()));
-        timeout_timer_.async_wait([self](const error_code& ec) {
-            if (ec || self->tree_empty_) return;
+        timeout_timer_.arm(deadline_after(services_->loop.now(), timeout.length()), [self] {
+            if (self->tree_empty_) return;
             self->services_->metrics.timed_out();
             self->services_->emit(self->event(EventKind::timeout));
             self->stop(self->stop_plan, StopReason::timed_out, {});
         });
     }
-    static_cast<void>(visit_tree(tree, false, [&](auto& held) {
-        held.watch(
-            services_->loop.context(), [self](const LeaderExit& end, bool gone) { self->leader_ended(end, gone); },
-            [self] { self->tree_empty(); });
-        return true;
-    }));
+    LeaderExitHandler ended = [self](const LeaderExit& end, bool gone) { self->leader_ended(end, gone); };
+    Job empty = [self] { self->tree_empty(); };
+    const error_code unwatched = visit_tree(tree, error_code{}, [&](auto& held) {
+        return held.watch(services_->loop, std::move(ended), std::move(empty));
+    });
+    if (!unwatched) return;
+    // Its end would never be noticed: it is ended now, and how it ended is not known.
+    note(EventKind::kill, "the system refuses to watch it: " + unwatched.message());
+    static_cast<void>(visit_tree(tree, error_code{}, [](auto& held) { return held.kill_tree(); }));
+    leader_ended({}, true);
 }
 
 inline void ProcessRecord::leader_ended(const LeaderExit& end, bool gone) {
@@ -257,7 +259,7 @@ inline void ProcessRecord::leader_ended(const LeaderExit& end, bool gone) {
 }
 
 /// Runs `then` once the consumers have seen all output, or the drain budget is over.
-inline void ProcessRecord::after_consumers(std::function<void()> then) {
+inline void ProcessRecord::after_consumers(Job then) {
     const auto all = output->queues();
     std::vector<ConsumerQueue*> queues(all.begin(), all.end());
     std::erase(queues, nullptr);
@@ -275,10 +277,7 @@ inline void ProcessRecord::after_consumers(std::function<void()> then) {
             if (left->fetch_sub(1) == 1) self->services_->loop.post(flushed);
         });
     }
-    flush_timer_.expires_after(std::min<Nanoseconds>(drain_timeout(), std::chrono::hours(24)));
-    flush_timer_.async_wait([flushed](const error_code& ec) {
-        if (!ec) flushed();
-    });
+    flush_timer_.arm(deadline_after(services_->loop.now(), drain_timeout()), flushed);
 }
 
 /// Windows: an exit code that is an error status of the system, such as 0xC0000005.

@@ -8,6 +8,7 @@
 /// Does not know: how a process is watched or stopped.
 /// Thread-safety: safe. Callbacks are called without the lock.
 
+#include <warden/detail/base/job.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/lifecycle.hpp>
 #include <warden/process_info.hpp>
@@ -16,7 +17,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -51,7 +51,7 @@ public:
     /// called, without the lock.
     template <class F>
     void change(F f) {
-        std::vector<std::function<void()>> due;
+        std::vector<Job> due;
         {
             const std::lock_guard lock(mutex_);
             f(facts_);
@@ -94,7 +94,7 @@ public:
 
     /// Calls `call` once `condition` holds: at once, or later on the thread that changes the facts. 0 if at once; else
     /// a number to take it back with.
-    [[nodiscard]] std::uint64_t when(std::function<bool(const ProcessFacts&)> condition, std::function<void()> call) {
+    [[nodiscard]] std::uint64_t when(UniqueFunction<bool(const ProcessFacts&)> condition, Job call) {
         {
             const std::lock_guard lock(mutex_);
             if (!condition(facts_)) {
@@ -109,7 +109,7 @@ public:
 
     /// Whether the callback was still waiting; it will not be called any more.
     bool cancel(std::uint64_t id) {
-        std::function<void()> destroyed_without_lock;
+        Job destroyed_without_lock;
         const std::lock_guard lock(mutex_);
         const auto at = callbacks_.find(id);
         if (at == callbacks_.end()) return false;
@@ -120,8 +120,8 @@ public:
 
 private:
     struct Callback {
-        std::function<bool(const ProcessFacts&)> condition;
-        std::function<void()> call;
+        UniqueFunction<bool(const ProcessFacts&)> condition;
+        Job call;
     };
 
     mutable std::mutex mutex_;

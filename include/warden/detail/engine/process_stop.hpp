@@ -98,7 +98,7 @@ inline void ProcessRecord::begin_stop(StopPlan plan, StopReason reason) {
     services_->emit(std::move(began));
     auto self = shared_from_this();
     escalation_ = std::make_shared<Escalation>(
-        services_->loop.context(), std::move(plan), [self](const StopStep& step) { return self->act(step); },
+        services_->loop, std::move(plan), [self](const StopStep& step) { return self->act(step); },
         [self](const StopStep& step, const StopStepResult& record) {
             Event taken = self->event(EventKind::stop_step);
             taken.duration = record.duration;

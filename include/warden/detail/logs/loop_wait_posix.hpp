@@ -9,13 +9,13 @@
 /// Thread-safety: on the loop, after `assign`.
 /// Allocates:     as Asio does.
 
+#include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
 #include <warden/error.hpp>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <utility>
 
@@ -24,28 +24,25 @@ namespace warden::detail {
 /// See `WaitsInLoop`.
 class LoopWait {
 public:
-    explicit LoopWait(boost::asio::io_context& loop) : descriptor_(loop) {}
+    explicit LoopWait(boost::asio::io_context& loop) : watch_(loop) {}
     LoopWait(const LoopWait&) = delete;
     ~LoopWait() { close(); }
 
-    void assign(int handle, error_code& ec) { descriptor_.assign(handle, ec); }
+    void assign(int handle, error_code& ec) { ec = watch_.borrow(handle); }
 
-    [[nodiscard]] bool is_open() const { return descriptor_.is_open(); }
+    [[nodiscard]] bool is_open() const { return watch_.is_open(); }
 
     template <class Look>
     void async_wait(Look look) {
-        descriptor_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                               [look = std::move(look)](const error_code& ec) mutable {
-                                   if (!ec) look();
-                               });
+        watch_.wait_readable([look = std::move(look)](const error_code& ec) mutable {
+            if (!ec) look();
+        });
     }
 
-    void close() {
-        if (descriptor_.is_open()) (void)descriptor_.release();
-    }
+    void close() { watch_.close(); }
 
 private:
-    boost::asio::posix::stream_descriptor descriptor_;
+    DescriptorWatch watch_;
 };
 
 }  // namespace warden::detail

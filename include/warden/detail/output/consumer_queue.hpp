@@ -9,6 +9,7 @@
 /// Thread-safety: `offer` on the loop; the consumer is called by one thread at a time, in order.
 
 #include <warden/callbacks.hpp>
+#include <warden/detail/base/job.hpp>
 #include <warden/detail/runtime/dispatcher.hpp>
 
 #include <array>
@@ -16,7 +17,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -34,7 +34,7 @@ using OutputQueues = std::array<ConsumerQueue*, 5>;
 class ConsumerQueue : public std::enable_shared_from_this<ConsumerQueue> {
 public:
     /// Returns how many of the bytes it could not do anything with.
-    using Consume = std::function<std::size_t(Stream, std::string_view)>;
+    using Consume = UniqueFunction<std::size_t(Stream, std::string_view)>;
 
     /// With `pause` it takes everything: who offers stops at `has_room`, so what waits is bounded by half of
     /// `max_bytes` and what was in the pipes. The consumer runs on `executor`, or, if that is none, on the dispatcher.
@@ -58,7 +58,7 @@ public:
     }
 
     /// Runs `f` after everything that was offered; at once while the queue is held up.
-    void after_all(std::function<void()> f) {
+    void after_all(Job f) {
         enqueue({Stream::stdout_, {}, std::move(f)});
         complete_flush_if_paused();
     }
@@ -92,7 +92,7 @@ public:
     [[nodiscard]] bool has_room() const noexcept { return waiting_.load(std::memory_order_acquire) <= max_bytes_ / 2; }
 
     /// Called on the dispatcher whenever there is room after a call. Set it before the first `offer`.
-    void on_room(std::function<void()> f) { on_room_ = std::move(f); }
+    void on_room(Job f) { on_room_ = std::move(f); }
 
     [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
 
@@ -100,7 +100,7 @@ private:
     struct Item {
         Stream stream;
         std::string bytes;
-        std::function<void()> instead;  // of the consumer
+        Job instead;  // of the consumer
     };
 
     void enqueue(Item item) {
@@ -113,7 +113,7 @@ private:
     }
 
     void complete_flush_if_paused() {
-        std::vector<std::function<void()>> due;
+        std::vector<Job> due;
         {
             const std::lock_guard lock(mutex_);
             if (held_up_ == 0) return;
@@ -170,7 +170,7 @@ private:
     const std::size_t max_bytes_;
     const OverflowPolicy when_slow_;
     const Consume consume_;
-    std::function<void()> on_room_;
+    Job on_room_;
     std::atomic<std::size_t> waiting_{0};
     std::atomic<std::uint64_t> dropped_{0};
     mutable std::mutex mutex_;

@@ -8,20 +8,19 @@
 /// Does not know: where output goes (the router does) or when the process ends.
 /// Thread-safety: on the loop, after `start`.
 
+#include <warden/detail/base/job.hpp>
 #include <warden/detail/output/output_router.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/error.hpp>
 
 #if WARDEN_OS_POSIX
-#include <boost/asio/posix/stream_descriptor.hpp>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,14 +37,12 @@ namespace warden::detail {
 class OutputPump : public std::enable_shared_from_this<OutputPump> {
 public:
     OutputPump(IoLoop& loop, UniqueFd pipe, Stream stream, std::shared_ptr<OutputRouter> router, std::size_t pipe_bytes)
-        : loop_(loop),
-          pipe_(loop.context(), pipe.release()),
-          stream_(stream),
-          router_(std::move(router)),
-          pipe_bytes_(pipe_bytes) {}
+        : loop_(loop), pipe_(loop.context()), stream_(stream), router_(std::move(router)), pipe_bytes_(pipe_bytes) {
+        if (const error_code ec = pipe_.open(std::move(pipe))) throw system_error(ec, "epoll_ctl");
+    }
 
     /// `closed` is called once, on the loop: at end of file, or by `close`.
-    void start(std::function<void()> closed) {
+    void start(Job closed) {
         closed_ = std::move(closed);
         wait();
     }
@@ -69,7 +66,7 @@ public:
     /// What both ends of the pipe have in common: the inode.
     [[nodiscard]] std::uint64_t pipe_id() {
         struct stat status {};
-        return ::fstat(pipe_.native_handle(), &status) == 0 ? status.st_ino : 0;
+        return ::fstat(pipe_.get(), &status) == 0 ? status.st_ino : 0;
     }
 
 private:
@@ -78,11 +75,11 @@ private:
     void end();
 
     IoLoop& loop_;
-    boost::asio::posix::stream_descriptor pipe_;
+    DescriptorWatch pipe_;
     const Stream stream_;
     const std::shared_ptr<OutputRouter> router_;
     const std::size_t pipe_bytes_;
-    std::function<void()> closed_;
+    Job closed_;
     bool paused_ = false;
     bool enlarged_ = false;
 };
@@ -90,10 +87,11 @@ private:
 /// Writes one input pipe, as fast as the process reads.
 class InputPump : public std::enable_shared_from_this<InputPump> {
 public:
-    using Done = std::function<void(const error_code&)>;
+    using Done = UniqueFunction<void(const error_code&)>;
 
-    InputPump(IoLoop& loop, UniqueFd pipe, bool is_terminal)
-        : pipe_(loop.context(), pipe.release()), is_terminal_(is_terminal) {}
+    InputPump(IoLoop& loop, UniqueFd pipe, bool is_terminal) : pipe_(loop.context()), is_terminal_(is_terminal) {
+        if (const error_code ec = pipe_.open(std::move(pipe))) throw system_error(ec, "epoll_ctl");
+    }
 
     /// Queues `text`; `done` comes once all of it is in the pipe, or cannot be.
     void write(std::string text, Done done);
@@ -118,7 +116,7 @@ private:
     void pump();
     [[nodiscard]] std::string typed(const std::string& text);
 
-    boost::asio::posix::stream_descriptor pipe_;
+    DescriptorWatch pipe_;
     std::deque<Item> queue_;
     const bool is_terminal_;
     std::size_t line_bytes_ = 0;  // typed since the terminal last handed something over
@@ -129,13 +127,12 @@ private:
 // -- implementation ----------------------------------------------------------
 
 inline void OutputPump::wait() {
-    pipe_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                     [self = shared_from_this()](const error_code& ec) {
-                         if (ec || !self->pipe_.is_open()) return;
-                         if (!self->read_some(self->loop_.read_buffer().size())) return;
-                         if (self->router_->should_pause()) self->paused_ = true;
-                         else self->wait();
-                     });
+    pipe_.wait_readable([self = shared_from_this()](const error_code& ec) {
+        if (ec || !self->pipe_.is_open()) return;
+        if (!self->read_some(self->loop_.read_buffer().size())) return;
+        if (self->router_->should_pause()) self->paused_ = true;
+        else self->wait();
+    });
 }
 
 /// Reads until the pipe is empty or the buffer is full, then routes it all at once. False at the end of the stream.
@@ -145,7 +142,7 @@ inline bool OutputPump::read_some(std::size_t at_most) {
     std::size_t filled = 0;
     bool at_end = false;
     while (filled < at_most && !at_end) {
-        const ssize_t size = ::read(pipe_.native_handle(), buffer.data() + filled, at_most - filled);
+        const ssize_t size = ::read(pipe_.get(), buffer.data() + filled, at_most - filled);
         if (size > 0) filled += static_cast<std::size_t>(size);
         else if (size < 0 && errno == EINTR) continue;
         else if (size < 0 && errno == EAGAIN) break;
@@ -154,7 +151,7 @@ inline bool OutputPump::read_some(std::size_t at_most) {
     constexpr std::size_t default_pipe_bytes = std::size_t{64} * 1024;
     if (!enlarged_ && filled >= default_pipe_bytes) {  // it floods: fewer, larger reads
         enlarged_ = true;
-        enlarge_pipe(pipe_.native_handle(), pipe_bytes_);
+        enlarge_pipe(pipe_.get(), pipe_bytes_);
     }
     if (filled > 0) router_->write(stream_, {buffer.data(), filled});
     if (at_end) end();
@@ -163,7 +160,7 @@ inline bool OutputPump::read_some(std::size_t at_most) {
 
 inline void OutputPump::drain_now() {
     int there = 0;
-    if (!pipe_.is_open() || ::ioctl(pipe_.native_handle(), FIONREAD, &there) != 0) return;
+    if (!pipe_.is_open() || ::ioctl(pipe_.get(), FIONREAD, &there) != 0) return;
     constexpr std::size_t terminal_bytes = std::size_t{128} * 1024;  // a terminal tells only of the first 4 KiB
     // One more byte than is there, so that an end of the stream is seen now.
     for (auto left = std::max(static_cast<std::size_t>(there) + 1, terminal_bytes); left > 0;) {
@@ -180,8 +177,7 @@ inline void OutputPump::close() {
 
 inline void OutputPump::end() {
     if (!pipe_.is_open()) return;
-    error_code ignored;
-    pipe_.close(ignored);
+    pipe_.close();
     router_->finish(stream_);
     if (auto closed = std::exchange(closed_, nullptr)) closed();
 }
@@ -198,7 +194,7 @@ inline void InputPump::write(std::string text, Done done) {
 inline std::string InputPump::typed(const std::string& text) {
     constexpr std::size_t max_line_bytes = WARDEN_OS_LINUX ? 4000 : 1000;
     struct termios now {};
-    const bool is_read = ::tcgetattr(pipe_.native_handle(), &now) == 0;
+    const bool is_read = ::tcgetattr(pipe_.get(), &now) == 0;
     const auto hand_over = static_cast<char>(now.c_cc[VEOF]);
     std::string result;
     for (const char c : text) {
@@ -220,8 +216,7 @@ inline void InputPump::close_when_written() {
 }
 
 inline void InputPump::close(const error_code& reason) {
-    error_code ignored;
-    pipe_.close(ignored);
+    pipe_.close();
     for (auto queue = std::exchange(queue_, {}); auto& item : queue) item.done(reason);
 }
 
@@ -230,8 +225,7 @@ inline void InputPump::pump() {
     while (!queue_.empty()) {
         Item& item = queue_.front();
         while (item.written < item.text.size()) {
-            const ssize_t size =
-                ::write(pipe_.native_handle(), item.text.data() + item.written, item.text.size() - item.written);
+            const ssize_t size = ::write(pipe_.get(), item.text.data() + item.written, item.text.size() - item.written);
             if (size >= 0) {
                 item.written += static_cast<std::size_t>(size);
                 continue;
@@ -239,10 +233,9 @@ inline void InputPump::pump() {
             if (errno == EINTR) continue;
             if (errno != EAGAIN) return close(system_code(errno));
             waiting_ = true;
-            pipe_.async_wait(boost::asio::posix::stream_descriptor::wait_write,
-                             [self = shared_from_this()](const error_code& ec) {
-                                 if (!ec && self->pipe_.is_open()) self->pump();
-                             });
+            pipe_.wait_writable([self = shared_from_this()](const error_code& ec) {
+                if (!ec && self->pipe_.is_open()) self->pump();
+            });
             return;
         }
         const Done done = std::move(item.done);

@@ -9,6 +9,7 @@
 /// Does not know: where output goes (the router does) or when the process ends.
 /// Thread-safety: on the loop, after `start`.
 
+#include <warden/detail/base/job.hpp>
 #include <warden/detail/output/output_router.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
 #include <warden/detail/system/unique_handle_windows.hpp>
@@ -22,7 +23,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,7 +66,7 @@ public:
         : loop_(loop), pipe_(loop.context(), pipe.release()), stream_(stream), router_(std::move(router)) {}
 
     /// `closed` is called once, on the loop: at end of file, or by `close`.
-    void start(std::function<void()> closed) {
+    void start(Job closed) {
         closed_ = std::move(closed);
         buffer_.resize(buffer_bytes);
         read();
@@ -105,7 +105,7 @@ private:
     boost::asio::windows::stream_handle pipe_;
     const Stream stream_;
     const std::shared_ptr<OutputRouter> router_;
-    std::function<void()> closed_;
+    Job closed_;
     std::vector<char> buffer_;
     PipeOperation read_;
     bool paused_ = false;
@@ -114,7 +114,7 @@ private:
 /// Writes one input pipe, as fast as the process reads.
 class InputPump : public std::enable_shared_from_this<InputPump> {
 public:
-    using Done = std::function<void(const error_code&)>;
+    using Done = UniqueFunction<void(const error_code&)>;
 
     InputPump(IoLoop& loop, UniqueHandle pipe, bool) : loop_(loop), pipe_(loop.context(), pipe.release()) {}
 

@@ -9,6 +9,7 @@
 /// Thread-safety: written on the loop; captures, `tail` and the counters from any thread.
 
 #include <warden/callbacks.hpp>
+#include <warden/detail/base/job.hpp>
 #include <warden/detail/output/consumer_queue.hpp>
 #include <warden/detail/output/line_capture.hpp>
 #include <warden/detail/output/line_format.hpp>
@@ -22,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -64,7 +66,7 @@ public:
     void on_room(const std::function<void()>& f);
     /// Called on the loop when a log cannot be written any more, and when it can again. Set it before the first
     /// `write`.
-    void on_log_state(std::function<void(const LogSink&)> f) { on_log_state_ = std::move(f); }
+    void on_log_state(UniqueFunction<void(const LogSink&)> f) { on_log_state_ = std::move(f); }
 
     /// The newest lines of both streams together: of the log, if there is one that holds both, else of memory.
     [[nodiscard]] std::vector<std::string> tail(std::size_t count) const;
@@ -95,7 +97,7 @@ private:
     void write_log(StreamRoute& route, std::string_view text);
     void remember(std::string_view text);
 
-    std::function<void(const LogSink&)> on_log_state_;
+    UniqueFunction<void(const LogSink&)> on_log_state_;
     std::string formatted_;
     mutable std::mutex mutex_;
     TextWindow recent_;  // unless a log holds both streams

@@ -8,15 +8,14 @@
 /// Does not know: what is done then.
 /// Thread-safety: `start` and `stop` are not for the loop; `close` is; the rest is safe.
 
+#include <warden/detail/base/unique_function.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
 #include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/runtime/termination_signals_posix.hpp>
+#include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 
 #if WARDEN_OS_POSIX
-#include <boost/asio/posix/stream_descriptor.hpp>
-
-#include <functional>
 #include <optional>
 #include <utility>
 
@@ -29,7 +28,7 @@ public:
     explicit HostSignals(IoLoop& loop) : read_(loop.context()) {}
 
     /// From now on `on_signal` is called on the loop for each SIGTERM, SIGINT and SIGHUP.
-    [[nodiscard]] std::optional<SetUpError> start(std::function<void(int signal)> on_signal);
+    [[nodiscard]] std::optional<SetUpError> start(UniqueFunction<void(int signal)> on_signal);
 
     /// Takes the handlers back. Does nothing if there are none.
     void stop() {
@@ -47,20 +46,20 @@ public:
 private:
     void listen();
 
-    std::function<void(int)> on_signal_;
+    UniqueFunction<void(int)> on_signal_;
     UniqueFd write_;
-    boost::asio::posix::stream_descriptor read_;
+    DescriptorWatch read_;
 };
 
 // -- implementation ----------------------------------------------------------
 
-inline std::optional<SetUpError> HostSignals::start(std::function<void(int)> on_signal) {
+inline std::optional<SetUpError> HostSignals::start(UniqueFunction<void(int)> on_signal) {
     on_signal_ = std::move(on_signal);
     auto [to_read, to_write] = make_closed_pipe();
     if (!to_read) return SetUpError{system_code(errno), "no pipe for the signal handlers"};
     make_nonblocking(to_read.get());
     make_nonblocking(to_write.get());
-    read_.assign(to_read.release());
+    if (const error_code ec = read_.open(std::move(to_read))) return SetUpError{ec, "no watch for the signal handlers"};
     if (!TerminationSignals::instance().add(to_write.get())) {
         return SetUpError{errc::invalid_configuration,
                           "more managers handle signals than there is room for; set handle_signals = false"};
@@ -73,15 +72,15 @@ inline std::optional<SetUpError> HostSignals::start(std::function<void(int)> on_
 inline void HostSignals::close() {
     if (!read_.is_open()) return;
     unsigned char number = 0;
-    while (::read(read_.native_handle(), &number, 1) == 1) finished(number);
+    while (::read(read_.get(), &number, 1) == 1) finished(number);
     read_.close();
 }
 
 inline void HostSignals::listen() {
-    read_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const error_code& ec) {
+    read_.wait_readable([this](const error_code& ec) {
         if (ec) return;
         unsigned char number = 0;
-        while (::read(read_.native_handle(), &number, 1) == 1) on_signal_(number);
+        while (::read(read_.get(), &number, 1) == 1) on_signal_(number);
         listen();
     });
 }

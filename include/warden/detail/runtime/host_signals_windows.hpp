@@ -11,6 +11,7 @@
 /// Does not know: what is done then.
 /// Thread-safety: safe; `start` and `stop` are not for the loop.
 
+#include <warden/detail/base/unique_function.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
 #include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/system/api_windows.hpp>
@@ -19,7 +20,6 @@
 #if WARDEN_OS_WINDOWS
 #include <condition_variable>
 #include <cstddef>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -35,7 +35,7 @@ public:
     /// From now on `on_signal` is called on the loop for each console event: interrupt for Ctrl-C and Ctrl-Break,
     /// hangup for the closing of the console, terminate for the end of the session. The event takes its usual effect
     /// when all managers are `finished`; the system gives a program a few seconds for the last two.
-    [[nodiscard]] std::optional<SetUpError> start(std::function<void(int signal)> on_signal);
+    [[nodiscard]] std::optional<SetUpError> start(UniqueFunction<void(int signal)> on_signal);
 
     void stop();
     void close() {}
@@ -55,7 +55,7 @@ private:
     static BOOL WINAPI on_event(DWORD event);
 
     IoLoop& loop_;
-    std::function<void(int)> on_signal_;
+    UniqueFunction<void(int)> on_signal_;
 };
 
 // -- implementation ----------------------------------------------------------
@@ -79,7 +79,7 @@ inline BOOL WINAPI HostSignals::on_event(DWORD event) {
     return FALSE;  // on to the handlers of the program, and to the usual effect
 }
 
-inline std::optional<SetUpError> HostSignals::start(std::function<void(int)> on_signal) {
+inline std::optional<SetUpError> HostSignals::start(UniqueFunction<void(int)> on_signal) {
     on_signal_ = std::move(on_signal);
     Shared& all = shared();
     const std::lock_guard lock(all.mutex);
