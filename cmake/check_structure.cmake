@@ -31,6 +31,8 @@ set(os_reader "platform")        # the one reader of the system's macros
 set(process_door "detail/launch/boost_process")  # with any suffix: the one door to Boost.Process
 set(asio_free ground words output detail/base detail/text)   # Asio costs every unit that includes it half a second
 set(max_lines 400)
+set(max_function_lines 60)
+set(no_function "^(namespace|class|struct|enum|union|extern|template|public|protected|private)$")
 
 # The suffix of a file is the system that it is for, and the condition that wraps its body.
 set(suffixes
@@ -143,8 +145,24 @@ foreach(path IN LISTS paths)
 
     set(number 0)
     set(wrapped FALSE)
+    set(begin_0 0)  # of the function that is open at this depth: of a namespace, of a class
+    set(begin_4 0)
     foreach(line IN LISTS lines)
         math(EXPR number "${number} + 1")
+        if(line MATCHES "^(    )?([A-Za-z_~?]+)")
+            string(LENGTH "${CMAKE_MATCH_1}" depth)
+            set(begin_${depth} ${number})
+            if(CMAKE_MATCH_2 MATCHES "${no_function}")
+                set(begin_${depth} 0)
+            endif()
+        elseif(line MATCHES "^(    )?}$")
+            string(LENGTH "${CMAKE_MATCH_1}" depth)
+            math(EXPR length "${number} - ${begin_${depth}} + 1")
+            if(begin_${depth} GREATER 0 AND length GREATER max_function_lines)
+                fault(${begin_${depth}} "a function of ${length} lines; ${max_function_lines} are the most")
+            endif()
+            set(begin_${depth} 0)
+        endif()
         string(REGEX REPLACE "//.*" "" line "${line}")
         string(STRIP "${line}" line)
         if(line MATCHES "^ *# *include *([<\"])([^>\"]+)")

@@ -23,6 +23,8 @@ public:
     /// One hour after the beginning of its time.
     [[nodiscard]] SteadyTime now() const noexcept override { return now_; }
     void post(Job job) override { jobs_.push_back(std::move(job)); }
+    void dispatch(Job job) override { job(); }
+    [[nodiscard]] bool is_loop_thread() const noexcept override { return true; }
 
     /// Runs what was posted, and what that posts, until nothing is left; the time stands still.
     void run_posted() {
@@ -49,6 +51,7 @@ public:
     [[nodiscard]] SteadyTime next_deadline() const noexcept { return timers_.next_deadline(); }
 
 private:
+    void run_and_wait(warden::detail::FunctionRef<void()> f) override { f(); }
     Job arm(TimerEntry& entry, SteadyTime deadline, Job job) override {
         timers_.arm(entry, deadline);
         return std::exchange(entry.job, std::move(job));

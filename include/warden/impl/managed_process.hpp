@@ -174,7 +174,7 @@ WARDEN_INLINE ContainmentReport ManagedProcess::containment() const {
     return read([](auto& r) { return r.containment; });
 }
 WARDEN_INLINE std::vector<std::string> ManagedProcess::tail(std::size_t lines) const {
-    return read([&](auto& r) { return r.output->tail(lines); });
+    return read([&](auto& r) { return r.output.router->tail(lines); });
 }
 WARDEN_INLINE std::chrono::system_clock::time_point ManagedProcess::started_at() const {
     return read([](auto& r) { return r.started_at; });
@@ -193,7 +193,7 @@ WARDEN_INLINE std::optional<ExitStatus> ManagedProcess::wait_until_steady(Steady
     if (const error_code ec = check()) throw system_error(ec, "wait");
     if (const auto status = record_->state.facts().status; status || deadline <= SteadyTime::clock::now())
         return status;
-    const detail::ReentrantWaitGuard waiting(record_->output->queues());
+    const detail::ReentrantWaitGuard waiting(record_->output.router->queues());
     if (!record_->state.wait_until(deadline, detail::has_ended)) return std::nullopt;
     return record_->state.facts().status;
 }
@@ -245,7 +245,7 @@ WARDEN_INLINE CompletedProcess ManagedProcess::communicate(std::string_view inpu
     ec = check();
     if (!ec && !timeout.is_valid()) ec = errc::invalid_timeout;
     if (ec) return {};
-    const detail::ReentrantWaitGuard waiting(record_->output->queues());
+    const detail::ReentrantWaitGuard waiting(record_->output.router->queues());
     std::promise<CompletedProcess> collected;
     const auto cancel = detail::begin_communicate(*engine_, record_, std::string(input), timeout,
                                                   [&](const error_code& failed, CompletedProcess result) {

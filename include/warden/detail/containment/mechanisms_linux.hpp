@@ -242,7 +242,7 @@ inline void Mechanisms::place_with_keeper(Tree& tree, std::string& advice, error
             return;
         }
         if (keeper.inherited->confinement != now.confinement) continue;  // the guardian was replaced meanwhile
-        tree.emplace<KeeperTree>(std::move(guardian), std::move(keeper), std::move(now));
+        tree = hold<KeeperTree>(services_->loop, std::move(guardian), std::move(keeper), std::move(now));
         return;
     }
 }
@@ -253,7 +253,7 @@ inline ContainmentReport Mechanisms::place(Tree& tree, const ContainmentDemand& 
     if (placed.mechanism == Mechanism::cgroup) {
         ControlGroup group = home_->take_group(ec);
         if (!ec) {
-            tree.emplace<CgroupTree>(home_, std::move(group));
+            tree = hold<CgroupTree>(services_->loop, home_, std::move(group));
             return placed;
         }
         advice = "a control group could not be made";
@@ -262,7 +262,7 @@ inline ContainmentReport Mechanisms::place(Tree& tree, const ContainmentDemand& 
     }
     ec.clear();
     if (placed.mechanism == Mechanism::process_group) {
-        tree.emplace<ProcessGroupTree>();
+        tree = hold<ProcessGroupTree>(services_->loop);
         return placed;
     }
     place_with_keeper(tree, advice, ec);
@@ -270,7 +270,7 @@ inline ContainmentReport Mechanisms::place(Tree& tree, const ContainmentDemand& 
     const ContainmentReport weaker = {Mechanism::process_group, false, false, false, advice};
     if (ec != errc::containment_unavailable || !meets(weaker, demand)) return placed;
     ec.clear();
-    tree.emplace<ProcessGroupTree>();
+    tree = hold<ProcessGroupTree>(services_->loop);
     return weaker;
 }
 

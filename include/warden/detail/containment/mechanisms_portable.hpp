@@ -34,7 +34,7 @@ public:
 
     /// Makes `tree` ready for the launch of its leader. Returns what holds it, and what that promises. Never fails.
     [[nodiscard]] ContainmentReport place(Tree& tree, const ContainmentDemand&, std::string&, error_code&) {
-        tree.emplace<ProcessGroupTree>();
+        tree = hold<ProcessGroupTree>(services_->loop);
         return report_;
     }
 

@@ -35,7 +35,7 @@ public:
 
     /// Makes `tree` ready for the launch of its leader. Returns what holds it, and what that promises. Never fails.
     [[nodiscard]] ContainmentReport place(Tree& tree, const ContainmentDemand&, std::string&, error_code&) {
-        tree.emplace<JobTree>(job_);
+        tree = hold<JobTree>(services_->loop, job_);
         return report_;
     }
 

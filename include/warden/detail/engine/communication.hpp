@@ -10,6 +10,7 @@
 
 #include <warden/detail/base/job.hpp>
 #include <warden/detail/engine/process_record.hpp>
+#include <warden/detail/runtime/services.hpp>
 
 #include <boost/asio/error.hpp>
 

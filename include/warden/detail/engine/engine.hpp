@@ -11,11 +11,12 @@
 
 #include <warden/detail/containment/mechanisms.hpp>
 #include <warden/detail/engine/engine_api.hpp>
+#include <warden/detail/engine/health_monitor.hpp>
+#include <warden/detail/engine/output_wiring.hpp>
 #include <warden/detail/engine/process_table.hpp>
 #include <warden/detail/launch/prepared_launch.hpp>
+#include <warden/detail/logs/default_directories.hpp>
 #include <warden/detail/logs/trusted_directory.hpp>
-#include <warden/detail/output/alert_watch.hpp>
-#include <warden/detail/output/open_logs.hpp>
 #include <warden/detail/runtime/host_signals.hpp>
 #include <warden/detail/runtime/services.hpp>
 #include <warden/detail/system/random_uuid.hpp>
@@ -32,7 +33,7 @@
 
 namespace warden::detail {
 
-class Engine : public std::enable_shared_from_this<Engine> {
+class Engine final : public std::enable_shared_from_this<Engine>, private ProcessOwner, private HealthInspector {
 public:
     using Records = std::vector<std::shared_ptr<ProcessRecord>>;
 
@@ -69,34 +70,29 @@ public:
     ProcessTable table;
 
 private:
+    void leader_exited() override { table.leader_ended(); }
+    void tree_emptied(const std::shared_ptr<ProcessRecord>& record) override;
+    void run_beside(CommandLine command, Nanoseconds grace, StepReport report) override;
+    void begin_inspection() override;
+
     void open_event_log();
     void on_signal(int signal);
-    void tick_health();
     void prune_logs();
-    void tell_health(const HealthReport& report);
     [[nodiscard]] StopPlan cleanup_plan(const ProcessRecord& record) const;
 
-    void check_preflight(const CommandLine& command, const SpawnOptions& options) const;
-    void open_logs(ProcessRecord& record, const Output& out, const Output& err);
-    [[nodiscard]] std::shared_ptr<AlertWatch> alert_watch(ProcessRecord& record) const;
-    void collect_log(ProcessRecord& record);
-    void connect_consumers(ProcessRecord& record, const Output& out, const Output& err) const;
+    // a start, in this order
+    void admit(const ProcessRecord& record, const Output& default_output, const Output& out, const Output& err);
+    void check_containment(const ProcessRecord& record) const;
     void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);
+    void begin(const std::shared_ptr<ProcessRecord>& record, Event starting, SteadyTime began);
+    void report_failure(ProcessRecord& record, std::optional<Event> starting, const SpawnError& error);
     void watch_count();
     void call_on_exit(ProcessRecord& record) const;
-    void run_beside(const CommandLine& command, Nanoseconds grace, const ProcessRecord::Report& report);
+    void spawn_beside(const CommandLine& command, Nanoseconds grace, const StepReport& report);
 
-    Timer health_timer_;
-    struct Episode {
-        int bad_looks = 0;
-        int good_looks = 0;
-        bool told = false;
-    };
-    std::map<std::string, Episode, std::less<>> episodes_;  // of checks that are not well
-    std::filesystem::path data_directory_;
-    std::filesystem::path log_directory_;
-    OpenLogs logs_;
-    const std::shared_ptr<const AlertSet> alerts_ = std::make_shared<const AlertSet>(services->config.alerts.rules);
+    HealthMonitor health_monitor_{*services, *this};
+    OutputWiring output_{services};
+    const std::filesystem::path data_directory_ = data_directory_of(services->config);
     Mechanisms mechanisms_;
     HostSignals host_signals_;
     std::optional<SetUpError> set_up_error_;

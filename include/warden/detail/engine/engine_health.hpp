@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// The part of the engine that looks whether everything is as it should be, when asked and at every tick.
+/// The part of the engine that inspects whether everything is as it should be, when asked and after every interval.
 ///
 /// Knows:         what a manager needs, and which members of a tree are zombies or orphans.
 /// Does not know: processes outside the trees of this manager; a foreign child of the program is not looked at.
@@ -76,9 +76,9 @@ inline HealthReport Engine::health() {
     const bool full = active >= config.max_processes;
     find("limits", found_if(full || active > config.alerts.active_processes, HealthStatus::degraded),
          std::to_string(active) + " of " + std::to_string(config.max_processes) + " processes are active");
-    const bool writable = is_writable(log_directory_);
+    const bool writable = is_writable(output_.log_directory());
     find("log directory", found_if(!writable, HealthStatus::degraded),
-         log_directory_.string() + (writable ? " is writable" : " cannot be written"));
+         output_.log_directory().string() + (writable ? " is writable" : " cannot be written"));
     for (const auto& record : table.alive()) find_suspects(*record, with_zombies(record->tree_members()), report);
     find("zombies", found_if(report.zombies.size() > config.alerts.zombies, HealthStatus::degraded),
          in_words(report.zombies));
@@ -88,26 +88,23 @@ inline HealthReport Engine::health() {
     return report;
 }
 
-/// On the loop: after every interval a look, from a thread that may take its time.
-inline void Engine::tick_health() {
-    health_timer_.arm(deadline_after(services->loop.now(), services->config.health_interval), [this] {
-        services->dispatcher.post_internal([weak = weak_from_this()] {
-            const auto self = weak.lock();
-            if (!self || self->table.is_closed()) return;
-            self->services->dispatcher.run_guarded([&] {
-                self->prune_logs();
-                self->tell_health(self->health());
-            });
-            self->services->loop.post([weak] {
-                const auto engine = weak.lock();
-                if (engine && !engine->table.is_closed()) engine->tick_health();
-            });
+inline void Engine::begin_inspection() {
+    services->dispatcher.post_internal([weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self || self->table.is_closed()) return;
+        self->services->dispatcher.run_guarded([&] {
+            self->prune_logs();
+            self->health_monitor_.report(self->health(), self->table.active());
+        });
+        self->services->loop.post([weak] {
+            const auto engine = weak.lock();
+            if (engine && !engine->table.is_closed()) engine->health_monitor_.inspected();
         });
     });
 }
 
 inline void Engine::prune_logs() {
-    for (const auto& directory : {log_directory_, data_directory_ / "events"}) {
+    for (const auto& directory : {output_.log_directory(), data_directory_ / "events"}) {
         std::error_code missing;
         if (!std::filesystem::exists(directory, missing)) continue;
         const PruneReport report = warden::prune_logs(directory, services->config.log_retention);
@@ -122,39 +119,6 @@ inline void Engine::prune_logs() {
         pruned.attributes = {{"warden.logs.removed", static_cast<std::int64_t>(report.removed)},
                              {"warden.logs.removed_bytes", static_cast<std::int64_t>(report.removed_bytes)}};
         services->emit(std::move(pruned));
-    }
-}
-
-inline void Engine::tell_health(const HealthReport& report) {
-    Event looked;
-    looked.kind = EventKind::health;
-    const HealthStatus status = report.status();
-    if (status != HealthStatus::ok) looked.severity = Severity::warning;
-    if (status == HealthStatus::failing) looked.severity = Severity::critical;
-    looked.message = report.reasons();
-    looked.attributes = {{"warden.health", std::string(to_string(status))},
-                         {"warden.active", static_cast<std::int64_t>(table.active())},
-                         {"warden.zombies", static_cast<std::int64_t>(report.zombies.size())},
-                         {"warden.orphans", static_cast<std::int64_t>(report.orphans.size())},
-                         {"warden.escaped", static_cast<std::int64_t>(report.escaped.size())}};
-    services->emit(std::move(looked));
-    // An alert when it begins, and again after two looks without it: one look can miss a process that changes parents.
-    // A zombie is one only at the second look: every process is, between its end and its reaping.
-    for (const HealthFinding& finding : report.findings) {
-        Episode& episode = episodes_[finding.check];
-        if (finding.status == HealthStatus::ok) {
-            if (!episode.told || ++episode.good_looks == 2) episode = {};
-            continue;
-        }
-        episode.good_looks = 0;
-        const bool has_lasted = ++episode.bad_looks >= (finding.check == "zombies" ? 2 : 1);
-        if (!has_lasted || std::exchange(episode.told, true)) continue;
-        Event alert;
-        alert.kind = EventKind::alert;
-        alert.severity = finding.status == HealthStatus::failing ? Severity::critical : Severity::warning;
-        alert.message = finding.check + ": " + finding.detail;
-        services->metrics.alerted();
-        services->emit(std::move(alert));
     }
 }
 

@@ -20,14 +20,9 @@ namespace warden::detail {
 
 inline Engine::Engine(ManagerConfig config)
     : services(std::make_shared<Services>(std::move(config), new_uuid())),
-      health_timer_(services->loop),
       mechanisms_(
           services, [this](Pid pid) { return table.has_leader(pid); }, "warden-" + to_string(services->instance_id)),
-      host_signals_(services->loop) {
-    const ManagerConfig& settings = services->config;
-    data_directory_ = data_directory_of(settings);
-    log_directory_ = log_directory_of(settings);
-}
+      host_signals_(services->loop) {}
 
 inline void Engine::set_up() {
     open_event_log();
@@ -47,7 +42,7 @@ inline void Engine::set_up() {
                            settings.default_timeout.is_never() ? -1.0 : seconds(settings.default_timeout.length())},
                           {"warden.graceful_timeout_s", seconds(settings.graceful_timeout)},
                           {"warden.data_directory", data_directory_.string()},
-                          {"warden.log_directory", log_directory_.string()},
+                          {"warden.log_directory", output_.log_directory().string()},
                           {"warden.mechanism", std::string(to_string(containment().mechanism))},
                           {"warden.why_not_stronger", containment().why_not_stronger},
                           {"warden.handle_signals", settings.handle_signals}};
@@ -55,7 +50,7 @@ inline void Engine::set_up() {
         started.attributes.emplace_back("warden.source." + name, source);
     if (set_up_error_) started.message = set_up_error_->message;
     services->emit(std::move(started));
-    services->loop.post([this] { tick_health(); });
+    services->loop.post([this] { health_monitor_.start(); });
 }
 
 inline void Engine::open_event_log() {
@@ -102,6 +97,11 @@ inline StopPlan Engine::cleanup_plan(const ProcessRecord& record) const {
     return within_budget(record.stop_plan, services->config.graceful_timeout);
 }
 
+inline void Engine::tree_emptied(const std::shared_ptr<ProcessRecord>& record) {
+    table.tree_empty(record);
+    mechanisms_.tree_gone();
+}
+
 inline std::vector<StopReport> Engine::stop(const Records& records,
                                             const std::function<StopPlan(const ProcessRecord&)>& plan,
                                             StopReason reason) {
@@ -111,7 +111,7 @@ inline std::vector<StopReport> Engine::stop(const Records& records,
     std::condition_variable none_left;
     std::size_t left = records.size();
     ReentrantWaitGuard waiting;
-    for (const auto& record : records) waiting.add(record->output->queues());
+    for (const auto& record : records) waiting.add(record->output.router->queues());
     for (std::size_t i = 0; i < records.size(); ++i) {
         records[i]->stop(plan(*records[i]), reason, [&, i](const StopReport& report) {
             const std::lock_guard lock(mutex);  // until the one who waits has been told: then all of this is gone
@@ -154,7 +154,7 @@ inline void Engine::shut_down() {
         mechanisms_.stop(deadline_after(SteadyTime::clock::now(), std::chrono::seconds(5)));
         services->loop.call([this] {
             host_signals_.close();
-            health_timer_.cancel();
+            health_monitor_.stop();
             for (const auto& record : table.alive()) record->abandon();
             mechanisms_.close();
         });

@@ -5,17 +5,18 @@
 /// Executes a stop plan against one tree: the one engine behind destructors, stops, timeouts and cleanup.
 ///
 /// Knows:         steps, graces, when the tree is gone; never skips a step, never takes one early.
-/// Does not know: signals, processes: it is given a function that takes a step.
+/// Does not know: signals, processes: its target takes the steps.
 /// Thread-safety: on the loop only.
 
-#include <warden/detail/base/unique_function.hpp>
 #include <warden/detail/runtime/scheduler.hpp>
 #include <warden/error.hpp>
 #include <warden/stop_plan.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
-#include <vector>
 
 namespace warden::detail {
 
@@ -27,31 +28,39 @@ namespace warden::detail {
     return action == StopAction::kill || action == StopAction::last_resort;
 }
 
+/// What a plan is executed against.
+class EscalationTarget {
+public:
+    /// Takes a step; what went wrong with it, in words. It may find the tree gone and say so.
+    [[nodiscard]] virtual std::string take_step(const StopStep& step) = 0;
+    /// Called once for each step that is over.
+    virtual void step_ended(const StopStep& step, const StopStepResult& result) = 0;
+    /// Called once, at the end.
+    virtual void plan_ended(StopReport report) = 0;
+
+protected:
+    EscalationTarget() = default;
+    EscalationTarget(const EscalationTarget&) = default;
+    EscalationTarget& operator=(const EscalationTarget&) = default;
+    ~EscalationTarget() = default;
+};
+
 class Escalation : public std::enable_shared_from_this<Escalation> {
 public:
-    /// Takes a step; what went wrong with it, in words.
-    using Act = UniqueFunction<std::string(const StopStep&)>;
-    /// Called once for each step that is over, and once at the end.
-    using StepDone = UniqueFunction<void(const StopStep&, const StopStepResult&)>;
-    using Finished = UniqueFunction<void(StopReport)>;
-
-    Escalation(Scheduler& scheduler, StopPlan plan, Act act, StepDone step_done, Finished finished)
-        : timer_(scheduler),
-          plan_(std::move(plan)),
-          act_(std::move(act)),
-          step_done_(std::move(step_done)),
-          finished_(std::move(finished)) {}
+    /// Holds `target` until the end.
+    Escalation(Scheduler& scheduler, StopPlan plan, std::shared_ptr<EscalationTarget> target)
+        : timer_(scheduler), plan_(std::move(plan)), target_(std::move(target)) {}
 
     void start();
 
     /// Goes on with `plan` instead, now; what was done stays in the report.
     void replace_plan(StopPlan plan);
 
-    /// The tree is tree_empty: the step under way has ended it. `tree_gone` is still to come.
+    /// The tree is empty: the step under way has ended it. `tree_gone` is still to come.
     void end_current_step() {
-        if (finished_ && in_step_) end_step(true);
+        if (target_ && in_step_) end_step(true);
     }
-    /// The tree is tree_empty, and everybody may know.
+    /// The tree is empty, and everybody may know.
     void tree_gone();
 
     /// What was done so far.
@@ -70,14 +79,11 @@ private:
     void take_step();
     void end_step(bool tree_exited);
     void finish();
-
     [[nodiscard]] SteadyTime now() const noexcept { return timer_.scheduler().now(); }
 
     Timer timer_;
     StopPlan plan_;
-    Act act_;
-    StepDone step_done_;
-    Finished finished_;
+    std::shared_ptr<EscalationTarget> target_;  // null at the end
     StopReport report_;
     SteadyTime began_{};
     SteadyTime deadline_{};
@@ -108,7 +114,7 @@ inline void Escalation::start() {
 }
 
 inline void Escalation::replace_plan(StopPlan plan) {
-    if (!finished_) return;
+    if (!target_) return;
     if (in_step_) end_step(false);
     plan_ = std::move(plan);
     if (!plan_.reason().empty()) report_.reason = plan_.reason();
@@ -118,7 +124,7 @@ inline void Escalation::replace_plan(StopPlan plan) {
 }
 
 inline void Escalation::take_step() {
-    const auto self = shared_from_this();  // acting may end it
+    const auto self = shared_from_this();  // the end of the plan may release this
     if (next_ == plan_.steps().size()) return finish();
     const StopStep& step = plan_.steps()[next_];
     StopStepResult record;
@@ -126,17 +132,20 @@ inline void Escalation::take_step() {
     record.began = now() - began_;
     report_.steps.push_back(std::move(record));
     in_step_ = true;
-    report_.steps.back().error = act_(step);
-    if (!finished_ || !in_step_) return;  // the tree was found gone while acting
+    const auto target = target_;
+    std::string error = target->take_step(step);
+    if (!target_) return;  // the tree was found gone meanwhile
+    report_.steps.back().error = std::move(error);
+    if (!in_step_) return;
     timer_.arm(deadline_after(now(), step.grace), [self] {
-        if (!self->finished_ || !self->in_step_) return;
+        if (!self->target_ || !self->in_step_) return;
         self->end_step(false);
         self->take_step();
     });
 }
 
 inline bool Escalation::add_error(std::size_t step, const std::string& words) {
-    if (!finished_ || step >= report_.steps.size()) return false;
+    if (!target_ || step >= report_.steps.size()) return false;
     std::string& error = report_.steps[step].error;
     error += error.empty() ? words : "; " + words;
     return in_step_ && step == current();
@@ -148,12 +157,12 @@ inline void Escalation::end_step(bool tree_exited) {
     record.duration = now() - began_ - record.began;
     record.tree_exited = tree_exited;
     report_.duration = record.began + record.duration;
-    step_done_(plan_.steps()[next_], record);
+    target_->step_ended(plan_.steps()[next_], record);
     ++next_;
 }
 
 inline void Escalation::tree_gone() {
-    if (!finished_) return;
+    if (!target_) return;
     end_current_step();
     finish();
 }
@@ -161,7 +170,7 @@ inline void Escalation::tree_gone() {
 inline void Escalation::finish() {
     const auto self = shared_from_this();  // the timer may hold the last reference
     timer_.cancel();
-    if (auto finished = std::exchange(finished_, nullptr)) finished(std::move(report_));
+    if (const auto target = std::exchange(target_, nullptr)) target->plan_ended(std::move(report_));
 }
 
 }  // namespace warden::detail

@@ -12,7 +12,6 @@
 #include <warden/spawn_options.hpp>
 
 #include <array>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,15 +20,20 @@
 
 namespace warden::detail {
 
+/// What matches lead to.
+class AlertReactions {
+public:
+    virtual ~AlertReactions() = default;
+    virtual void report(const AlertRule& rule, const Alert& alert) = 0;
+    /// A rule whose action is not `notify` matched for the first time.
+    virtual void act(const AlertRule& rule) = 0;
+    /// A rule was switched off.
+    virtual void report_trouble(const AlertRule& rule, const std::string& words) = 0;
+};
+
 class AlertWatch {
 public:
-    struct Reactions {
-        std::function<void(const AlertRule&, const Alert&)> tell;
-        std::function<void(const AlertRule&)> act;  ///< A rule whose action is not `tell` matched for the first time.
-        std::function<void(const AlertRule&, const std::string&)> trouble;  ///< A rule was switched off.
-    };
-
-    AlertWatch(const std::shared_ptr<const AlertSet>& set, Reactions reactions)
+    AlertWatch(const std::shared_ptr<const AlertSet>& set, std::unique_ptr<AlertReactions> reactions)
         : rules_(set->rules()),  // the matchers hold the set
           reactions_(std::move(reactions)),
           acted_(rules_.size()),
@@ -41,28 +45,28 @@ public:
     AlertWatch& operator=(const AlertWatch&) = delete;
 
     /// Looks at lines that all end with a newline.
-    void look(Stream stream, std::string_view lines) {
-        const SteadyTime now = SteadyTime::clock::now();
+    void look(Stream stream, std::string_view lines, SteadyTime now) {
         matchers_[static_cast<std::size_t>(stream)].find(lines, [&](std::size_t index, std::string_view line) {
             const AlertRule& rule = rules_[index];
             if (rule.action != AlertAction::notify && !acted_[index]) {
                 acted_[index] = true;
-                reactions_.act(rule);
+                reactions_->act(rule);
             }
             const auto suppressed = gates_[index].pass(line, now);
             if (!suppressed) return;
-            reactions_.tell(rule, {rule.title(), std::string(to_string(stream)), std::string(line), *suppressed,
-                                   std::chrono::system_clock::now()});
+            reactions_->report(rule, {rule.title(), std::string(to_string(stream)), std::string(line), *suppressed,
+                                      std::chrono::system_clock::now()});
         });
     }
 
 private:
     [[nodiscard]] AlertMatcher::Trouble on_trouble() {
-        return [this](std::size_t index, const std::string& words) { reactions_.trouble(rules_[index], words); };
+        return
+            [this](std::size_t index, const std::string& words) { reactions_->report_trouble(rules_[index], words); };
     }
 
     const std::vector<AlertRule>& rules_;
-    const Reactions reactions_;
+    const std::unique_ptr<AlertReactions> reactions_;
     std::vector<bool> acted_;
     std::vector<AlertGate> gates_;
     std::array<AlertMatcher, 2> matchers_;

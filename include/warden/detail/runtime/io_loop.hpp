@@ -24,9 +24,7 @@
 #include <cstddef>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <thread>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,26 +38,13 @@ public:
     [[nodiscard]] boost::asio::io_context& context() noexcept { return context_; }
     [[nodiscard]] SteadyTime now() const noexcept override { return SteadyTime::clock::now(); }
 
-    [[nodiscard]] bool is_loop_thread() const noexcept { return std::this_thread::get_id() == thread_.get_id(); }
+    [[nodiscard]] bool is_loop_thread() const noexcept override {
+        return std::this_thread::get_id() == thread_.get_id();
+    }
 
     void post(Job job) override;
 
-    /// Runs `job` on the loop: at once if this is the loop, or after `stop`, else later.
-    void dispatch(Job job);
-
-    /// Runs `f` on the loop and waits for its result; what it throws is thrown here. On the loop itself, and after
-    /// `stop`, runs it at once. The calling thread cannot be cancelled meanwhile.
-    template <class F>
-    auto call(F f) -> std::invoke_result_t<F&> {
-        using Result = std::invoke_result_t<F&>;
-        if constexpr (std::is_void_v<Result>) {
-            run_and_wait(f);
-        } else {
-            std::optional<Result> result;
-            run_and_wait([&] { result.emplace(f()); });
-            return std::move(*result);
-        }
-    }
+    void dispatch(Job job) override;
 
     /// Everything that is read goes through here: one buffer serves any number of pipes.
     [[nodiscard]] std::vector<char>& read_buffer() {
@@ -82,7 +67,7 @@ private:
 
         void run() noexcept;
     };
-    void run_and_wait(FunctionRef<void()> f);
+    void run_and_wait(FunctionRef<void()> f) override;
     void run_due_timers();
     [[nodiscard]] Job arm(TimerEntry& entry, SteadyTime deadline, Job job) override;
     [[nodiscard]] Job disarm(TimerEntry& entry) noexcept override;

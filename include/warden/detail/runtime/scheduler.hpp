@@ -5,13 +5,16 @@
 /// The clock, the order of jobs and the timers of everything that happens on one loop.
 ///
 /// Knows:         what a part of the engine may ask of the loop that it lives on.
-/// Does not know: threads, or whether the clock is the real one: tests advance a virtual one.
-/// Thread-safety: `post` and `now` from any thread; a timer is used on the loop only, or by who alone has it.
+/// Does not know: how the loop waits, or whether the clock is the real one: tests advance a virtual one.
+/// Thread-safety: all but the timers from any thread; a timer is used on the loop only, or by who alone has it.
 
+#include <warden/detail/base/function_ref.hpp>
 #include <warden/detail/base/job.hpp>
 #include <warden/detail/runtime/timer_queue.hpp>
 #include <warden/timeout.hpp>
 
+#include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace warden::detail {
@@ -23,6 +26,26 @@ public:
     /// Runs `job` on the loop, later, after what was posted before.
     virtual void post(Job job) = 0;
 
+    /// Runs `job` on the loop: at once if the caller is the loop, or there is none any more, else later.
+    virtual void dispatch(Job job) = 0;
+
+    /// Whether the caller is the loop.
+    [[nodiscard]] virtual bool is_loop_thread() const noexcept = 0;
+
+    /// Runs `f` on the loop and waits for its result; what it throws is thrown here. At once where `dispatch` runs a
+    /// job at once. The calling thread cannot be cancelled meanwhile.
+    template <class F>
+    auto call(F f) -> std::invoke_result_t<F&> {
+        using Result = std::invoke_result_t<F&>;
+        if constexpr (std::is_void_v<Result>) {
+            run_and_wait(f);
+        } else {
+            std::optional<Result> result;
+            run_and_wait([&] { result.emplace(f()); });
+            return std::move(*result);
+        }
+    }
+
 protected:
     Scheduler() = default;
     Scheduler(const Scheduler&) = delete;
@@ -31,6 +54,7 @@ protected:
 
 private:
     friend class Timer;
+    virtual void run_and_wait(FunctionRef<void()> f) = 0;
     /// Arms `entry` with `job`, and gives back the job that it was armed with before.
     [[nodiscard]] virtual Job arm(TimerEntry& entry, SteadyTime deadline, Job job) = 0;
     /// Gives back the job that `entry` was armed with; an empty one if it was not.

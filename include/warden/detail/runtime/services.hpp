@@ -6,13 +6,9 @@
 ///
 /// Thread-safety: safe, except `config`, which never changes.
 
-#include <warden/detail/runtime/dispatcher.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
-#include <warden/detail/system/host_system.hpp>
-#include <warden/manager_config.hpp>
-#include <warden/telemetry/event.hpp>
+#include <warden/detail/runtime/manager_context.hpp>
 #include <warden/telemetry/event_log.hpp>
-#include <warden/telemetry/metrics.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -27,27 +23,20 @@
 
 namespace warden::detail {
 
-class Services {
+class Services final : public ManagerContext {
 public:
     using Subscriber = std::function<void(const Event&)>;
 
-    Services(ManagerConfig settings, const Uuid& id) : config(std::move(settings)), instance_id(id) {}
+    Services(ManagerConfig settings, const Uuid& id) : ManagerContext(std::move(settings), loop), instance_id(id) {}
 
-    const ManagerConfig config;
     const Uuid instance_id;
-    const Pid owner = current_pid();
-    Metrics metrics;
-    Dispatcher dispatcher{metrics};
     IoLoop loop;
 
     /// Whether this process is the one that made the manager, not a forked copy of it.
     [[nodiscard]] bool is_owner() const noexcept { return current_pid() == owner; }
 
-    /// To the event log and to all subscribers, in the order of the calls from one thread. Never waits.
-    /// An event without a time gets that of the call.
-    void emit(Event event);
-    /// Two at once: the loop is woken once.
-    void emit(Event first, Event second);
+    void emit(Event event) override;
+    void emit(Event first, Event second) override;
 
     /// Called on the dispatcher, one event at a time. What falls behind by more than the queue is dropped and counted.
     [[nodiscard]] std::uint64_t subscribe(Subscriber subscriber);

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// Connects the output of a process that starts to where its options send it: logs, captures, callbacks, alert rules.
+///
+/// Knows:         options of output, the logs that are open in the manager, the alert rules of the manager.
+/// Does not know: how a process is launched.
+/// Thread-safety: safe for different processes.
+/// Errors:        SpawnError.
+
+#include <warden/detail/engine/process_record.hpp>
+#include <warden/detail/launch/prepared_launch.hpp>
+#include <warden/detail/logs/default_directories.hpp>
+#include <warden/detail/logs/trusted_directory.hpp>
+#include <warden/detail/output/alert_watch.hpp>
+#include <warden/detail/output/open_logs.hpp>
+#include <warden/detail/runtime/services.hpp>
+
+#include <boost/uuid/uuid_io.hpp>
+
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace warden::detail {
+
+class OutputWiring {
+public:
+    explicit OutputWiring(std::shared_ptr<Services> services)
+        : services_(std::move(services)), log_directory_(log_directory_of(services_->config)) {}
+
+    /// Before the launch: opens the logs and makes ready who consumes the output.
+    void connect(ProcessRecord& record, const Output& out, const Output& err);
+    /// After the launch: takes over this program's ends of the pipes.
+    void attach(ProcessRecord& record, PreparedLaunch& prepared) const;
+
+    [[nodiscard]] const std::filesystem::path& log_directory() const noexcept { return log_directory_; }
+
+private:
+    using Consume = ConsumerQueue::Consume;
+
+    void open_logs(ProcessRecord& record, const Output& out, const Output& err);
+    [[nodiscard]] LogSink* open_log(ProcessRecord& record, const std::filesystem::path& path, bool only_errors);
+    void connect_stream(ProcessRecord& record, Stream stream, const Output& wanted, bool watches) const;
+    void connect_callbacks(ProcessRecord& record, bool watches) const;
+    void collect_log(ProcessRecord& record) const;
+    [[nodiscard]] std::shared_ptr<ConsumerQueue> queue(const SpawnOptions& options, Executor executor,
+                                                       Consume consume) const;
+    [[nodiscard]] std::shared_ptr<AlertWatch> alert_watch(ProcessRecord& record) const;
+
+    const std::shared_ptr<Services> services_;
+    const std::filesystem::path log_directory_;
+    const std::shared_ptr<const AlertSet> alerts_ = std::make_shared<const AlertSet>(services_->config.alerts.rules);
+    OpenLogs logs_;
+};
+
+// -- implementation ----------------------------------------------------------
+
+inline void OutputWiring::connect(ProcessRecord& record, const Output& out, const Output& err) {
+    const SpawnOptions& options = record.options;
+    open_logs(record, out, err);
+    const bool watches = !options.alerts.empty() || !services_->config.alerts.rules.empty();
+    record.output.router->pause_for_slow = options.overflow_policy == OverflowPolicy::block;
+    connect_stream(record, Stream::stdout_, out, watches);
+    connect_stream(record, Stream::stderr_, err, watches);
+    connect_callbacks(record, watches);
+    collect_log(record);
+}
+
+inline void OutputWiring::open_logs(ProcessRecord& record, const Output& out, const Output& err) {
+    auto& router = *record.output.router;
+    const LogOptions& options = record.options.log;
+    router.use_limits(options.limits);
+    const bool separate_err = err.has(Output::log);
+    if (!out.has(Output::log) && !separate_err) return;
+    const std::string uuid = to_string(record.uuid);
+    const LogPaths paths =
+        log_paths(options.naming, {record.options.name, record.options.type, uuid, record.started_at});
+    const std::filesystem::path directory = options.directory.value_or(log_directory_);
+    router.owns_logs = options.naming.pattern().find("{uuid}") != std::string::npos;
+    router.log_format = options.format;
+    if (out.has(Output::log)) {
+        record.log_path = directory / paths.stdout_;
+        router.routes[0].log = open_log(record, record.log_path, false);
+    }
+    if (!separate_err) return;
+    record.error_log_path = directory / paths.stderr_;
+    if (record.log_path.empty()) record.log_path = record.error_log_path;
+    LogSink* const common = paths.separate() ? nullptr : router.routes[0].log;
+    router.routes[1].log = common ? common : open_log(record, record.error_log_path, router.routes[0].log != nullptr);
+}
+
+inline LogSink* OutputWiring::open_log(ProcessRecord& record, const std::filesystem::path& path, bool only_errors) {
+    error_code ec;
+    auto sink = logs_.open(path, record.options.log, record.log_owner(only_errors), ec);
+    if (ec) {
+        const std::string why = why_not_trusted(path.parent_path());
+        fail_start(record.command, ec, SpawnStep::log_file, path,
+                   why.empty() ? "a log needs a regular file in a directory of this user" : why);
+    }
+    return record.output.router->logs.emplace_back(std::move(sink)).get();
+}
+
+inline std::shared_ptr<ConsumerQueue> OutputWiring::queue(const SpawnOptions& options, Executor executor,
+                                                          Consume consume) const {
+    return std::make_shared<ConsumerQueue>(std::shared_ptr<Dispatcher>(services_, &services_->dispatcher),
+                                           std::move(executor), services_->config.consumer_queue_bytes,
+                                           options.overflow_policy, std::move(consume));
+}
+
+inline void OutputWiring::connect_stream(ProcessRecord& record, Stream stream, const Output& wanted,
+                                         bool watches) const {
+    if (!is_read(wanted)) return;
+    const SpawnOptions& options = record.options;
+    OutputRouter& router = *record.output.router;
+    StreamRoute& route = router.routes[static_cast<std::size_t>(stream)];
+    if (wanted.has(Output::capture)) {
+        route.capture.emplace(stream == Stream::stderr_ ? options.stderr_capture_bytes.value_or(options.capture_bytes)
+                                                        : options.capture_bytes);
+    }
+    if (options.on_line || watches || (route.log && router.log_format != LogFormat::raw))
+        route.lines.emplace(services_->config.max_line_bytes);
+    if (!wanted.has(Output::inherit)) return;
+    const int to = static_cast<int>(stream) + 1;
+    route.tee = queue(options, Executor(), [to](Stream, std::string_view text) { return copy_to(to, text); });
+}
+
+inline void OutputWiring::connect_callbacks(ProcessRecord& record, bool watches) const {
+    const SpawnOptions& options = record.options;
+    OutputRouter& router = *record.output.router;
+    if (options.on_line) {
+        router.line_queue = queue(
+            options, options.executor,
+            [call = options.on_line, &dispatcher = services_->dispatcher](Stream stream, std::string_view packed) {
+                PackedLines::unpack(packed, [&](std::string_view text, bool partial) {
+                    if (!dispatcher.is_closing()) dispatcher.run_guarded([&] { call({stream, text, partial}); });
+                });
+                return std::size_t{0};
+            });
+    }
+    if (watches) {
+        router.alert_queue = queue(
+            options, options.executor,
+            [watch = alert_watch(record), &scheduler = services_->scheduler](Stream stream, std::string_view lines) {
+                watch->look(stream, lines, scheduler.now());
+                return std::size_t{0};
+            });
+    }
+    if (options.on_chunk) {
+        router.chunk_queue =
+            queue(options, options.executor, [call = options.on_chunk](Stream stream, std::string_view text) {
+                call(stream, text);
+                return std::size_t{0};
+            });
+    }
+}
+
+/// Begins to follow a log file that the process will write itself.
+inline void OutputWiring::collect_log(ProcessRecord& record) const {
+    const SpawnOptions& options = record.options;
+    if (options.log.collect.empty()) return;
+    error_code ec;
+    const std::filesystem::path path = options.working_directory / options.log.collect;
+    LogFollower follower = LogFollower::open(path, LogFollower::From::end, ec);
+    if (ec)
+        fail_start(record.command, ec, SpawnStep::log_file, path,
+                   "a log to collect is a regular file in a directory that exists");
+    record.output.collector =
+        std::make_shared<LogCollector>(services_->loop, std::move(follower), record.output.router);
+}
+
+inline void OutputWiring::attach(ProcessRecord& record, PreparedLaunch& prepared) const {
+    for (std::size_t i = 0; i < 2; ++i) {
+        if (!prepared.outputs[i]) continue;
+        record.output.pumps[i] = std::make_shared<OutputPump>(
+            services_->loop, std::move(prepared.outputs[i]), static_cast<Stream>(i), record.output.router,
+            record.options.pipe_bytes.value_or(services_->config.pipe_bytes));
+    }
+    record.terminal = std::move(prepared.terminal);
+    if (prepared.input)
+        record.input = std::make_shared<InputPump>(services_->loop, std::move(prepared.input),
+                                                   record.options.terminal.has_value());
+}
+
+/// What the alert rules of one process lead to.
+class ProcessAlerts final : public AlertReactions {
+public:
+    ProcessAlerts(ManagerContext& context, std::weak_ptr<ProcessRecord> record)
+        : context_(context), record_(std::move(record)) {}
+
+    void report(const AlertRule& rule, const Alert& alert) override;
+    void act(const AlertRule& rule) override;
+    void report_trouble(const AlertRule& rule, const std::string& words) override;
+
+private:
+    [[nodiscard]] static Event event(const ProcessRecord& record, const AlertRule& rule, std::string message);
+
+    ManagerContext& context_;
+    const std::weak_ptr<ProcessRecord> record_;
+};
+
+inline Event ProcessAlerts::event(const ProcessRecord& record, const AlertRule& rule, std::string message) {
+    Event event = record.event(EventKind::alert);
+    event.message = std::move(message);
+    event.attributes = {{"warden.alert.rule", rule.title()}};
+    return event;
+}
+
+inline void ProcessAlerts::report(const AlertRule& rule, const Alert& alert) {
+    const auto record = record_.lock();
+    if (!record) return;
+    context_.metrics.alerted();
+    Event raised = event(*record, rule, "a line of " + alert.stream + " matches the rule '" + rule.title() + "'");
+    raised.attributes.insert(raised.attributes.end(),
+                             {{"warden.alert.line", alert.line},
+                              {"warden.alert.suppressed", static_cast<std::int64_t>(alert.suppressed)},
+                              {"log.iostream", alert.stream}});
+    context_.emit(std::move(raised));
+    if (rule.callback) context_.dispatcher.run_guarded([&] { rule.callback(alert); });
+}
+
+inline void ProcessAlerts::act(const AlertRule& rule) {
+    const auto record = record_.lock();
+    if (!record) return;
+    if (rule.action == AlertAction::stop) return record->stop(record->stop_plan, StopReason::asked, {});
+    context_.scheduler.dispatch([record] { record->advance(Transition::became_ready, EventKind::ready); });
+}
+
+inline void ProcessAlerts::report_trouble(const AlertRule& rule, const std::string& words) {
+    if (const auto record = record_.lock()) context_.emit(event(*record, rule, words));
+}
+
+inline std::shared_ptr<AlertWatch> OutputWiring::alert_watch(ProcessRecord& record) const {
+    const auto& own = record.options.alerts;
+    const auto set = own.empty() ? alerts_ : std::make_shared<const AlertSet>(*alerts_, own);
+    return std::make_shared<AlertWatch>(set, std::make_unique<ProcessAlerts>(*services_, record.weak_from_this()));
+}
+
+}  // namespace warden::detail
