@@ -122,7 +122,7 @@ TEST_CASE("event: a full one reads as documented") {
         R"("process.parent_pid":4710,"process.exit.code":3,"warden.exit.cause":"timed_out",)"
         R"("warden.duration_ns":1500000000,"warden.state.from":"stopping","warden.state.to":"stopped",)"
         R"("body":"ended within the grace",)"
-        R"("warden.attributes":{"bytes":5,"share":5E-1,"first":true,"stream":"stdout"},)"
+        R"("warden.attributes":{"bytes":5,"share":0.5,"first":true,"stream":"stdout"},)"
         R"("span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","warden.metadata":{"job":"7"},)"
         R"("process.executable.name":"python3","process.command":"/usr/bin/python3","process.args_count":3,)"
         R"("process.command_args":["/usr/bin/python3","-u","train.py"]})"
