@@ -7,6 +7,7 @@ set(card "/// @file\n/// A card.\n")
 string(REPEAT "//\n" 400 many_lines)
 string(REPEAT "    call();\n" 59 long_body)
 string(REPEAT "        call();\n" 59 longer_body)
+string(REPEAT "a\n" 151 long_map)
 
 # Writes the clean tree, replaces one header in it, runs the check.
 function(check path text)
@@ -68,3 +69,5 @@ expect_fault(error.hpp 1 "has no card" "${top}")
 expect_fault(error.hpp 404 "has 404 lines" "${top}${card}${many_lines}")
 expect_fault(error.hpp 5 "a function of 61 lines" "${top}${card}inline void f() {\n${long_body}}\n")
 expect_fault(error.hpp 6 "a function of 61 lines" "${top}${card}class X {\n    void f() {\n${longer_body}    }\n};\n")
+expect_fault(README.md 2 "names detail/attic/, which does not exist" "A map of `warden.hpp`,\nand of `detail/attic/`.\n")
+expect_fault(README.md 151 "has 151 lines" "${long_map}")

@@ -3,6 +3,7 @@
 
 #include "system.hpp"
 #include "verb.hpp"
+#include <warden/detail/output/line_format.hpp>
 #include <warden/detail/text/visible_text.hpp>
 #include <warden/logs/log_follower.hpp>
 #include <warden/logs/log_reader.hpp>
