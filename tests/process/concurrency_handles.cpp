@@ -15,7 +15,7 @@ using warden::SpawnOptions;
 using warden::StopPlan;
 
 TEMPLATE_TEST_CASE("concurrency: a callback that waits for the end of its own process does not wait for itself",
-                   "[concurrency][K06]", EVERY_MECHANISM) {
+                   "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     boost::asio::thread_pool only_one(1);
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 20s; }};
@@ -74,7 +74,7 @@ TEMPLATE_TEST_CASE("concurrency: a callback that waits for the end of its own pr
 
 TEMPLATE_TEST_CASE(
     "concurrency: what has ended by itself is neither timed out nor stopped while a callback still has its output",
-    "[concurrency][K06]", EVERY_MECHANISM) {
+    "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 20s; }};
     ManagedProcess process;
@@ -107,7 +107,7 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE("concurrency: a stop takes no further step while a callback still has the output of what is gone",
-                   "[concurrency][K06]", EVERY_MECHANISM) {
+                   "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 20s; }};
     std::promise<void> stop_is_over;

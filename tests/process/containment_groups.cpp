@@ -63,7 +63,7 @@ warden::CommandLine limit_of_own_group(const std::string& then) {
 
 }  // namespace
 
-TEST_CASE("containment: no misuse of its own control group saves a process from a stop", "[containment][G22][G23]") {
+TEST_CASE("containment: no misuse of its own control group saves a process from a stop", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     for (const char* how : {"rights", "threaded", "threaded-below", "nested", "deep", "unit"}) {
@@ -81,7 +81,7 @@ TEST_CASE("containment: no misuse of its own control group saves a process from 
     }
 }
 
-TEST_CASE("containment: a member is asked to end wherever it is within its control group", "[containment][G22]") {
+TEST_CASE("containment: a member is asked to end wherever it is within its control group", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     for (const char* where : {"x.scope", "a", "t"}) {
@@ -103,7 +103,7 @@ TEST_CASE("containment: a member is asked to end wherever it is within its contr
     }
 }
 
-TEST_CASE("containment: a process whose first thread has ended is ended by a stop", "[containment][G22]") {
+TEST_CASE("containment: a process whose first thread has ended is ended by a stop", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     Handshake handshake(manager.directory / "fifo");
@@ -116,7 +116,7 @@ TEST_CASE("containment: a process whose first thread has ended is ended by a sto
     CHECK(process.wait().signal() == SIGKILL);
 }
 
-TEST_CASE("containment: what one tree did to spare control groups harms no later start", "[containment][G23]") {
+TEST_CASE("containment: what one tree did to spare control groups harms no later start", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     for (const char* how : {"freeze", "freeze-all", "kill", "remove", "names", "limit"}) {
@@ -132,15 +132,14 @@ TEST_CASE("containment: what one tree did to spare control groups harms no later
     }
 }
 
-TEST_CASE("containment: a tree gets nothing of what the one before it set on its group", "[containment][G23]") {
+TEST_CASE("containment: a tree gets nothing of what the one before it set on its group", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     CHECK(manager->run(limit_of_own_group("echo 0 > $f")).success());
     for (int i = 0; i < 3; ++i) CHECK(manager->run(limit_of_own_group("cat $f")).out == "max\n");
 }
 
-TEST_CASE("containment: a program in a group that was killed once has control groups all the same",
-          "[containment][L09]") {
+TEST_CASE("containment: a program in a group that was killed once has control groups all the same", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     const std::filesystem::path own(own_control_group());
     const auto killed = own / ("killed-test-" + std::to_string(::getpid()));
@@ -163,7 +162,7 @@ TEST_CASE("containment: a program in a group that was killed once has control gr
 }
 
 TEST_CASE("containment: two hundred programs that start and die at once take no control group from one another",
-          "[containment][L09]") {
+          "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     int gate[2];
     REQUIRE(::pipe(gate) == 0);
@@ -199,7 +198,7 @@ TEST_CASE("containment: two hundred programs that start and die at once take no 
 }
 
 TEST_CASE("containment: the group of a manager that was killed before it had a guardian goes with the next one",
-          "[containment][L09]") {
+          "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     const std::filesystem::path own(own_control_group());
     const pid_t member = ::fork();

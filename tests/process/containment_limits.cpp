@@ -43,8 +43,7 @@ std::filesystem::path group_of(pid_t pid) {
 
 }  // namespace
 
-TEST_CASE("containment: a process that makes a control group beneath its own is ended in there too",
-          "[containment][G22]") {
+TEST_CASE("containment: a process that makes a control group beneath its own is ended in there too", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     Handshake handshake(manager.directory / "fifo");
@@ -66,7 +65,7 @@ TEST_CASE("containment: a process that makes a control group beneath its own is 
     }
 }
 
-TEST_CASE("containment: a frozen control group does not keep its members alive", "[containment][G23]") {
+TEST_CASE("containment: a frozen control group does not keep its members alive", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     for (const auto mechanism : {Mechanism::cgroup, Mechanism::keeper}) {
         INFO(warden::to_string(mechanism));
@@ -89,7 +88,7 @@ TEST_CASE("containment: a frozen control group does not keep its members alive",
     }
 }
 
-TEST_CASE("containment: who leaves the control group is found, told, and ended with the others", "[containment][G24]") {
+TEST_CASE("containment: who leaves the control group is found, told, and ended with the others", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     Handshake handshake(manager.directory / "fifo");
@@ -129,7 +128,7 @@ TEST_CASE("containment: who leaves the control group is found, told, and ended w
     CHECK(manager->run({"true"}).status.success());
 }
 
-TEST_CASE("containment: an escaped process that lives on keeps its tree alive", "[containment][G24]") {
+TEST_CASE("containment: an escaped process that lives on keeps its tree alive", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     Handshake handshake(manager.directory / "fifo");
@@ -146,7 +145,7 @@ TEST_CASE("containment: an escaped process that lives on keeps its tree alive", 
     CHECK(eventually([&] { return !process.tree_alive(); }));
 }
 
-TEMPLATE_TEST_CASE("stop: a parent in vfork, which is uninterruptible, is ended with its child", "[stop][G18]",
+TEMPLATE_TEST_CASE("stop: a parent in vfork, which is uninterruptible, is ended with its child", "[stop]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -161,7 +160,7 @@ TEMPLATE_TEST_CASE("stop: a parent in vfork, which is uninterruptible, is ended 
     CHECK_FALSE(is_alive(pid));
 }
 
-TEMPLATE_TEST_CASE("stop: a process that dumps a core of a gigabyte is ended within the plan", "[stop][G21]", OnCgroup,
+TEMPLATE_TEST_CASE("stop: a process that dumps a core of a gigabyte is ended within the plan", "[stop]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(read_file("/proc/sys/kernel/core_pattern").find_first_of("|/") == std::string::npos,

@@ -33,7 +33,7 @@ std::filesystem::path home_group(const warden::ProcessManager& manager) {
 
 }  // namespace
 
-TEST_CASE("process group: it says what it does not promise, and a demand for more is refused", "[containment][T3]") {
+TEST_CASE("process group: it says what it does not promise, and a demand for more is refused", "[containment]") {
     TestManager manager{Mechanism::process_group};
     const auto report = manager->containment();
     CHECK(report.mechanism == Mechanism::process_group);
@@ -49,8 +49,7 @@ TEST_CASE("process group: it says what it does not promise, and a demand for mor
     CHECK(error.step() == warden::SpawnStep::containment);
 }
 
-TEST_CASE("process group: who stays in the group is ended, also when its leader has ended before",
-          "[containment][T3][G10]") {
+TEST_CASE("process group: who stays in the group is ended, also when its leader has ended before", "[containment]") {
     TestManager manager{Mechanism::process_group};
     for (const char* first : {"", "trap \"\" TERM HUP; "}) {
         INFO(first);
@@ -70,7 +69,7 @@ TEST_CASE("process group: who stays in the group is ended, also when its leader 
     }
 }
 
-TEST_CASE("process group: the end of the last member is noticed by itself", "[containment][T3]") {
+TEST_CASE("process group: the end of the last member is noticed by itself", "[containment]") {
     TestManager manager{Mechanism::process_group};
     Handshake handshake(manager.directory / "fifo");
     auto process = manager->spawn(parent_of_sleeper(handshake, "", "exit 0"));
@@ -82,7 +81,7 @@ TEST_CASE("process group: the end of the last member is noticed by itself", "[co
     CHECK(eventually([&] { return !process.tree_alive(); }));
 }
 
-TEST_CASE("process group: who leaves the group escapes, as was said", "[containment][T3][G04]") {
+TEST_CASE("process group: who leaves the group escapes, as was said", "[containment]") {
     TestManager manager{Mechanism::process_group};
     Handshake handshake(manager.directory / "fifo");
     auto process = manager->spawn(victim(handshake, "setsid-daemon", "stay"));
@@ -95,7 +94,7 @@ TEST_CASE("process group: who leaves the group escapes, as was said", "[containm
 }
 
 TEST_CASE("process group: a leader that somebody else has reaped does not hide its group, nor lend it its number",
-          "[containment][T3][J03]") {
+          "[containment]") {
     SKIP_UNLESS(lists_members, "there a group is given up once somebody else has reaped its leader");
     TestManager manager{Mechanism::process_group};
     bool stolen = false;
@@ -119,7 +118,7 @@ TEST_CASE("process group: a leader that somebody else has reaped does not hide i
 }
 
 TEST_CASE("process group: members that have ended and that their parents do not reap do not keep it alive",
-          "[containment][T3]") {
+          "[containment]") {
     SKIP_UNLESS(lists_members, "POSIX does not tell who has ended");
     TestManager manager{Mechanism::process_group};
     Handshake handshake(manager.directory / "fifo");
@@ -136,7 +135,7 @@ TEST_CASE("process group: members that have ended and that their parents do not 
     while (::waitpid(-group, nullptr, 0) > 0) {}
 }
 
-TEST_CASE("process group: a chain of forks whose first process is gone is ended whole", "[containment][T3][G07]") {
+TEST_CASE("process group: a chain of forks whose first process is gone is ended whole", "[containment]") {
     TestManager manager{Mechanism::process_group};
     for (int i = 0; i < 10; ++i) {
         Handshake handshake(manager.directory / "fifo");
@@ -201,7 +200,7 @@ TEMPLATE_TEST_CASE("containment: a start, a wait and a stop cost no more beside 
 }
 
 TEST_CASE("containment: a control group that is refused half-way gives way to a keeper, and it is told",
-          "[containment][L09]") {
+          "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::automatic};
     REQUIRE(manager->containment().mechanism == Mechanism::cgroup);
@@ -228,8 +227,7 @@ TEST_CASE("containment: a control group that is refused half-way gives way to a 
     CHECK(manager->run(victim("exit", "3"), options).status.code() == 3);
 }
 
-TEST_CASE("containment: a manager that was told to use control groups does not take anything else",
-          "[containment][L09]") {
+TEST_CASE("containment: a manager that was told to use control groups does not take anything else", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{Mechanism::cgroup};
     const auto own = home_group(*manager);

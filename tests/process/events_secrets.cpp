@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 using warden::SpawnOptions;
 using warden::StopPlan;
 
-TEMPLATE_TEST_CASE("events: a secret in the environment is in no helper's memory", "[events][Q02]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("events: a secret in the environment is in no helper's memory", "[events]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string canary = "canary-" + std::to_string(::getpid()) + "-7d1f";
     TestManager manager{TestType::mechanism};

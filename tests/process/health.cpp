@@ -9,8 +9,8 @@ using namespace support;
 using warden::HealthStatus;
 using warden::StopPlan;
 
-TEMPLATE_TEST_CASE("health: zombies that a child makes are counted, stall nothing, and are gone with it",
-                   "[health][O01]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("health: zombies that a child makes are counted, stall nothing, and are gone with it", "[health]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(lists_members, "without /proc nobody can list zombies");
     TestManager manager{TestType::mechanism};
@@ -26,7 +26,7 @@ TEMPLATE_TEST_CASE("health: zombies that a child makes are counted, stall nothin
     CHECK(manager->health().status() == HealthStatus::ok);
 }
 
-TEMPLATE_TEST_CASE("health: the program's own children are not looked at", "[health][O02]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("health: the program's own children are not looked at", "[health]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const pid_t own = ::fork();

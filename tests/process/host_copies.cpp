@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE("fork: a copy that lives on holds up neither the end of the program nor that of its processes",
-                   "[host][H04]", OnCgroup, OnKeeper) {
+                   "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const char* ending : {"forked-return", "forked-exit", "forked-kill", "forked-segv", "forked-_exit"}) {
         INFO(ending);
@@ -147,7 +147,7 @@ TEMPLATE_TEST_CASE("fork: a copy that lives on holds up neither the end of the p
     }
 }
 
-TEMPLATE_TEST_CASE("fork: a copy that lives on holds up nothing of a manager's end", "[host][H04]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("fork: a copy that lives on holds up nothing of a manager's end", "[host]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         const auto before = descendants().size();
@@ -166,7 +166,7 @@ TEMPLATE_TEST_CASE("fork: a copy that lives on holds up nothing of a manager's e
 }
 
 TEST_CASE("fork: without pidfds too a copy that lives on does not shield the processes of a program that is killed",
-          "[host][H04]") {
+          "[host]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     const TestDirectory directory;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -199,7 +199,7 @@ TEST_CASE("fork: without pidfds too a copy that lives on does not shield the pro
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("fork: a copy that exits, or returns, leaves the processes of the original alone", "[host][I01]",
+TEMPLATE_TEST_CASE("fork: a copy that exits, or returns, leaves the processes of the original alone", "[host]",
                    OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const char* ending : {"copy-exits", "copy-returns"}) {
@@ -213,7 +213,7 @@ TEMPLATE_TEST_CASE("fork: a copy that exits, or returns, leaves the processes of
 }
 
 TEMPLATE_TEST_CASE("fork: in a copy everything answers that it is one, also when threads were starting processes",
-                   "[host][I02]", OnCgroup, OnKeeper) {
+                   "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(!WARDEN_HAS_ASAN, "the sanitizer's allocator can be held by a thread that the copy does not have");
     const std::string failures = in_subprocess([](Checks& check) {
@@ -269,8 +269,7 @@ TEMPLATE_TEST_CASE("fork: in a copy everything answers that it is one, also when
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("fork: a program that a copy executes gets no descriptor of warden", "[host][I03]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("fork: a program that a copy executes gets no descriptor of warden", "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         const auto seen_by_copy = [] {

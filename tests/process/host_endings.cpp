@@ -43,7 +43,7 @@ void check_ending(warden::Mechanism mechanism, const char* kind, const Ending& e
 }  // namespace
 
 // Each ending with one kind, each kind with the ending that leaves no time: the two do not depend on each other.
-TEMPLATE_TEST_CASE("host: no ending of the program leaves a process", "[host][H01][H10][H11]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("host: no ending of the program leaves a process", "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const auto& ending : endings) check_ending(TestType::mechanism, "session", ending);
 }
@@ -70,13 +70,12 @@ TEMPLATE_TEST_CASE("host: processes start and end where a child never shares mem
     CHECK(host.all_gone(5s));
 }
 
-TEMPLATE_TEST_CASE("host: no kind of process outlives a SIGKILL of the program", "[host][H01][H03][H05]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("host: no kind of process outlives a SIGKILL of the program", "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const char* kind : kinds) check_ending(TestType::mechanism, kind, {"kill", -1, SIGKILL});
 }
 
-TEMPLATE_TEST_CASE("host: no kind of process outlives a crash or an exit of the program", "[host][H01]", OnCgroup,
+TEMPLATE_TEST_CASE("host: no kind of process outlives a crash or an exit of the program", "[host]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const char* kind : {"ignores", "suspended", "grandchildren"}) {
@@ -86,7 +85,7 @@ TEMPLATE_TEST_CASE("host: no kind of process outlives a crash or an exit of the 
     }
 }
 
-TEST_CASE("host: no misuse of a control group outlives a SIGKILL of the program", "[host][H01][G22]") {
+TEST_CASE("host: no misuse of a control group outlives a SIGKILL of the program", "[host]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     for (const char* kind : {"first-thread-ended", "misuse-rights", "misuse-threaded", "misuse-threaded-below",
                              "misuse-nested", "misuse-deep", "misuse-unit", "member-leaves", "leader-leaves"}) {
@@ -95,8 +94,8 @@ TEST_CASE("host: no misuse of a control group outlives a SIGKILL of the program"
 }
 
 // Nobody has their handles any more, so nobody could ever stop them.
-TEMPLATE_TEST_CASE("host: a program that becomes another one by exec leaves no process running", "[host][H08]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("host: a program that becomes another one by exec leaves no process running", "[host]", OnCgroup,
+                   OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     Host host(TestType::mechanism, "session", "exec");
     host.go();
@@ -109,7 +108,7 @@ TEMPLATE_TEST_CASE("host: a program that becomes another one by exec leaves no p
     CHECK(gone);
 }
 
-TEMPLATE_TEST_CASE("host: a process that a thread started which has ended runs on", "[host][H03]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("host: a process that a thread started which has ended runs on", "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -120,7 +119,7 @@ TEMPLATE_TEST_CASE("host: a process that a thread started which has ended runs o
     CHECK(process.stop(warden::StopPlan::now()).clean());
 }
 
-TEMPLATE_TEST_CASE("host: the crash of one program leaves the processes of another alone", "[host][H16]", OnCgroup,
+TEMPLATE_TEST_CASE("host: the crash of one program leaves the processes of another alone", "[host]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager own{TestType::mechanism};
@@ -144,8 +143,7 @@ TEMPLATE_TEST_CASE("host: the crash of one program leaves the processes of anoth
     CHECK(process.stop(warden::StopPlan::now()).clean());
 }
 
-TEMPLATE_TEST_CASE("host: one manager's end leaves the processes of another one alone", "[host][H16]", OnCgroup,
-                   OnKeeper) {
+TEMPLATE_TEST_CASE("host: one manager's end leaves the processes of another one alone", "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager staying{TestType::mechanism};
     Handshake handshake(staying.directory / "fifo");
@@ -163,7 +161,7 @@ TEMPLATE_TEST_CASE("host: one manager's end leaves the processes of another one 
     CHECK(process.stop(warden::StopPlan::now()).clean());
 }
 
-TEMPLATE_TEST_CASE("host: SIGTERM, SIGINT and SIGHUP clean up, then end the program as they would have", "[host][TST]",
+TEMPLATE_TEST_CASE("host: SIGTERM, SIGINT and SIGHUP clean up, then end the program as they would have", "[host]",
                    OnCgroup, OnKeeper) {
     SKIP_UNLESS(!WARDEN_HAS_TSAN, signals_are_kept);
     SKIP_UNLESS_AVAILABLE(TestType);
@@ -188,8 +186,8 @@ TEMPLATE_TEST_CASE("host: SIGTERM, SIGINT and SIGHUP clean up, then end the prog
     }
 }
 
-TEMPLATE_TEST_CASE("host: a handler that the program had before runs too, and the program goes on", "[host][TST]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("host: a handler that the program had before runs too, and the program goes on", "[host]", OnCgroup,
+                   OnKeeper) {
     SKIP_UNLESS(!WARDEN_HAS_TSAN, signals_are_kept);
     SKIP_UNLESS_AVAILABLE(TestType);
     Host host(TestType::mechanism, "session", "own-handler");
@@ -202,7 +200,7 @@ TEMPLATE_TEST_CASE("host: a handler that the program had before runs too, and th
     CHECK(host.all_gone(2s));
 }
 
-TEMPLATE_TEST_CASE("host: a handler of the program that exits at once leaves no process", "[host][TST]", OnCgroup,
+TEMPLATE_TEST_CASE("host: a handler of the program that exits at once leaves no process", "[host]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS(!WARDEN_HAS_TSAN, signals_are_kept);
     SKIP_UNLESS_AVAILABLE(TestType);
@@ -214,7 +212,7 @@ TEMPLATE_TEST_CASE("host: a handler of the program that exits at once leaves no 
     CHECK(host.all_gone(2s));
 }
 
-TEMPLATE_TEST_CASE("host: a signal that the program ignores stays ignored", "[host][TST]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("host: a signal that the program ignores stays ignored", "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS(!WARDEN_HAS_TSAN, signals_are_kept);
     SKIP_UNLESS_AVAILABLE(TestType);
     Host host(TestType::mechanism, "plain", "stay-ignored");
@@ -226,7 +224,7 @@ TEMPLATE_TEST_CASE("host: a signal that the program ignores stays ignored", "[ho
     CHECK(host.all_gone(2s));
 }
 
-TEMPLATE_TEST_CASE("host: a guardian that was killed is replaced, and its successor guards", "[host][H06]", OnCgroup,
+TEMPLATE_TEST_CASE("host: a guardian that was killed is replaced, and its successor guards", "[host]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     Host host(TestType::mechanism, "session", "guardian-then-kill");
@@ -239,7 +237,7 @@ TEMPLATE_TEST_CASE("host: a guardian that was killed is replaced, and its succes
 }
 
 TEMPLATE_TEST_CASE("host: a killed guardian is noticed within a second, told, and replaced, and no process is harmed",
-                   "[host][H06]", OnCgroup, OnKeeper) {
+                   "[host]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::atomic<int> told{0};

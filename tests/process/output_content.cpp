@@ -14,7 +14,7 @@ using namespace support;
 using namespace std::chrono_literals;
 using warden::SpawnOptions;
 
-TEMPLATE_TEST_CASE("output: the locale changes nothing", "[output][E06]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: the locale changes nothing", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         ::setenv("LANG", "oops", 1);
@@ -27,7 +27,7 @@ TEMPLATE_TEST_CASE("output: the locale changes nothing", "[output][E06]", EVERY_
 }
 
 TEMPLATE_TEST_CASE("log: a file that cannot grow hurts neither the program nor the child, and what is lost is counted",
-                   "[output][F05]", EVERY_MECHANISM) {
+                   "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
@@ -55,7 +55,7 @@ TEMPLATE_TEST_CASE("log: a file that cannot grow hurts neither the program nor t
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("log: that it cannot be written is told by one event", "[output][F05]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("log: that it cannot be written is told by one event", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};

@@ -34,8 +34,8 @@ long own_cpu_ms() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("output: run returns though a grandchild of a shell holds the pipe, and takes it along",
-                   "[output][D01][D02]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: run returns though a grandchild of a shell holds the pipe, and takes it along", "[output]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 200ms; }};
     const auto began = Clock::now();
@@ -55,8 +55,7 @@ TEMPLATE_TEST_CASE("output: run returns though a grandchild of a shell holds the
     CHECK(stopped.out == "said\n");
 }
 
-TEMPLATE_TEST_CASE("output: its end is not the end of the process, and costs no time", "[output][D04]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: its end is not the end of the process, and costs no time", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -71,7 +70,7 @@ TEMPLATE_TEST_CASE("output: its end is not the end of the process, and costs no 
     CHECK_FALSE(process.info().output_incomplete);
 }
 
-TEMPLATE_TEST_CASE("output: a storm of signals in the program causes no error", "[output][D08]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: a storm of signals in the program causes no error", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
@@ -102,8 +101,8 @@ TEMPLATE_TEST_CASE("output: a storm of signals in the program causes no error", 
 }
 
 TEMPLATE_TEST_CASE(
-    "output: closing the input twice, from two threads, while a write goes on, harms no other descriptor",
-    "[output][D10]", EVERY_MECHANISM) {
+    "output: closing the input twice, from two threads, while a write goes on, harms no other descriptor", "[output]",
+    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const std::string text(300'000, 'x');
@@ -138,7 +137,7 @@ TEMPLATE_TEST_CASE(
     }
 }
 
-TEMPLATE_TEST_CASE("output: the standard input is /dev/null unless asked otherwise", "[output][D11]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: the standard input is /dev/null unless asked otherwise", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     CHECK(manager->run({"readlink", "/proc/self/fd/0"}).out == "/dev/null\n");

@@ -96,8 +96,7 @@ std::string without_first_thread(void (*part)(Checks&, warden::Mechanism), warde
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("start: a child is confined as the program is when it starts it", "[start][SPN-10]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a child is confined as the program is when it starts it", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const Change& change : changes) {
         INFO(change.name);
@@ -115,8 +114,8 @@ TEMPLATE_TEST_CASE("start: a child is confined as the program is when it starts 
     }
 }
 
-TEMPLATE_TEST_CASE("start: what one thread has done to itself is for its own children, not those of others",
-                   "[start][SPN-10]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: what one thread has done to itself is for its own children, not those of others", "[start]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([&](Checks& check) {
         TestManager manager{TestType::mechanism};
@@ -134,7 +133,7 @@ TEMPLATE_TEST_CASE("start: what one thread has done to itself is for its own chi
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: after a change of root no program of outside runs", "[start][SPN-10]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: after a change of root no program of outside runs", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root may change its root directory");
     const TestDirectory root;

@@ -69,7 +69,7 @@ std::string joined(const std::vector<std::string>& words) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("descriptors: a child has 0, 1 and 2 and nothing else of a program that has a hundred open",
-                   "[start][C01]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         fill(3, 100);  // before the manager, so that guardian and keepers had them too
@@ -85,7 +85,7 @@ TEMPLATE_TEST_CASE("descriptors: a child has 0, 1 and 2 and nothing else of a pr
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: those above a limit that was lowered later are closed too", "[start][C02]",
+TEMPLATE_TEST_CASE("descriptors: those above a limit that was lowered later are closed too", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("descriptors: those above a limit that was lowered later are 
 
 TEMPLATE_TEST_CASE(
     "descriptors: a program without 0, 1 or 2 starts children that have them, and warden takes none of the three",
-    "[start][C03]", EVERY_MECHANISM) {
+    "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (int closed = 1; closed < 8; ++closed) {
         const std::string failures = in_subprocess([closed](Checks& check) {
@@ -138,7 +138,7 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE("descriptors: what a closed 0, 1 or 2 would inherit is the null device, not something of warden's",
-                   "[start][C03]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -157,8 +157,8 @@ TEMPLATE_TEST_CASE("descriptors: what a closed 0, 1 or 2 would inherit is the nu
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: inherited streams are the program's own, in every combination with others",
-                   "[start][C04]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("descriptors: inherited streams are the program's own, in every combination with others", "[start]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -185,8 +185,7 @@ TEMPLATE_TEST_CASE("descriptors: inherited streams are the program's own, in eve
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: output is read in a program that has two thousand open", "[start][C09]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("descriptors: output is read in a program that has two thousand open", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     struct rlimit limit {};
     ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -202,8 +201,8 @@ TEMPLATE_TEST_CASE("descriptors: output is read in a program that has two thousa
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: the program's own streams stay blocking after a child has inherited them",
-                   "[start][C10]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("descriptors: the program's own streams stay blocking after a child has inherited them", "[start]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         int in[2];
@@ -238,7 +237,7 @@ TEMPLATE_TEST_CASE("descriptors: the program's own streams stay blocking after a
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: they are closed also without /proc and without close_range", "[start][C11]",
+TEMPLATE_TEST_CASE("descriptors: they are closed also without /proc and without close_range", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can take /proc away");
@@ -261,8 +260,8 @@ TEMPLATE_TEST_CASE("descriptors: they are closed also without /proc and without 
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("descriptors: everything that warden opens is closed by an exec of the program's own",
-                   "[start][C12]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("descriptors: everything that warden opens is closed by an exec of the program's own", "[start]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::set<int> before = open_numbers();
     TestManager manager{TestType::mechanism};

@@ -48,7 +48,7 @@ std::size_t open_descriptor_count() {
 
 // -- A01, A03 to A05: the executable ---------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a program that is missing leaves no child to wait for", "[start][A01]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a program that is missing leaves no child to wait for", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto error = failed_start(*manager, {"/no/such/program"}, with_three_pipes());
@@ -59,7 +59,7 @@ TEMPLATE_TEST_CASE("start: a program that is missing leaves no child to wait for
     CHECK(has_no_child_to_wait_for());
 }
 
-TEMPLATE_TEST_CASE("start: a file without the x bit is EACCES, not ENOENT", "[start][A03]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a file without the x bit is EACCES, not ENOENT", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto plain = manager.directory.write("plain", "#!/bin/sh\nexit 0\n", 0644);
@@ -69,7 +69,7 @@ TEMPLATE_TEST_CASE("start: a file without the x bit is EACCES, not ENOENT", "[st
     CHECK(error.path() == plain);
 }
 
-TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES", "[start][A03]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can mount");
     const TestDirectory place;
@@ -88,7 +88,7 @@ TEMPLATE_TEST_CASE("start: a program on a file system mounted noexec is EACCES",
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC also where PATH leads to it", "[start][A04]",
+TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC also where PATH leads to it", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -102,8 +102,8 @@ TEMPLATE_TEST_CASE("start: a script without a first line is ENOEXEC also where P
     CHECK_FALSE(std::filesystem::exists(manager.directory / "ran"));
 }
 
-TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle of interpreters is ELOOP",
-                   "[start][A05]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle of interpreters is ELOOP", "[start]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto script = manager.directory.write("script", "#!/no/such/interpreter\n", 0755);
@@ -118,7 +118,7 @@ TEMPLATE_TEST_CASE("start: a missing interpreter is named as such, and a circle 
 
 // -- A02: the working directory ---------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a device is no working directory", "[start][A02]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a device is no working directory", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto error = failed_start(*manager, victim("exit", "0"), {.working_directory = "/dev/null"});
@@ -126,7 +126,7 @@ TEMPLATE_TEST_CASE("start: a device is no working directory", "[start][A02]", EV
     CHECK(error.step() == SpawnStep::working_directory);
 }
 
-TEMPLATE_TEST_CASE("start: a working directory that the child's user may not search is EACCES", "[start][A02]",
+TEMPLATE_TEST_CASE("start: a working directory that the child's user may not search is EACCES", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can become another user");
@@ -142,8 +142,8 @@ TEMPLATE_TEST_CASE("start: a working directory that the child's user may not sea
 }
 
 TEMPLATE_TEST_CASE(
-    "start: with the program's own directory deleted, what is relative to it is a failed working directory",
-    "[start][A02]", EVERY_MECHANISM) {
+    "start: with the program's own directory deleted, what is relative to it is a failed working directory", "[start]",
+    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const std::string failures = in_subprocess([&](Checks& check) {
@@ -170,7 +170,7 @@ TEMPLATE_TEST_CASE(
 // -- A06, A07: failures among others ----------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("start: a thousand failing starts with three pipes each fail alike and keep no descriptor",
-                   "[start][A06]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         const struct rlimit low { 1024, 1024 };
@@ -189,7 +189,7 @@ TEMPLATE_TEST_CASE("start: a thousand failing starts with three pipes each fail 
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another thread", "[start][A07]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another thread", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::atomic<bool> done{false};
@@ -223,8 +223,8 @@ TEMPLATE_TEST_CASE("start: a failing start closes no descriptor of another threa
 
 // -- A09: killed on the way -------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a failed start, not a success",
-                   "[start][A09]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a failed start, not a success", "[start]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism, [](auto& config) { config.spare_keepers = 1; }};
@@ -249,8 +249,7 @@ TEMPLATE_TEST_CASE("start: a child that is killed before it can execute is a fai
 
 // -- A12: identity ----------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the program's", "[start][A12]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the program's", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can become another user");
     const std::string failures = in_subprocess([](Checks& check) {
@@ -272,7 +271,7 @@ TEMPLATE_TEST_CASE("start: another user comes with its groups, and none of the p
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: an unknown user is refused by name", "[start][A12]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: an unknown user is refused by name", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -282,7 +281,7 @@ TEMPLATE_TEST_CASE("start: an unknown user is refused by name", "[start][A12]", 
     CHECK(names(error, "no-such-user"));
 }
 
-TEST_CASE("start: without the right to it, another user is EPERM", "[start][A12]") {
+TEST_CASE("start: without the right to it, another user is EPERM", "[start]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
     const TestDirectory place;
@@ -309,7 +308,7 @@ TEST_CASE("start: without the right to it, another user is EPERM", "[start][A12]
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("start: a program that has given up its rights does not give them to its children", "[start][A12]",
+TEMPLATE_TEST_CASE("start: a program that has given up its rights does not give them to its children", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
@@ -333,7 +332,7 @@ TEMPLATE_TEST_CASE("start: a program that has given up its rights does not give 
 // -- A16: files -------------------------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("start: a log that is a directory is EISDIR, one below a file ENOTDIR, and a FIFO is not waited for",
-                   "[start][A16]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto& place = manager.directory;
@@ -353,7 +352,7 @@ TEMPLATE_TEST_CASE("start: a log that is a directory is EISDIR, one below a file
     CHECK(code_for(place / "logs/fifo.log") != 0);
 }
 
-TEST_CASE("start: a log where this user may not write is EACCES", "[start][A16]") {
+TEST_CASE("start: a log where this user may not write is EACCES", "[start]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     SKIP_UNLESS(::geteuid() == 0, "only root can give up its rights");
     const TestDirectory place;
@@ -378,7 +377,7 @@ TEST_CASE("start: a log where this user may not write is EACCES", "[start][A16]"
 
 TEMPLATE_TEST_CASE(
     "start: an output file that cannot be written fails the start, and a FIFO without a reader does not hang it",
-    "[start][A16]", EVERY_MECHANISM) {
+    "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto& place = manager.directory;
@@ -395,7 +394,7 @@ TEMPLATE_TEST_CASE(
     }
 }
 
-TEMPLATE_TEST_CASE("start: a FIFO without a writer as input does not hang the start", "[start][A16]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a FIFO without a writer as input does not hang the start", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

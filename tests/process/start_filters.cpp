@@ -74,34 +74,34 @@ void check_all(Mechanism mechanism, const std::vector<long>& calls) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("filters: starts and stops work without clone3", "[start][A14]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("filters: starts and stops work without clone3", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     check_all(TestType::mechanism, {SYS_clone3});
 }
 
-TEMPLATE_TEST_CASE("filters: starts and stops work without pidfd_open", "[start][A14]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("filters: starts and stops work without pidfd_open", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     check_all(TestType::mechanism, {SYS_pidfd_open});
 }
 
-TEMPLATE_TEST_CASE("filters: starts and stops work without close_range", "[start][A14]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("filters: starts and stops work without close_range", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     check_all(TestType::mechanism, {SYS_close_range});
 }
 
-TEMPLATE_TEST_CASE("filters: starts and stops work without clone3, pidfd_open and close_range", "[start][A14]",
+TEMPLATE_TEST_CASE("filters: starts and stops work without clone3, pidfd_open and close_range", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     check_all(TestType::mechanism, {SYS_clone3, SYS_pidfd_open, SYS_close_range});
 }
 
-TEMPLATE_TEST_CASE("filters: signals arrive without pidfd_send_signal", "[start][A14]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("filters: signals arrive without pidfd_send_signal", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     check_all(TestType::mechanism, {SYS_pidfd_send_signal});
 }
 
-TEMPLATE_TEST_CASE("filters: with all three refused a host that is killed still leaves nothing", "[start][A14]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("filters: with all three refused a host that is killed still leaves nothing", "[start]", OnCgroup,
+                   OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     Handshake ready(place / "ready");

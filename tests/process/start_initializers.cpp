@@ -21,7 +21,7 @@ using warden::SpawnOptions;
 using warden::SpawnStep;
 namespace process2 = boost::process::v2;
 
-TEST_CASE("initializers: process_stdio with null devices leaves the child three descriptors", "[start][SPN-7]") {
+TEST_CASE("initializers: process_stdio with null devices leaves the child three descriptors", "[start]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{warden::Mechanism::cgroup};
     const auto path = manager.directory / "out";
@@ -31,7 +31,7 @@ TEST_CASE("initializers: process_stdio with null devices leaves the child three 
     CHECK(read_file(path) == "0 /dev/null\n1 " + path.string() + "\n2 /dev/null\n");
 }
 
-TEST_CASE("initializers: a process_start_dir that is missing fails the start as ENOENT", "[start][SPN-7]") {
+TEST_CASE("initializers: a process_start_dir that is missing fails the start as ENOENT", "[start]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{warden::Mechanism::cgroup};
     const std::string missing = (manager.directory / "missing").string();
@@ -41,7 +41,7 @@ TEST_CASE("initializers: a process_start_dir that is missing fails the start as 
     CHECK(error.step() == SpawnStep::launch);
 }
 
-TEST_CASE("initializers: bind_fd passes a descriptor under another number, and no other", "[start][SPN-7][C06]") {
+TEST_CASE("initializers: bind_fd passes a descriptor under another number, and no other", "[start]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{warden::Mechanism::cgroup};
     const auto path = manager.directory.write("words", "through the descriptor");
@@ -59,7 +59,7 @@ TEST_CASE("initializers: bind_fd passes a descriptor under another number, and n
     CHECK((::fcntl(file.get(), F_GETFD) & FD_CLOEXEC) != 0);  // as it was
 }
 
-TEST_CASE("initializers: one that refuses in the child fails the start with its own code", "[start][SPN-7]") {
+TEST_CASE("initializers: one that refuses in the child fails the start with its own code", "[start]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     TestManager manager{warden::Mechanism::cgroup};
     std::vector<std::string> told;
@@ -71,7 +71,7 @@ TEST_CASE("initializers: one that refuses in the child fails the start with its 
     CHECK(manager->run(victim("exit", "0")).success());
 }
 
-TEST_CASE("initializers: a mechanism without a direct launch refuses them", "[start][SPN-7]") {
+TEST_CASE("initializers: a mechanism without a direct launch refuses them", "[start]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     TestManager manager{warden::Mechanism::keeper};
     const auto error = error_of([&] { return manager->spawn(victim("cwd"), {}, process2::process_start_dir("/")); });

@@ -49,7 +49,7 @@ bool write_control(const std::filesystem::path& path, const std::string& text) {
 // -- L01, L02: what the system gives ----------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("limits: with k descriptors left a start succeeds or is EMFILE, keeps none, and others run on",
-                   "[start][L01]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         struct rlimit limit {};
@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("limits: with k descriptors left a start succeeds or is EMFIL
     CHECK(failures == "");
 }
 
-TEST_CASE("limits: a user without processes left gets EAGAIN, and can start again later", "[start][L02]") {
+TEST_CASE("limits: a user without processes left gets EAGAIN, and can start again later", "[start]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     SKIP_UNLESS(::geteuid() == 0, "only root can become a user without other processes");
     const TestDirectory place;
@@ -141,7 +141,7 @@ TEST_CASE("limits: a user without processes left gets EAGAIN, and can start agai
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and starts work again later", "[start][L02]",
+TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and starts work again later", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::filesystem::path group = "/sys/fs/cgroup/pids/warden-test-" + std::to_string(::getpid());
@@ -175,7 +175,7 @@ TEMPLATE_TEST_CASE("limits: a group without processes left gives EAGAIN, and sta
 
 // -- MGR-4, CFG-1: setting up -----------------------------------------------------------------------------------------
 
-TEST_CASE("limits: configure comes once and before the first use of instance", "[start][MGR-4]") {
+TEST_CASE("limits: configure comes once and before the first use of instance", "[start]") {
     const TestDirectory place;
     const auto config = [&] {
         ManagerConfig wanted;
@@ -206,7 +206,7 @@ TEST_CASE("limits: configure comes once and before the first use of instance", "
     CHECK(late == "");
 }
 
-TEST_CASE("limits: an invalid environment is refused with every variable named, and can be mended", "[start][CFG-1]") {
+TEST_CASE("limits: an invalid environment is refused with every variable named, and can be mended", "[start]") {
     const std::string failures = in_subprocess([&](Checks& check) {
         ::setenv("WARDEN_MAX_PROCESSES", "many", 1);
         ::setenv("WARDEN_DEFAULT_TIMEOUT", "-3", 1);
@@ -229,7 +229,7 @@ TEST_CASE("limits: an invalid environment is refused with every variable named, 
 
 TEST_CASE(
     "limits: a mechanism that is not to be had, or a promise that is not given, is an error and no weaker one is taken",
-    "[start][MGR-4]") {
+    "[start]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     TestManager manager{warden::Mechanism::keeper};
     SpawnOptions options;

@@ -27,8 +27,8 @@ bool is_right_or_unknown(const ExitStatus& status, int code) {
 }  // namespace
 
 TEMPLATE_TEST_CASE(
-    "signals: a child has an empty mask and default dispositions, whatever the program blocks and ignores",
-    "[start][J01][J08]", EVERY_MECHANISM) {
+    "signals: a child has an empty mask and default dispositions, whatever the program blocks and ignores", "[start]",
+    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         const auto unsettle = [] {
@@ -59,8 +59,8 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "signals: a program's default SIGPIPE stays so, and a child that does not read does not end the program",
-    "[start][J08]", EVERY_MECHANISM) {
+    "signals: a program's default SIGPIPE stays so, and a child that does not read does not end the program", "[start]",
+    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         ::signal(SIGPIPE, SIG_DFL);
@@ -77,7 +77,7 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE("signals: with SIGCHLD ignored or SA_NOCLDWAIT a status is right or unknown, never 0 and never late",
-                   "[start][J02]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     for (const bool ignored : {true, false}) {
         for (const bool before : {true, false}) {
@@ -110,7 +110,7 @@ TEMPLATE_TEST_CASE("signals: with SIGCHLD ignored or SA_NOCLDWAIT a status is ri
 }
 
 TEMPLATE_TEST_CASE("signals: with a foreign waitpid(-1) loop a status is right or unknown, and every handle completes",
-                   "[start][J03]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
@@ -131,7 +131,7 @@ TEMPLATE_TEST_CASE("signals: with a foreign waitpid(-1) loop a status is right o
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: the program's own children and its SIGCHLD handler are left alone", "[start][J04]",
+TEMPLATE_TEST_CASE("signals: the program's own children and its SIGCHLD handler are left alone", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
@@ -151,7 +151,7 @@ TEMPLATE_TEST_CASE("signals: the program's own children and its SIGCHLD handler 
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[start][J09]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -166,7 +166,7 @@ TEMPLATE_TEST_CASE("signals: every exit code from 0 to 255 arrives as it is", "[
     CHECK(manager->run(victim("exit", "259")).status == ExitStatus::from_code(3));
 }
 
-TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a code above 128", "[start][J09]",
+TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a code above 128", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -186,7 +186,7 @@ TEMPLATE_TEST_CASE("signals: every fatal signal arrives as that signal, not as a
     CHECK(shell.cause == ExitCause::exited);
 }
 
-TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kernel tells it", "[start][J09]",
+TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kernel tells it", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
@@ -211,7 +211,7 @@ TEMPLATE_TEST_CASE("signals: whether the kernel wrote a core is told as the kern
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: a program that orphans fall to is left no zombie by a tree that has ended", "[start][O02]",
+TEMPLATE_TEST_CASE("signals: a program that orphans fall to is left no zombie by a tree that has ended", "[start]",
                    OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {  // a subreaper
@@ -229,7 +229,7 @@ TEMPLATE_TEST_CASE("signals: a program that orphans fall to is left no zombie by
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("signals: a leader that has been waited for is no zombie", "[start][J09]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("signals: a leader that has been waited for is no zombie", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int i = 0; i < 20; ++i) {

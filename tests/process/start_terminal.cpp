@@ -77,7 +77,7 @@ TEMPLATE_TEST_CASE("terminal: a line that is longer than a terminal holds arrive
 }
 
 TEMPLATE_TEST_CASE("terminal: its end is the end of the stream, and nothing written before is lost",
-                   "[start][terminal][D12]", EVERY_MECHANISM) {
+                   "[start][terminal]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto result = manager->run(victim("lines", "50000"), on_terminal());

@@ -32,7 +32,7 @@ std::vector<std::string> environment_seen(TestManager& manager, Environment envi
 
 // -- arguments --------------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: what is too long is E2BIG, and what is just short enough arrives whole", "[start][B04]",
+TEMPLATE_TEST_CASE("words: what is too long is E2BIG, and what is just short enough arrives whole", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -54,14 +54,14 @@ TEMPLATE_TEST_CASE("words: what is too long is E2BIG, and what is just short eno
 
 // -- environment ------------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: an empty environment is empty", "[start][B05]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: an empty environment is empty", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     CHECK(manager->run(victim("env"), with_environment(Environment::empty())).out == "");
     CHECK(environment_seen(manager, Environment::empty().set("A", "1")) == std::vector<std::string>{"A=1"});
 }
 
-TEMPLATE_TEST_CASE("words: nothing is added to an inherited environment", "[start][B05]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: nothing is added to an inherited environment", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
         TestManager manager{TestType::mechanism};
@@ -79,7 +79,7 @@ TEMPLATE_TEST_CASE("words: nothing is added to an inherited environment", "[star
 // -- where programs are found -----------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("words: what cannot be executed is passed over in PATH, and named if there is nothing else",
-                   "[start][B07]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (const auto& [place, mode] : {std::pair("one", 0644u), std::pair("two", 0755u)}) {
@@ -100,8 +100,7 @@ TEMPLATE_TEST_CASE("words: what cannot be executed is passed over in PATH, and n
 
 // -- what else a child is born with -----------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: umask, nice value and limits that were asked for are exact", "[start][B12]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: umask, nice value and limits that were asked for are exact", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -120,7 +119,7 @@ TEMPLATE_TEST_CASE("words: umask, nice value and limits that were asked for are 
     CHECK(failed_start(*manager, victim("limits"), options).code() == warden::errc::invalid_options);
 }
 
-TEMPLATE_TEST_CASE("words: what was not asked for is the program's own at the moment of the start", "[start][B12]",
+TEMPLATE_TEST_CASE("words: what was not asked for is the program's own at the moment of the start", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {
@@ -141,7 +140,7 @@ TEMPLATE_TEST_CASE("words: what was not asked for is the program's own at the mo
     CHECK(failures == "");
 }
 
-TEMPLATE_TEST_CASE("words: a thread that changes the umask disturbs no start that says what it wants", "[start][B09]",
+TEMPLATE_TEST_CASE("words: a thread that changes the umask disturbs no start that says what it wants", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string failures = in_subprocess([](Checks& check) {

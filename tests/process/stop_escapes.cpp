@@ -113,7 +113,7 @@ const Escape escapes[] = {
 
 }  // namespace
 
-TEST_CASE("control: a plain killpg misses each of these escapes", "[stop][G04][G05][G06]") {
+TEST_CASE("control: a plain killpg misses each of these escapes", "[stop]") {
     const TestDirectory directory;
     for (const auto& escape : escapes) {
         INFO(escape.name);
@@ -122,8 +122,7 @@ TEST_CASE("control: a plain killpg misses each of these escapes", "[stop][G04][G
     }
 }
 
-TEMPLATE_TEST_CASE("stop: no escape from group, session, environment or parent is one", "[stop][G04][G05][G06]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: no escape from group, session, environment or parent is one", "[stop]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (const auto& escape : escapes) {
@@ -142,7 +141,7 @@ TEMPLATE_TEST_CASE("stop: no escape from group, session, environment or parent i
     }
 }
 
-TEMPLATE_TEST_CASE("stop: the end of a handle's scope reaches the escaped too", "[stop][G04]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: the end of a handle's scope reaches the escaped too", "[stop]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.stop_plan = StopPlan::within(100ms); }};
     for (const auto& escape : escapes) {
@@ -159,7 +158,7 @@ TEMPLATE_TEST_CASE("stop: the end of a handle's scope reaches the escaped too", 
     CHECK(eventually([&] { return manager->list().empty(); }));
 }
 
-TEMPLATE_TEST_CASE("stop: kill and terminate alone reach the escaped too", "[stop][G04]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: kill and terminate alone reach the escaped too", "[stop]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (const bool by_force : {true, false}) {
@@ -174,8 +173,8 @@ TEMPLATE_TEST_CASE("stop: kill and terminate alone reach the escaped too", "[sto
     }
 }
 
-TEMPLATE_TEST_CASE("stop: a chain of processes that forks faster than anybody can look is ended", "[stop][G07]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: a chain of processes that forks faster than anybody can look is ended", "[stop]", OnCgroup,
+                   OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -189,8 +188,8 @@ TEMPLATE_TEST_CASE("stop: a chain of processes that forks faster than anybody ca
     CHECK(processes_with(handshake.path()).empty());
 }
 
-TEMPLATE_TEST_CASE("stop: a fork bomb is ended, and the program can start processes afterwards", "[stop][G08]",
-                   OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: a fork bomb is ended, and the program can start processes afterwards", "[stop]", OnCgroup,
+                   OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -203,7 +202,7 @@ TEMPLATE_TEST_CASE("stop: a fork bomb is ended, and the program can start proces
     CHECK(manager->run(victim("exit", "3")).status.code() == 3);
 }
 
-TEMPLATE_TEST_CASE("stop: two thousand grandchildren are gone within two seconds", "[stop][G09]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: two thousand grandchildren are gone within two seconds", "[stop]", OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -216,8 +215,8 @@ TEMPLATE_TEST_CASE("stop: two thousand grandchildren are gone within two seconds
     CHECK(processes_with(handshake.path()).empty());
 }
 
-TEMPLATE_TEST_CASE("stop: the first process of a pid namespace that ignores requests is ended with all in it",
-                   "[stop][G19]", OnCgroup, OnKeeper) {
+TEMPLATE_TEST_CASE("stop: the first process of a pid namespace that ignores requests is ended with all in it", "[stop]",
+                   OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SKIP_UNLESS(manager->run({"unshare", "-pf", "true"}).success(), "no right to make a pid namespace");
@@ -237,7 +236,7 @@ TEMPLATE_TEST_CASE("stop: the first process of a pid namespace that ignores requ
     }
 }
 
-TEMPLATE_TEST_CASE("stop: members that run as another user are ended where that is promised", "[stop][G15]", OnCgroup,
+TEMPLATE_TEST_CASE("stop: members that run as another user are ended where that is promised", "[stop]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -258,7 +257,7 @@ TEMPLATE_TEST_CASE("stop: members that run as another user are ended where that 
 }
 
 TEST_CASE("stop: a member that belongs to another user and may not be killed is the survivor that is reported",
-          "[stop][G15]") {
+          "[stop]") {
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     SKIP_UNLESS(::geteuid() == 0, "only root may make a program that runs as root for others");
     const TestDirectory directory;

@@ -102,7 +102,7 @@ private:
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("stop: who obeys keeps its own exit code and was not forced", "[stop][G02][G27]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: who obeys keeps its own exit code and was not forced", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -119,8 +119,7 @@ TEMPLATE_TEST_CASE("stop: who obeys keeps its own exit code and was not forced",
     CHECK(manager->metrics().forced_total == 0);
 }
 
-TEMPLATE_TEST_CASE("stop: who needs most of its grace gets it, and its last words arrive", "[stop][G02]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: who needs most of its grace gets it, and its last words arrive", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     Handshake handshake(manager.directory / "fifo");
@@ -133,7 +132,7 @@ TEMPLATE_TEST_CASE("stop: who needs most of its grace gets it, and its last word
     CHECK(process.tail(1) == std::vector<std::string>{"term"});
 }
 
-TEMPLATE_TEST_CASE("stop: a suspended process is let go on, so that it can obey", "[stop][G03]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: a suspended process is let go on, so that it can obey", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (const bool by_itself : {true, false}) {
@@ -150,7 +149,7 @@ TEMPLATE_TEST_CASE("stop: a suspended process is let go on, so that it can obey"
     }
 }
 
-TEMPLATE_TEST_CASE("stop: a stranger that got the pid of a process that has ended is never touched", "[stop][G11][G12]",
+TEMPLATE_TEST_CASE("stop: a stranger that got the pid of a process that has ended is never touched", "[stop]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -171,7 +170,7 @@ TEMPLATE_TEST_CASE("stop: a stranger that got the pid of a process that has ende
     CHECK(stranger.unharmed());
 }
 
-TEMPLATE_TEST_CASE("stop: a stranger that got the pid of a leader whose tree lives on is never touched", "[stop][G12]",
+TEMPLATE_TEST_CASE("stop: a stranger that got the pid of a leader whose tree lives on is never touched", "[stop]",
                    OnCgroup, OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -196,8 +195,8 @@ TEMPLATE_TEST_CASE("stop: a stranger that got the pid of a leader whose tree liv
     if (stranger.exists()) CHECK(stranger.unharmed());
 }
 
-TEMPLATE_TEST_CASE("stop: what cannot be killed is reported by the deadline, and its later death is noticed",
-                   "[stop][G16]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: what cannot be killed is reported by the deadline, and its later death is noticed", "[stop]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const Freezer freezer;
     SKIP_UNLESS(freezer.exists(), "no control group v1 with a freezer");
@@ -245,7 +244,7 @@ TEMPLATE_TEST_CASE("stop: what cannot be killed is reported by the deadline, and
     CHECK(process.stop().clean());                                  // and what is now
 }
 
-TEMPLATE_TEST_CASE("stop: a process that a debugger holds is killed and its end is told once", "[stop][G17]",
+TEMPLATE_TEST_CASE("stop: a process that a debugger holds is killed and its end is told once", "[stop]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -277,7 +276,7 @@ TEMPLATE_TEST_CASE("stop: a process that a debugger holds is killed and its end 
     CHECK(eventually([&] { return exits == 1; }));
 }
 
-TEMPLATE_TEST_CASE("stop: one member that is stuck does not keep the request from the others", "[stop][G20]", OnCgroup,
+TEMPLATE_TEST_CASE("stop: one member that is stuck does not keep the request from the others", "[stop]", OnCgroup,
                    OnKeeper) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -294,7 +293,7 @@ TEMPLATE_TEST_CASE("stop: one member that is stuck does not keep the request fro
     CHECK(process.tail(1) == std::vector<std::string>{"obeyed"});
 }
 
-TEMPLATE_TEST_CASE("stop: the causes of an end by a signal are told apart", "[stop][G27]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: the causes of an end by a signal are told apart", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto start = [&](Handshake& handshake, const char* mode, SpawnOptions options = {}) {
@@ -327,7 +326,7 @@ TEMPLATE_TEST_CASE("stop: the causes of an end by a signal are told apart", "[st
     }
 }
 
-TEMPLATE_TEST_CASE("stop: a step by a signal does what it says", "[stop][STP]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: a step by a signal does what it says", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     {
@@ -366,8 +365,7 @@ TEMPLATE_TEST_CASE("stop: a command of the plan is given the process id", "[stop
     CHECK(process.exit_status()->signal() == SIGTERM);
 }
 
-TEMPLATE_TEST_CASE("stop: one that nobody asked for is reported as fully as one that was", "[stop][G11]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: one that nobody asked for is reported as fully as one that was", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.graceful_timeout = 50ms; }};
     Handshake handshake(manager.directory / "fifo");
@@ -421,8 +419,8 @@ TEMPLATE_TEST_CASE("stop: one that nobody asked for is reported as fully as one 
     }
 }
 
-TEMPLATE_TEST_CASE("stop: by name, the report of one that has ended is not mixed with that of one that lives",
-                   "[stop][G11]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: by name, the report of one that has ended is not mixed with that of one that lives", "[stop]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

@@ -36,7 +36,7 @@ std::vector<std::string> log_lines(const std::filesystem::path& directory) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("events: hostile words become one line of JSON each, in the log of events", "[events][Q01]",
+TEMPLATE_TEST_CASE("events: hostile words become one line of JSON each, in the log of events", "[events]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     std::string all_bytes;
@@ -108,8 +108,7 @@ TEMPLATE_TEST_CASE("events: hostile words become one line of JSON each, in the l
     }
 }
 
-TEMPLATE_TEST_CASE("events: a secret in the environment is in no file and in no event", "[events][Q02]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("events: a secret in the environment is in no file and in no event", "[events]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const std::string canary = "canary-in-the-environment-7d1f";
     TestManager manager{TestType::mechanism};
@@ -134,7 +133,7 @@ TEMPLATE_TEST_CASE("events: a secret in the environment is in no file and in no 
     for (const Event& event : listener.events()) CHECK(to_json_line(event, false).find(canary) == std::string::npos);
 }
 
-TEMPLATE_TEST_CASE("events: arguments stay out of the log where that is configured", "[events][Q02]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("events: arguments stay out of the log where that is configured", "[events]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.redact_arguments = true; }};
     Listener listener(*manager);

@@ -55,7 +55,7 @@ SpawnOptions quiet() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("concurrency: starts, waits, stops and destructions of many threads have one outcome each",
-                   "[concurrency][K01]", EVERY_MECHANISM) {
+                   "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     constexpr int threads = so_many(8, 4);
@@ -101,7 +101,7 @@ TEMPLATE_TEST_CASE("concurrency: starts, waits, stops and destructions of many t
 }
 
 TEMPLATE_TEST_CASE("concurrency: all who wait for one process get the same result, also while another thread kills it",
-                   "[concurrency][K02]", EVERY_MECHANISM) {
+                   "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int i = 0; i < so_many(20, 5); ++i) {
@@ -122,7 +122,7 @@ TEMPLATE_TEST_CASE("concurrency: all who wait for one process get the same resul
 }
 
 TEMPLATE_TEST_CASE("concurrency: a handle that goes away wakes those who wait by callback, with the end of the process",
-                   "[concurrency][K03]", EVERY_MECHANISM) {
+                   "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (const bool moved : {true, false}) {
@@ -145,7 +145,7 @@ TEMPLATE_TEST_CASE("concurrency: a handle that goes away wakes those who wait by
 }
 
 TEMPLATE_TEST_CASE("concurrency: a running handle that is dropped ends its process and leaves no zombie",
-                   "[concurrency][K04]", EVERY_MECHANISM) {
+                   "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (int i = 0; i < so_many(20, 10); ++i) {
@@ -177,7 +177,7 @@ TEMPLATE_TEST_CASE("concurrency: who knows that a process is over finds it no mo
 }
 
 TEMPLATE_TEST_CASE("concurrency: a kill that races the end of a process is no error and hits nobody else",
-                   "[concurrency][K05]", EVERY_MECHANISM) {
+                   "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto bystander = manager->spawn(play("stay"), quiet());
@@ -213,8 +213,8 @@ TEMPLATE_TEST_CASE("concurrency: a kill that races the end of a process is no er
     CHECK(bystander.stop().clean());
 }
 
-TEMPLATE_TEST_CASE("concurrency: callbacks may start, stop and look at processes, and end their own",
-                   "[concurrency][K06]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("concurrency: callbacks may start, stop and look at processes, and end their own", "[concurrency]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::promise<int> code;
@@ -246,7 +246,7 @@ TEMPLATE_TEST_CASE("concurrency: callbacks may start, stop and look at processes
     destroyed.get_future().wait();
 }
 
-TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes start and end", "[concurrency][K09]",
+TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes start and end", "[concurrency]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -282,8 +282,8 @@ TEMPLATE_TEST_CASE("concurrency: everything can be looked at while processes sta
     CHECK(shared.stop().clean());
 }
 
-TEMPLATE_TEST_CASE("concurrency: the limit of active processes holds however many threads start them",
-                   "[concurrency][K01]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("concurrency: the limit of active processes holds however many threads start them", "[concurrency]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr int most = so_many(10, 5);
     constexpr int threads = so_many(8, 4);
@@ -310,7 +310,7 @@ TEMPLATE_TEST_CASE("concurrency: the limit of active processes holds however man
 
 TEMPLATE_TEST_CASE(
     "concurrency: a cleanup while threads start processes, and the end of the manager after it, leave none",
-    "[concurrency][K08]", EVERY_MECHANISM) {
+    "[concurrency]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr int starters = so_many(4, 3);
     constexpr int each = so_many(20, 6);

@@ -22,7 +22,7 @@ const warden::HealthFinding& finding(const HealthReport& report, const std::stri
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("health: a manager at rest and one at work are well", "[health][OBS-5]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("health: a manager at rest and one at work are well", "[health]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     CHECK(manager->health().status() == HealthStatus::ok);
@@ -36,7 +36,7 @@ TEMPLATE_TEST_CASE("health: a manager at rest and one at work are well", "[healt
     CHECK(process.stop(StopPlan{}.kill(30s)).clean());
 }
 
-TEMPLATE_TEST_CASE("health: orphans are found, with an event at the tick and one alert", "[health][O02][TST]",
+TEMPLATE_TEST_CASE("health: orphans are found, with an event at the tick and one alert", "[health]",
                    EVERY_TIGHT_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.health_interval = 20ms; }};
@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("health: orphans are found, with an event at the tick and one
     CHECK(manager->health().orphans.empty());
 }
 
-TEMPLATE_TEST_CASE("health: a log directory that cannot be written is told", "[health][OBS-5]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("health: a log directory that cannot be written is told", "[health]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
     const auto file = place.write("logs", "no directory");
@@ -77,7 +77,7 @@ TEMPLATE_TEST_CASE("health: a log directory that cannot be written is told", "[h
     CHECK(report.reasons().find(file.string()) != std::string::npos);
 }
 
-TEMPLATE_TEST_CASE("health: as many processes as are allowed is told", "[health][OBS-5]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("health: as many processes as are allowed is told", "[health]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.max_processes = 1; }};
     const auto process = manager->spawn(play("stay"), {.stop_plan = StopPlan{}.kill(30s)});

@@ -49,8 +49,7 @@ Arrived through(TestManager& manager, const std::string& text, const std::string
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("output: any bytes arrive as they were written, by every way", "[output][E02][E04][E07]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: any bytes arrive as they were written, by every way", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const std::string texts[] = {
@@ -72,7 +71,7 @@ TEMPLATE_TEST_CASE("output: any bytes arrive as they were written, by every way"
     }
 }
 
-TEMPLATE_TEST_CASE("output: CR LF ends a line for callbacks and stays in the log", "[output][E04]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: CR LF ends a line for callbacks and stays in the log", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto arrived = through(manager, "one\r\ntwo\r\n\r\n");
@@ -82,7 +81,7 @@ TEMPLATE_TEST_CASE("output: CR LF ends a line for callbacks and stays in the log
 }
 
 TEMPLATE_TEST_CASE("output: a line longer than the bound comes in marked parts that join to it, no character cut",
-                   "[output][E01][E03]", EVERY_MECHANISM) {
+                   "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.max_line_bytes = 100; }};
     std::string long_line;
@@ -101,7 +100,7 @@ TEMPLATE_TEST_CASE("output: a line longer than the bound comes in marked parts t
     CHECK(arrived.lines.back() == "short");
 }
 
-TEMPLATE_TEST_CASE("output: characters that are written byte by byte are not taken apart", "[output][E03]",
+TEMPLATE_TEST_CASE("output: characters that are written byte by byte are not taken apart", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -113,7 +112,7 @@ TEMPLATE_TEST_CASE("output: characters that are written byte by byte are not tak
 }
 
 TEMPLATE_TEST_CASE("output: a flood without a single newline is bounded in memory and nothing of the process is lost",
-                   "[output][E01]", EVERY_MECHANISM) {
+                   "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr std::size_t size = WARDEN_OS_WINDOWS ? 24u << 20 : is_sanitized ? 256u << 20 : 1u << 30;
     TestManager manager{TestType::mechanism};
@@ -135,7 +134,7 @@ TEMPLATE_TEST_CASE("output: a flood without a single newline is bounded in memor
     if (!is_sanitized) CHECK(peak_memory_mb() - before < (WARDEN_OS_WINDOWS ? 12 : 64));  // they keep what was freed
 }
 
-TEMPLATE_TEST_CASE("output: counts are exact for a hundred thousand tiny writes and for mixed streams", "[output][E05]",
+TEMPLATE_TEST_CASE("output: counts are exact for a hundred thousand tiny writes and for mixed streams", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -147,8 +146,7 @@ TEMPLATE_TEST_CASE("output: counts are exact for a hundred thousand tiny writes 
     CHECK(manager->metrics().output_bytes_total == 100'000 + 2 * text.size());
 }
 
-TEMPLATE_TEST_CASE("output: a process that writes nothing has an empty log and no lines", "[output][E08]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: a process that writes nothing has an empty log and no lines", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     int lines = 0;
@@ -162,7 +160,7 @@ TEMPLATE_TEST_CASE("output: a process that writes nothing has an empty log and n
     CHECK(std::filesystem::file_size(process.log_path()) == 0);
 }
 
-TEMPLATE_TEST_CASE("output: a log of prefixed or JSON lines gives back what both streams wrote", "[output][LOG-4]",
+TEMPLATE_TEST_CASE("output: a log of prefixed or JSON lines gives back what both streams wrote", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -188,7 +186,7 @@ TEMPLATE_TEST_CASE("output: a log of prefixed or JSON lines gives back what both
     }
 }
 
-TEMPLATE_TEST_CASE("output: more than a capture may hold is cut, counted and said", "[output][E01]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: more than a capture may hold is cut, counted and said", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

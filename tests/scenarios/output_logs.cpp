@@ -71,8 +71,8 @@ std::size_t torn(const std::vector<std::string>& lines, std::size_t last) {
 }  // namespace
 
 TEMPLATE_TEST_CASE(
-    "log: during a flood the file is within both bounds whenever one looks, and the newest lines are there",
-    "[output][F01]", EVERY_MECHANISM) {
+    "log: during a flood the file is within both bounds whenever one looks, and the newest lines are there", "[output]",
+    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr std::size_t max_lines = 500;
     constexpr std::size_t max_chars = 2500;
@@ -103,8 +103,8 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE(
-    "log: with rotation no file of a flood is ever beyond the bounds, and their lines follow one another",
-    "[output][F01][F02]", EVERY_MECHANISM) {
+    "log: with rotation no file of a flood is ever beyond the bounds, and their lines follow one another", "[output]",
+    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr std::size_t last = is_slow ? 200'000 : 400'000;
     constexpr std::size_t max_chars = 100'000;

@@ -15,7 +15,7 @@ using warden::StopPlan;
 using warden::Stream;
 using Clock = std::chrono::steady_clock;
 
-TEMPLATE_TEST_CASE("output: a grandchild that holds the pipe does not delay a wait, and is named", "[output][D01]",
+TEMPLATE_TEST_CASE("output: a grandchild that holds the pipe does not delay a wait, and is named", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 300ms; }};
@@ -49,7 +49,7 @@ TEMPLATE_TEST_CASE("output: a grandchild that holds the pipe does not delay a wa
     CHECK(best <= soon(100ms));
 }
 
-TEMPLATE_TEST_CASE("output: run returns though a grandchild holds the pipe, and takes it along", "[output][D01]",
+TEMPLATE_TEST_CASE("output: run returns though a grandchild holds the pipe, and takes it along", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 200ms; }};
@@ -73,7 +73,7 @@ TEMPLATE_TEST_CASE("output: run returns though a grandchild holds the pipe, and 
 }
 
 TEMPLATE_TEST_CASE("output: a grandchild that keeps writing cannot keep a run going, and nothing from before is lost",
-                   "[output][D03]", EVERY_MECHANISM) {
+                   "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 300ms; }};
     const auto began = Clock::now();
@@ -96,8 +96,8 @@ TEMPLATE_TEST_CASE("output: a grandchild that keeps writing cannot keep a run go
     CHECK(manager->list().empty());
 }
 
-TEMPLATE_TEST_CASE("output: sixteen megabytes through a process that echoes to both streams arrive whole",
-                   "[output][D05]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: sixteen megabytes through a process that echoes to both streams arrive whole", "[output]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const std::string text = pattern(16u << 20);
@@ -110,7 +110,7 @@ TEMPLATE_TEST_CASE("output: sixteen megabytes through a process that echoes to b
     CHECK(manager->metrics().output_bytes_total == 2 * text.size());
 }
 
-TEMPLATE_TEST_CASE("output: who ends without reading its input harms nobody", "[output][D06]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: who ends without reading its input harms nobody", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const std::string text = pattern(1u << 20);
@@ -128,8 +128,7 @@ TEMPLATE_TEST_CASE("output: who ends without reading its input harms nobody", "[
     process.close_stdin(ec);  // no crash, no signal
 }
 
-TEMPLATE_TEST_CASE("output: who closes its input and goes on is not written to any more", "[output][D06]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: who closes its input and goes on is not written to any more", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     SKIP_UNLESS(!others_have_streams(),
                 "Wine 8 gives the streams of a program to its conhost too, which keeps them open");
@@ -144,8 +143,8 @@ TEMPLATE_TEST_CASE("output: who closes its input and goes on is not written to a
 }
 
 TEMPLATE_TEST_CASE(
-    "output: a callback that takes its time stalls neither its own child nor others, and drops are counted",
-    "[output][D07]", EVERY_MECHANISM) {
+    "output: a callback that takes its time stalls neither its own child nor others, and drops are counted", "[output]",
+    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr std::size_t size = (is_slow ? 32u : 64u) << 20;
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 100ms; }};
@@ -167,7 +166,7 @@ TEMPLATE_TEST_CASE(
     CHECK(process.info().dropped_bytes > 0);
 }
 
-TEMPLATE_TEST_CASE("output: with pause a slow callback gets everything, and the child waits", "[output][D07]",
+TEMPLATE_TEST_CASE("output: with pause a slow callback gets everything, and the child waits", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr std::size_t size = 8u << 20;
@@ -196,8 +195,8 @@ TEMPLATE_TEST_CASE("output: with pause a slow callback gets everything, and the 
     CHECK(process.communicate().out.size() == size);
 }
 
-TEMPLATE_TEST_CASE("output: a communicate that runs out of time loses nothing, and the next one goes on",
-                   "[output][D09]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: a communicate that runs out of time loses nothing, and the next one goes on", "[output]",
+                   EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr std::size_t size = 8u << 20;
     TestManager manager{TestType::mechanism, [](auto& config) { config.consumer_queue_bytes = 64u << 10; }};
@@ -220,7 +219,7 @@ TEMPLATE_TEST_CASE("output: a communicate that runs out of time loses nothing, a
     CHECK(result.success());
 }
 
-TEMPLATE_TEST_CASE("output: a handle can be destroyed while its process writes and reads", "[output][D10]",
+TEMPLATE_TEST_CASE("output: a handle can be destroyed while its process writes and reads", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -234,8 +233,7 @@ TEMPLATE_TEST_CASE("output: a handle can be destroyed while its process writes a
     CHECK(eventually([&] { return manager->list().empty(); }));
 }
 
-TEMPLATE_TEST_CASE("output: the standard input is at its end unless asked otherwise", "[output][D11]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: the standard input is at its end unless asked otherwise", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto result = manager->run(play("echo", "out", "the end"));
@@ -243,7 +241,7 @@ TEMPLATE_TEST_CASE("output: the standard input is at its end unless asked otherw
     CHECK(result.out == "the end");
 }
 
-TEMPLATE_TEST_CASE("output: each stream keeps its order and its unterminated tail", "[output][D13]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: each stream keeps its order and its unterminated tail", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::string> lines[2];
@@ -270,7 +268,7 @@ TEMPLATE_TEST_CASE("output: each stream keeps its order and its unterminated tai
     CHECK(lines[1] == std::vector<std::string>{"no newline on stderr"});
 }
 
-TEMPLATE_TEST_CASE("output: merged streams keep the order of writing", "[output][D13]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: merged streams keep the order of writing", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -283,7 +281,7 @@ TEMPLATE_TEST_CASE("output: merged streams keep the order of writing", "[output]
     CHECK(result.err.empty());
 }
 
-TEMPLATE_TEST_CASE("output: many children with three pipes each do not block one another", "[output][D14]",
+TEMPLATE_TEST_CASE("output: many children with three pipes each do not block one another", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr int count = WARDEN_OS_WINDOWS ? 20 : is_sanitized ? 60 : 500;
@@ -300,7 +298,7 @@ TEMPLATE_TEST_CASE("output: many children with three pipes each do not block one
     }
 }
 
-TEMPLATE_TEST_CASE("output: a file that is given to the child receives its output itself", "[output][D15]",
+TEMPLATE_TEST_CASE("output: a file that is given to the child receives its output itself", "[output]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -312,7 +310,7 @@ TEMPLATE_TEST_CASE("output: a file that is given to the child receives its outpu
     CHECK(read_file(path) == "out 1\nerr 1\nout 2\nerr 2\n");
 }
 
-TEMPLATE_TEST_CASE("output: all of it comes before the exit is told", "[output][D16]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("output: all of it comes before the exit is told", "[output]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     constexpr std::size_t size = 1u << 20;

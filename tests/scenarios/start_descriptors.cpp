@@ -25,7 +25,7 @@ std::string in_turn() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("descriptors: merged streams are one pipe or one file, and keep their order", "[start][C05]",
+TEMPLATE_TEST_CASE("descriptors: merged streams are one pipe or one file, and keep their order", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -41,7 +41,7 @@ TEMPLATE_TEST_CASE("descriptors: merged streams are one pipe or one file, and ke
 }
 
 TEMPLATE_TEST_CASE("descriptors: one file named for both streams is opened once, so neither overwrites the other",
-                   "[start][C05]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;
@@ -51,7 +51,7 @@ TEMPLATE_TEST_CASE("descriptors: one file named for both streams is opened once,
     CHECK(read_file(manager.directory / "both") == in_turn());
 }
 
-TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each other's pipes", "[start][C07]",
+TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each other's pipes", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -67,7 +67,7 @@ TEMPLATE_TEST_CASE("descriptors: children that start at once do not hold each ot
     CHECK(good == 4 * rounds);
 }
 
-TEMPLATE_TEST_CASE("descriptors: end of file arrives although younger siblings live", "[start][C08]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("descriptors: end of file arrives although younger siblings live", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

@@ -49,7 +49,7 @@ constexpr int fresh_files = 60;
 // -- A01, A03, A04: the executable ------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("start: a missing program is reported by spawn itself, with its path, and leaves no child",
-                   "[start][A01]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto path = manager.directory / "no such program.exe";
@@ -68,7 +68,7 @@ TEMPLATE_TEST_CASE("start: a missing program is reported by spawn itself, with i
     CHECK(names(unfound, "in no directory of PATH"));
 }
 
-TEMPLATE_TEST_CASE("start: the form with an error code leaves an empty handle and the same code", "[start][A01]",
+TEMPLATE_TEST_CASE("start: the form with an error code leaves an empty handle and the same code", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -87,7 +87,7 @@ TEMPLATE_TEST_CASE("start: the form with an error code leaves an empty handle an
     CHECK(process.wait().code() == 4);
 }
 
-TEMPLATE_TEST_CASE("start: a directory is no program", "[start][A03]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: a directory is no program", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto error = failed_start(*manager, {manager.directory.path().string()});
@@ -97,7 +97,7 @@ TEMPLATE_TEST_CASE("start: a directory is no program", "[start][A03]", EVERY_MEC
     CHECK(names(error, "it is a directory"));
 }
 
-TEMPLATE_TEST_CASE("start: a script that does not say what runs it is never given to a shell", "[start][A04]",
+TEMPLATE_TEST_CASE("start: a script that does not say what runs it is never given to a shell", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -117,7 +117,7 @@ TEMPLATE_TEST_CASE("start: a script that does not say what runs it is never give
 
 // -- A02: the working directory ---------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: a working directory that cannot be entered is told from a missing program", "[start][A02]",
+TEMPLATE_TEST_CASE("start: a working directory that cannot be entered is told from a missing program", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -135,7 +135,7 @@ TEMPLATE_TEST_CASE("start: a working directory that cannot be entered is told fr
 
 // -- A15, A10, A11: failures among others, and starts at once ---------------------------------------------------------
 
-TEMPLATE_TEST_CASE("start: among a hundred failed starts a good child's exit is delivered exactly once", "[start][A15]",
+TEMPLATE_TEST_CASE("start: among a hundred failed starts a good child's exit is delivered exactly once", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -158,7 +158,7 @@ TEMPLATE_TEST_CASE("start: among a hundred failed starts a good child's exit is 
     CHECK(waited == 1);
 }
 
-TEMPLATE_TEST_CASE("start: no start waits for a sibling that lives on", "[start][A10]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: no start waits for a sibling that lives on", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::thread> threads;
@@ -179,7 +179,7 @@ TEMPLATE_TEST_CASE("start: no start waits for a sibling that lives on", "[start]
 }
 
 TEMPLATE_TEST_CASE("start: a file just written is executed, or its start says that it is busy, while others start too",
-                   "[start][A11]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::thread> threads;
@@ -211,7 +211,7 @@ TEMPLATE_TEST_CASE("start: a file just written is executed, or its start says th
 // -- A16: files -------------------------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("start: a log that cannot be opened fails the start before there is a child, and never waits",
-                   "[start][A16]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto& place = manager.directory;
@@ -234,7 +234,7 @@ TEMPLATE_TEST_CASE("start: a log that cannot be opened fails the start before th
     CHECK(manager->metrics().spawned_total == 0);
 }
 
-TEMPLATE_TEST_CASE("start: an input file that is missing fails the start", "[start][A16]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("start: an input file that is missing fails the start", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

@@ -27,7 +27,7 @@ const std::vector<std::string> told_of_refusal{"setup"};
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("initializers: process_stdio sends output to a file", "[start][SPN-7]", DIRECT_MECHANISMS) {
+TEMPLATE_TEST_CASE("initializers: process_stdio sends output to a file", "[start]", DIRECT_MECHANISMS) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto out = manager.directory / "out";
@@ -37,7 +37,7 @@ TEMPLATE_TEST_CASE("initializers: process_stdio sends output to a file", "[start
     CHECK(read_file(out) == "out 1\nout 2\n");
 }
 
-TEMPLATE_TEST_CASE("initializers: process_stdio reads its input from a file", "[start][SPN-7]", DIRECT_MECHANISMS) {
+TEMPLATE_TEST_CASE("initializers: process_stdio reads its input from a file", "[start]", DIRECT_MECHANISMS) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto in = manager.directory.write("in", "what is in the file");
@@ -48,7 +48,7 @@ TEMPLATE_TEST_CASE("initializers: process_stdio reads its input from a file", "[
     CHECK(read_file(out) == "what is in the file");
 }
 
-TEMPLATE_TEST_CASE("initializers: process_start_dir is the working directory", "[start][SPN-7]", DIRECT_MECHANISMS) {
+TEMPLATE_TEST_CASE("initializers: process_start_dir is the working directory", "[start]", DIRECT_MECHANISMS) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto place = manager.directory.path();
@@ -65,8 +65,7 @@ TEMPLATE_TEST_CASE("initializers: process_start_dir is the working directory", "
     CHECK(error.step() != SpawnStep::executable);
 }
 
-TEMPLATE_TEST_CASE("initializers: they are told of setup and success, with the pid", "[start][SPN-7]",
-                   DIRECT_MECHANISMS) {
+TEMPLATE_TEST_CASE("initializers: they are told of setup and success, with the pid", "[start]", DIRECT_MECHANISMS) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::string> told;
@@ -75,8 +74,8 @@ TEMPLATE_TEST_CASE("initializers: they are told of setup and success, with the p
     CHECK(process.wait().success());
 }
 
-TEMPLATE_TEST_CASE("initializers: one that refuses fails the start with its own code, and nothing runs",
-                   "[start][SPN-7]", DIRECT_MECHANISMS) {
+TEMPLATE_TEST_CASE("initializers: one that refuses fails the start with its own code, and nothing runs", "[start]",
+                   DIRECT_MECHANISMS) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::string> told;

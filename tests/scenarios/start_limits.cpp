@@ -47,7 +47,7 @@ SpawnOptions with_timeout(Timeout timeout) {
 // -- N01, LIM-2: time -------------------------------------------------------------------------------------------------
 
 TEMPLATE_TEST_CASE("limits: a timeout of zero, less or no number is refused, and one beyond all clocks is for ever",
-                   "[start][N01]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -68,7 +68,7 @@ TEMPLATE_TEST_CASE("limits: a timeout of zero, less or no number is refused, and
     }
 }
 
-TEMPLATE_TEST_CASE("limits: a timeout of a millisecond stops the process and is its cause", "[start][N01][LIM-2]",
+TEMPLATE_TEST_CASE("limits: a timeout of a millisecond stops the process and is its cause", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -79,8 +79,7 @@ TEMPLATE_TEST_CASE("limits: a timeout of a millisecond stops the process and is 
     CHECK(manager->metrics().timeouts_total == 1);
 }
 
-TEMPLATE_TEST_CASE("limits: every wait saturates, and one that is over looks and returns", "[start][N01]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("limits: every wait saturates, and one that is over looks and returns", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto process = manager->spawn(play("stay"));
@@ -98,7 +97,7 @@ TEMPLATE_TEST_CASE("limits: every wait saturates, and one that is over looks and
 }
 
 TEMPLATE_TEST_CASE("limits: a process that asks for no timeout of its own gets the default, and its stop plan",
-                   "[start][LIM-2]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     CHECK(ManagerConfig{}.default_timeout == Timeout(300s));
     TestManager manager{TestType::mechanism, [](ManagerConfig& config) { config.default_timeout = 100ms; }};
@@ -119,7 +118,7 @@ TEMPLATE_TEST_CASE("limits: a process that asks for no timeout of its own gets t
 
 TEMPLATE_TEST_CASE(
     "limits: one process too many fails at once with its own error, and there is room again when one has ended",
-    "[start][LIM-1]", EVERY_MECHANISM) {
+    "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     CHECK(ManagerConfig{}.max_processes == 100);
     TestManager manager{TestType::mechanism, [](ManagerConfig& config) { config.max_processes = 3; }};
@@ -151,7 +150,7 @@ TEMPLATE_TEST_CASE(
 
 // -- MGR-4, CFG-1: setting up -----------------------------------------------------------------------------------------
 
-TEST_CASE("limits: an invalid configuration is refused with every mistake in its message", "[start][MGR-4][CFG-1]") {
+TEST_CASE("limits: an invalid configuration is refused with every mistake in its message", "[start]") {
     ManagerConfig config;
     config.max_processes = 0;
     config.default_timeout = Timeout(-5s);
@@ -171,7 +170,7 @@ TEST_CASE("limits: an invalid configuration is refused with every mistake in its
     }
 }
 
-TEMPLATE_TEST_CASE("limits: a manager that could not be set up starts nothing and says why", "[start][MGR-4]",
+TEMPLATE_TEST_CASE("limits: a manager that could not be set up starts nothing and says why", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     const TestDirectory place;
@@ -185,8 +184,7 @@ TEMPLATE_TEST_CASE("limits: a manager that could not be set up starts nothing an
     CHECK(manager->health().status() == warden::HealthStatus::failing);
 }
 
-TEST_CASE("limits: a mechanism of another system is refused where it is asked for, and no other is taken",
-          "[start][MGR-4]") {
+TEST_CASE("limits: a mechanism of another system is refused where it is asked for, and no other is taken", "[start]") {
     for (const auto mechanism : of_others) {
         TestManager other{mechanism};
         const auto error = failed_start(*other, play("exit", "0"));
@@ -202,8 +200,7 @@ TEST_CASE("limits: a mechanism of another system is refused where it is asked fo
     }
 }
 
-TEMPLATE_TEST_CASE("limits: options that contradict each other are refused together", "[start][MGR-4]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("limits: options that contradict each other are refused together", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions options;

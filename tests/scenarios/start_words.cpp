@@ -101,13 +101,13 @@ bool is_same(const std::string& seen, const std::filesystem::path& path) {
 
 // -- arguments --------------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: arguments arrive byte for byte, without a shell", "[start][B01]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: arguments arrive byte for byte, without a shell", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     CHECK(arguments_seen(manager, awkward()) == awkward());
 }
 
-TEMPLATE_TEST_CASE("words: thousands of arguments arrive", "[start][B01]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: thousands of arguments arrive", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::string> words;
@@ -115,8 +115,7 @@ TEMPLATE_TEST_CASE("words: thousands of arguments arrive", "[start][B01]", EVERY
     CHECK(arguments_seen(manager, words) == words);
 }
 
-TEMPLATE_TEST_CASE("words: what cannot be said is refused before anything is started", "[start][B02][B03][B06]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: what cannot be said is refused before anything is started", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const std::string nul("a\0b", 3);
@@ -146,8 +145,7 @@ TEMPLATE_TEST_CASE("words: what cannot be said is refused before anything is sta
 
 // -- environment ------------------------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: an inherited environment is the program's, with the changes", "[start][B05][B06]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: an inherited environment is the program's, with the changes", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const SetVariable kept("SEEN_KEPT", "kept");  // after the manager was made: that of the moment of the start counts
@@ -161,7 +159,7 @@ TEMPLATE_TEST_CASE("words: an inherited environment is the program's, with the c
     CHECK(seen == std::vector<std::string>{"SEEN_CHANGED=2", "SEEN_EMPTY=", "SEEN_KEPT=kept"});
 }
 
-TEMPLATE_TEST_CASE("words: values arrive verbatim, also awkward and long ones", "[start][B10]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: values arrive verbatim, also awkward and long ones", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     std::vector<std::string> values = awkward();
@@ -179,7 +177,7 @@ TEMPLATE_TEST_CASE("words: values arrive verbatim, also awkward and long ones", 
 
 // -- where programs are found -----------------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: a program is looked up in the PATH of the child", "[start][B07]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: a program is looked up in the PATH of the child", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     write_tool(manager.directory / "one/warden-test-word", "one");
@@ -194,7 +192,7 @@ TEMPLATE_TEST_CASE("words: a program is looked up in the PATH of the child", "[s
     CHECK(failed_start(*manager, {"warden-test-word"}).code() == no_such_file);
 }
 
-TEMPLATE_TEST_CASE("words: a relative program is relative to the working directory of the child", "[start][B07]",
+TEMPLATE_TEST_CASE("words: a relative program is relative to the working directory of the child", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -210,7 +208,7 @@ TEMPLATE_TEST_CASE("words: a relative program is relative to the working directo
     CHECK(failed_start(*manager, {"./bin/tool"}).code() == boost::system::errc::no_such_file_or_directory);
 }
 
-TEMPLATE_TEST_CASE("words: empty and relative elements of PATH never lead to the working directory", "[start][B08]",
+TEMPLATE_TEST_CASE("words: empty and relative elements of PATH never lead to the working directory", "[start]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -226,7 +224,7 @@ TEMPLATE_TEST_CASE("words: empty and relative elements of PATH never lead to the
 }
 
 TEMPLATE_TEST_CASE("words: the working directory is the one asked for, else the program's at the moment of the start",
-                   "[start][B07]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const auto here = manager.directory / "here";
@@ -243,7 +241,7 @@ TEMPLATE_TEST_CASE("words: the working directory is the one asked for, else the 
 
 // -- what else a child is born with -----------------------------------------------------------------------------------
 
-TEMPLATE_TEST_CASE("words: a nice value that is out of range is refused", "[start][B12]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("words: a nice value that is out of range is refused", "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     for (const int nice : {-21, 20}) {
@@ -254,7 +252,7 @@ TEMPLATE_TEST_CASE("words: a nice value that is out of range is refused", "[star
 }
 
 TEMPLATE_TEST_CASE("words: threads that change directory and environment disturb no start that says what it wants",
-                   "[start][B09]", EVERY_MECHANISM) {
+                   "[start]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     const KeptDirectory kept;

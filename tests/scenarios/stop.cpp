@@ -52,7 +52,7 @@ auto future_on(boost::asio::thread_pool& pool) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("stop: who ignores the request is killed when the grace is over, not before and not much later",
-                   "[stop][G01]", EVERY_MECHANISM) {
+                   "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     bool in_time = false;
@@ -78,7 +78,7 @@ TEMPLATE_TEST_CASE("stop: who ignores the request is killed when the grace is ov
     CHECK(in_time);
 }
 
-TEMPLATE_TEST_CASE("stop: after its leader has ended a tree is seen alive, and a stop still ends it", "[stop][G10]",
+TEMPLATE_TEST_CASE("stop: after its leader has ended a tree is seen alive, and a stop still ends it", "[stop]",
                    EVERY_TIGHT_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -112,7 +112,7 @@ TEMPLATE_TEST_CASE("stop: after its leader has ended a tree is seen alive, and a
 }
 
 TEMPLATE_TEST_CASE("stop: of what has ended, again and again and from many threads, does nothing and is no error",
-                   "[stop][G11]", EVERY_MECHANISM) {
+                   "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto process = manager->spawn(play("exit", "3"));
@@ -144,7 +144,7 @@ TEMPLATE_TEST_CASE("stop: of what has ended, again and again and from many threa
     CHECK(process.state() == State::failed);
 }
 
-TEMPLATE_TEST_CASE("stop: several threads that stop one process get one stop, and all get its report", "[stop][G11]",
+TEMPLATE_TEST_CASE("stop: several threads that stop one process get one stop, and all get its report", "[stop]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
@@ -164,7 +164,7 @@ TEMPLATE_TEST_CASE("stop: several threads that stop one process get one stop, an
     CHECK(manager->metrics().forced_total == 1);
 }
 
-TEMPLATE_TEST_CASE("stop: a handle that holds nothing signals nobody", "[stop][G13]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: a handle that holds nothing signals nobody", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto held = manager->spawn(play("stay"));
@@ -184,8 +184,7 @@ TEMPLATE_TEST_CASE("stop: a handle that holds nothing signals nobody", "[stop][G
     static_cast<void>(moved_to.stop(StopPlan{}.kill(30s)));
 }
 
-TEMPLATE_TEST_CASE("stop: a number that is no signal is refused before anything happens", "[stop][G14]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: a number that is no signal is refused before anything happens", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     auto process = manager->spawn(play("stay"));
@@ -200,7 +199,7 @@ TEMPLATE_TEST_CASE("stop: a number that is no signal is refused before anything 
     static_cast<void>(process.stop(StopPlan{}.kill(30s)));
 }
 
-TEMPLATE_TEST_CASE("stop: to give up waiting for a stop neither ends nor hurries it", "[stop][G26]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: to give up waiting for a stop neither ends nor hurries it", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     boost::asio::thread_pool pool(1);
     TestManager manager{TestType::mechanism};
@@ -229,8 +228,7 @@ TEMPLATE_TEST_CASE("stop: to give up waiting for a stop neither ends nor hurries
     }
 }
 
-TEMPLATE_TEST_CASE("stop: a faster plan replaces the one that runs, a slower one joins it", "[stop][G11]",
-                   EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: a faster plan replaces the one that runs, a slower one joins it", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     boost::asio::thread_pool pool(1);
     TestManager manager{TestType::mechanism};
@@ -250,7 +248,7 @@ TEMPLATE_TEST_CASE("stop: a faster plan replaces the one that runs, a slower one
     }
 }
 
-TEMPLATE_TEST_CASE("stop: the causes of an end are told apart", "[stop][G27]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: the causes of an end are told apart", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.graceful_timeout = 50ms; }};
     CHECK(manager->run(play()).cause == ExitCause::exited);
@@ -279,8 +277,8 @@ TEMPLATE_TEST_CASE("stop: the causes of an end are told apart", "[stop][G27]", E
     }
 }
 
-TEMPLATE_TEST_CASE("stop: a timeout holds though the process ignores it and its grandchild holds the pipe",
-                   "[stop][N02]", EVERY_TIGHT_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: a timeout holds though the process ignores it and its grandchild holds the pipe", "[stop]",
+                   EVERY_TIGHT_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.drain_timeout = 500ms; }};
     const std::vector<std::string> trees[] = {
@@ -305,7 +303,7 @@ TEMPLATE_TEST_CASE("stop: a timeout holds though the process ignores it and its 
     CHECK(eventually([&] { return manager->list().empty(); }));
 }
 
-TEMPLATE_TEST_CASE("stop: those that ignore the request take one grace together", "[stop][STP]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: those that ignore the request take one grace together", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     constexpr int count = so_many(12, 6);
     TestManager manager{TestType::mechanism, [](auto& config) {
@@ -331,7 +329,7 @@ TEMPLATE_TEST_CASE("stop: those that ignore the request take one grace together"
     }
 }
 
-TEMPLATE_TEST_CASE("stop: every kind of step does what it says, in its order", "[stop][STP]", EVERY_MECHANISM) {
+TEMPLATE_TEST_CASE("stop: every kind of step does what it says, in its order", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     SpawnOptions piped;
