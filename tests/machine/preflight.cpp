@@ -181,12 +181,12 @@ TEST_CASE("preflight: memory is what the machine can give") {
 }
 
 TEST_CASE("preflight: a size is told in a unit that people can read") {
-    CHECK(preflight::detail::size_in_words(0) == "0 bytes");
-    CHECK(preflight::detail::size_in_words(1023) == "1023 bytes");
-    CHECK(preflight::detail::size_in_words(1024) == "1.0 KiB");
-    CHECK(preflight::detail::size_in_words(4'831'838'208) == "4.5 GiB");
-    CHECK(preflight::detail::size_in_words(std::uint64_t{1} << 50) == "1024.0 TiB");
-    CHECK(preflight::detail::size_in_words(more_than_there_is) == "16777215.9 TiB");
+    CHECK(contains(preflight::memory_available(0).name, "0 bytes of"));
+    CHECK(contains(preflight::memory_available(1023).name, "1023 bytes of"));
+    CHECK(contains(preflight::memory_available(1024).name, "1.0 KiB"));
+    CHECK(contains(preflight::memory_available(4'831'838'208).name, "4.5 GiB"));
+    CHECK(contains(preflight::memory_available(std::uint64_t{1} << 50).name, "1024.0 TiB"));
+    CHECK(contains(preflight::memory_available(more_than_there_is).name, "16777215.9 TiB"));
 }
 
 TEST_CASE("preflight: a port that somebody listens at is named, and free when he is gone") {

@@ -58,6 +58,20 @@ template <class Manager>
 [[nodiscard]] PreflightCheck command_succeeds(Manager& manager, CommandLine command,
                                               Timeout timeout = std::chrono::seconds(10));
 
+template <class Manager>
+PreflightCheck command_succeeds(Manager& manager, CommandLine command, Timeout timeout) {
+    std::string name = "'" + command.to_string() + "' succeeds";
+    return {std::move(name), [&manager, command = std::move(command), timeout]() -> std::optional<std::string> {
+                SpawnOptions options;
+                options.timeout = timeout;
+                const auto done = manager.run(command, std::move(options));
+                if (done.success()) return std::nullopt;
+                std::string said = done.err.substr(0, done.err.find_first_of("\r\n"));
+                return done.status.to_string() + (said.empty() ? "" : ", it said: " + said) +
+                       "; run it by hand to see why";
+            }};
+}
+
 }  // namespace warden::preflight
 
 // -- implementation ----------------------------------------------------------
@@ -198,20 +212,6 @@ WARDEN_INLINE PreflightCheck predicate(const std::string& name, std::function<bo
         return "the check '" + name + "' said no; " + advice;
     };
     return {name, std::move(check)};
-}
-
-template <class Manager>
-PreflightCheck command_succeeds(Manager& manager, CommandLine command, Timeout timeout) {
-    std::string name = "'" + command.to_string() + "' succeeds";
-    return {std::move(name), [&manager, command = std::move(command), timeout]() -> std::optional<std::string> {
-                SpawnOptions options;
-                options.timeout = timeout;
-                const auto done = manager.run(command, std::move(options));
-                if (done.success()) return std::nullopt;
-                std::string said = done.err.substr(0, done.err.find_first_of("\r\n"));
-                return done.status.to_string() + (said.empty() ? "" : ", it said: " + said) +
-                       "; run it by hand to see why";
-            }};
 }
 
 }  // namespace warden::preflight

@@ -12,6 +12,8 @@
 #include <warden/platform.hpp>
 #include <warden/telemetry/metrics.hpp>
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,20 +32,6 @@ using PrometheusLabels = std::vector<std::pair<std::string, std::string>>;
 /// no UTF-8 are made visible.
 [[nodiscard]] WARDEN_INLINE std::string to_prometheus(const MetricsSnapshot& metrics,
                                                       const PrometheusLabels& labels = {});
-
-}  // namespace warden
-
-// -- implementation ----------------------------------------------------------
-#if WARDEN_HAS_BODIES
-#include <warden/detail/text/visible_text.hpp>
-#include <warden/exit_status.hpp>
-
-#include <array>
-#include <charconv>
-#include <cstddef>
-#include <cstdint>
-
-namespace warden {
 
 namespace detail {
 
@@ -75,6 +63,21 @@ inline constexpr std::array prometheus_rows{
     PrometheusRow{"callback_exceptions_total", "counter", "Exceptions thrown by callbacks.",
                   &MetricsSnapshot::callback_exceptions_total},
 };
+
+}  // namespace detail
+}  // namespace warden
+
+// -- implementation ----------------------------------------------------------
+#if WARDEN_HAS_BODIES
+#include <warden/detail/text/visible_text.hpp>
+#include <warden/exit_status.hpp>
+
+#include <charconv>
+#include <cstddef>
+
+namespace warden {
+
+namespace detail {
 
 /// Without an exponent, as short as is exact: "0.0025".
 inline std::string seconds_text(Nanoseconds time) {
