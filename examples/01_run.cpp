@@ -24,7 +24,7 @@ int main(int argc, char** argv) {
         const warden::CompletedProcess done = warden::ProcessManager::instance().run(words, {.timeout = 10s}, input);
         std::cout << done.out;
         std::cerr << done.err;
-        std::cout << "-- " << done.status.to_string() << ", " << to_string(done.cause) << ", after "
+        std::cout << "-- " << done.status.to_string() << " (cause: " << to_string(done.cause) << ") after "
                   << std::chrono::duration<double, std::milli>(done.duration).count() << " ms\n";
         return done.status.exited() ? done.status.code() : 128 + done.status.signal();
     } catch (const warden::SpawnError& error) {

@@ -1,5 +1,5 @@
 # -- one idea each ------------------------------------------------------------------
-check_example("run" RUN 01_run OUTPUT "apple\nbanana\ncherry" "exited with code 0, normal")
+check_example("run" RUN 01_run OUTPUT "apple\nbanana\ncherry" "exited with code 0 .cause: exited.")
 check_example("run, another command" RUN 01_run sh -c "echo words" EXIT 0 OUTPUT "words")
 check_example("run, an exit code" RUN 01_run sh -c "exit 7" EXIT 7 OUTPUT "exited with code 7")
 check_example("run, no such program" RUN 01_run no-such-program EXIT 127
@@ -32,7 +32,7 @@ check_example("wardenctl, not found" RUN wardenctl run -- no-such-program EXIT 1
 check_example("wardenctl, not executable" RUN wardenctl run -- /etc/passwd EXIT 126 OUTPUT "cannot start '/etc/passwd'")
 check_example("wardenctl, its own failure" RUN wardenctl run --timeout soon -- true EXIT 125 OUTPUT "'soon' is no duration")
 check_example("wardenctl, json" RUN wardenctl run --quiet --json --name job -- sh -c "exit 2" EXIT 2
-    OUTPUT "\"name\":\"job\"" "\"exit_code\":2" "\"cause\":\"normal\"")
+    OUTPUT "\"name\":\"job\"" "\"exit_code\":2" "\"cause\":\"exited\"")
 check_example("wardenctl, in a pipeline" RUN wardenctl run -- sh -c "\"$0\" run -- seq 1 200000 | tail -n 1" $<TARGET_FILE:wardenctl>
     OUTPUT "200000")
 check_example("wardenctl, whose reader goes away" RUN wardenctl run -- sh -c "\"$0\" run -- yes | head -n 1" $<TARGET_FILE:wardenctl>

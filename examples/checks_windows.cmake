@@ -1,7 +1,7 @@
 # Commands that Windows and Wine have: cmd, ping.
 
 # -- one idea each ------------------------------------------------------------------
-check_example("run, another command" RUN 01_run cmd /c "echo words" OUTPUT "words" "exited with code 0, normal")
+check_example("run, another command" RUN 01_run cmd /c "echo words" OUTPUT "words" "exited with code 0 .cause: exited.")
 check_example("run, an exit code" RUN 01_run cmd /c "exit 7" EXIT 7 OUTPUT "exited with code 7")
 check_example("run, no such program" RUN 01_run no-such-program EXIT 127
     OUTPUT "cannot start 'no-such-program': executable")
@@ -34,7 +34,7 @@ check_example("wardenctl, its own failure" RUN wardenctl run --timeout soon -- c
 check_example("wardenctl, a mechanism of other systems" RUN wardenctl run --mechanism cgroup -- cmd /c "exit 0" EXIT 125
     OUTPUT "there is no 'cgroup' on Windows")
 check_example("wardenctl, json" RUN wardenctl run --quiet --json --name job -- cmd /c "exit 2" EXIT 2
-    OUTPUT "\"name\":\"job\"" "\"exit_code\":2" "\"cause\":\"normal\"" "\"containment\":\"job_object\"")
+    OUTPUT "\"name\":\"job\"" "\"exit_code\":2" "\"cause\":\"exited\"" "\"containment\":\"job_object\"")
 check_example("wardenctl, the help of logs" RUN wardenctl logs --help OUTPUT "logs .OPTIONS. NAME.UUID.PATH" "--follow")
 file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/data/logs/another/counter.log "18\n19\n20\n")  # its name says whose it is
 check_example("wardenctl, logs by name" RUN wardenctl logs -n 2 counter OUTPUT "^19\n20\n")

@@ -208,7 +208,7 @@ TEST_CASE("process: the timeout of a process that has ended does nothing") {
     CHECK(process.context->log.empty());
 }
 
-TEST_CASE("process: a signal that was sent is the cause of the end by it; another signal is a crash") {
+TEST_CASE("process: a signal that was sent is the cause of the end by it, another signal is a crash") {
     Started process;
     process.record->activate();
     CHECK_FALSE(process.record->signal_leader(signals::terminate));
@@ -222,7 +222,7 @@ TEST_CASE("process: a signal that was sent is the cause of the end by it; anothe
 }
 
 TEST_CASE(
-    "process: a command of a plan is run beside it; its trouble goes to the step, or once that is over, an event") {
+    "process: a command of a plan is run beside it, its trouble goes to the step, or once that is over, an event") {
     Started process;
     process.record->activate();
     process.stop(StopPlan{}.run_command({"helper", "{pid}"}, 2s).kill(1s));
@@ -355,7 +355,7 @@ TEST_CASE("consumer queue: what does not fit is dropped and counted, in order, a
     CHECK(consumer.queue->dropped() == 1);
 }
 
-TEST_CASE("consumer queue: a chunk larger than the bound passes when nothing waits; with block all passes") {
+TEST_CASE("consumer queue: a chunk larger than the bound passes when nothing waits, and with block all passes") {
     FakeContext context;
     SlowConsumer dropping(context, 10);
     dropping.queue->offer(Stream::stdout_, std::string(20, 'a'), 20);
