@@ -15,14 +15,14 @@ namespace warden::detail {
 
 /// Unmaps the private anonymous memory of this process, the heap included, save the mappings that hold the caller's
 /// stack frame and the thread pointer. Afterwards only code that neither allocates nor uses other threads' memory may
-/// run, and that calls no function of a library for the first time. Does nothing under a sanitizer, whose bookkeeping
-/// is such memory, and nothing without /proc.
+/// run, and that calls no function of a library for the first time. Does nothing under a sanitizer or an emulator like
+/// valgrind, whose bookkeeping is such memory, and nothing without /proc.
 WARDEN_IN_CHILD inline void release_memory_in_child() noexcept;
 
 // -- implementation ----------------------------------------------------------
 
 WARDEN_IN_CHILD inline void release_memory_in_child() noexcept {
-    if (WARDEN_HAS_ASAN || WARDEN_HAS_TSAN) return;
+    if (WARDEN_HAS_ASAN || WARDEN_HAS_TSAN || !shares_memory_with_child()) return;
     const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     const auto thread = reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
     visit_maps_in_child([frame, thread](const MemoryMap& map) WARDEN_IN_CHILD {

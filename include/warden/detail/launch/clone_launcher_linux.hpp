@@ -41,9 +41,10 @@ inline std::atomic<bool> clone3_refused{false};
 /// Makes a child that runs `entry(argument)` on memory shared with this process, while the calling thread waits.
 /// `entry` must not return. With `group` (a directory descriptor of a control group, or -1) the child is born there
 /// unless it `enters_by_itself`; where clone3(2) is refused that cannot be, and the error is its errno. All signals are
-/// blocked in the child, and in this thread meanwhile.
+/// blocked in the child, and in this thread meanwhile. With `exit_signal` 0 no wait(2) of the program's own code sees
+/// the child.
 WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group,
-                                          bool enters_by_itself = false) noexcept;
+                                          bool enters_by_itself = false, int exit_signal = SIGCHLD) noexcept;
 
 /// How long a child in a control group may take until it executes.
 inline constexpr int launch_patience_ms = 10'000;
@@ -162,8 +163,8 @@ WARDEN_IN_CHILD inline void wait_until_apart(const std::uint32_t* apart, int gro
     child.is_stuck = __atomic_load_n(apart, __ATOMIC_ACQUIRE) != 0;
 }
 
-WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group,
-                                          bool enters_by_itself) noexcept {
+WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, int group, bool enters_by_itself,
+                                          int exit_signal) noexcept {
     Cloned child;
     void* const stack = ::mmap(nullptr, child_stack_bytes, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
@@ -184,7 +185,7 @@ WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, 
                      (is_born_inside ? CLONE_INTO_CGROUP : 0);
         args.pidfd = reinterpret_cast<std::uintptr_t>(&child.pidfd);
         args.child_tid = reinterpret_cast<std::uintptr_t>(apart);
-        args.exit_signal = SIGCHLD;
+        args.exit_signal = static_cast<std::uint64_t>(exit_signal);
         args.stack = reinterpret_cast<std::uintptr_t>(stack);
         args.stack_size = child_stack_bytes;
         args.cgroup = is_born_inside ? static_cast<std::uint64_t>(group) : 0;
@@ -194,7 +195,7 @@ WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, 
         if (result >= 0 && has_deadline) wait_until_apart(apart, group, child);
     }
     if (is_refusal(result) && (group < 0 || enters_by_itself)) {
-        result = clone_and_call(SYS_clone, static_cast<long>(flags | CLONE_VFORK | SIGCHLD),
+        result = clone_and_call(SYS_clone, static_cast<long>(flags | CLONE_VFORK) | exit_signal,
                                 reinterpret_cast<long>(stack) + static_cast<long>(child_stack_bytes),
                                 reinterpret_cast<long>(&child.pidfd), entry, argument);
     }
@@ -215,7 +216,7 @@ WARDEN_IN_CHILD inline Cloned clone_child(void (*entry)(void*), void* argument, 
             static_cast<std::atomic<int>*>(flag)->store(1);
             exit_in_child(0);
         };
-        const Cloned child = clone_child(entry, &seen, -1);
+        const Cloned child = clone_child(entry, &seen, -1, false, 0);
         if (child.error != 0) return true;  // nothing was learnt; the launch fails for the same reason
         while (raw(SYS_wait4, child.pid, nullptr, __WALL, nullptr) == -EINTR) {}
         raw(SYS_close, child.pidfd);

@@ -15,10 +15,11 @@
 /// Does not know: what a child needs that another thread makes meanwhile by the bare system call clone(2), without
 ///                CLONE_VM: it gets the large maps empty.
 /// Thread-safety: one at a time; a second one, or one during a long fork(2), waits for at most a second, then marks
-///                nothing. Nothing is marked under a sanitizer, whose shadow is such memory, and nothing without /proc.
+///                nothing. Nothing is marked under a sanitizer, whose shadow is such memory, under an emulator like
+///                valgrind, whose own memory lies among the program's, and nothing without /proc.
 /// Errors:        none: what cannot be marked is copied.
 
-#include <warden/detail/launch/child_linux.hpp>
+#include <warden/detail/launch/clone_launcher_linux.hpp>
 
 #if WARDEN_OS_LINUX
 #include <algorithm>
@@ -149,7 +150,7 @@ inline bool guard_forks() noexcept {
 }
 
 inline MapsEmptyInFork::MapsEmptyInFork() noexcept : lock_(fork_gate, std::defer_lock) {
-    if (WARDEN_HAS_ASAN || WARDEN_HAS_TSAN || !guard_forks()) return;
+    if (WARDEN_HAS_ASAN || WARDEN_HAS_TSAN || !shares_memory_with_child() || !guard_forks()) return;
     // Bounded, since the thread that forks may wait in another handler for what the caller of this thread holds.
     if (!lock_.try_lock_for(std::chrono::seconds(1))) return;
     void* const memory = ::mmap(nullptr, max_ranges * sizeof(Range), PROT_READ | PROT_WRITE,
