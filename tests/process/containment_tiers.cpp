@@ -4,10 +4,12 @@
 
 #include <boost/uuid/uuid_io.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <map>
 
 #include <sys/wait.h>
 #include <time.h>
@@ -152,9 +154,9 @@ TEST_CASE("process group: a chain of forks whose first process is gone is ended 
 
 namespace {
 
-/// The time of a processor that this program, the manager's guardian and its keepers have had: unlike the time of the
-/// clock it is the same beside busy strangers.
-std::chrono::nanoseconds processor_time(const warden::ProcessManager& manager) {
+/// The time of a processor that this program, the manager's guardian and each of its keepers have had: unlike the time
+/// of the clock it does not count the time that busy strangers have.
+std::map<pid_t, std::chrono::nanoseconds> processor_times(const warden::ProcessManager& manager) {
     std::vector<pid_t> pids{::getpid()};
     if (const auto guardian = static_cast<pid_t>(manager.guardian_pid()); guardian > 0) {
         pids.push_back(guardian);
@@ -162,23 +164,36 @@ std::chrono::nanoseconds processor_time(const warden::ProcessManager& manager) {
         for (const auto& child : split(read_file("/proc/" + name + "/task/" + name + "/children"), ' '))
             pids.push_back(static_cast<pid_t>(std::stoi(child)));
     }
-    std::chrono::nanoseconds sum{};
+    std::map<pid_t, std::chrono::nanoseconds> times;
     for (const pid_t pid : pids) {
         clockid_t clock{};
         timespec time{};
         if (::clock_getcpuclockid(pid, &clock) == 0 && ::clock_gettime(clock, &time) == 0)
-            sum += std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+            times[pid] = std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
     }
-    return sum;
+    return times;
 }
 
 std::chrono::nanoseconds cost_of_starts_waits_and_stops(warden::ProcessManager& manager) {
-    const auto before = processor_time(manager);
+    const auto before = processor_times(manager);
     for (int i = 0; i < 20; ++i) {
         CHECK(manager.run(victim("exit", "3")).status.code() == 3);
         CHECK(manager.spawn(victim("stay")).stop(StopPlan::now()).clean());
     }
-    return processor_time(manager) - before;
+    std::chrono::nanoseconds cost{};
+    for (const auto& [pid, time] : processor_times(manager)) {
+        const auto former = before.find(pid);
+        cost += former == before.end() ? time : time - former->second;
+    }
+    return cost;
+}
+
+/// What a start, a wait and a stop cost by themselves is in every round. A processor that is shared with others, by
+/// its cache or by a hypervisor, adds to single rounds, and never takes away.
+std::chrono::nanoseconds cost_without_disturbance(warden::ProcessManager& manager) {
+    auto least = std::chrono::nanoseconds::max();
+    for (int round = 0; round < 5; ++round) least = std::min(least, cost_of_starts_waits_and_stops(manager));
+    return least;
 }
 
 }  // namespace
@@ -188,15 +203,16 @@ TEMPLATE_TEST_CASE("containment: a start, a wait and a stop cost no more beside 
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism};
     TestManager of_strangers;
-    static_cast<void>(cost_of_starts_waits_and_stops(*manager));  // what is done once
-    const auto alone = cost_of_starts_waits_and_stops(*manager);
+    const auto before = cost_without_disturbance(*manager);
     Handshake handshake(of_strangers.directory / "fifo");
     auto strangers = of_strangers->spawn(victim(handshake, "grandchildren", "1500"));
     REQUIRE(handshake.pid(30s) > 0);
-    const auto beside = cost_of_starts_waits_and_stops(*manager);
+    const auto beside = cost_without_disturbance(*manager);
     CHECK(strangers.stop(StopPlan::now()).clean());
-    INFO("alone " << alone.count() << " ns, beside them " << beside.count() << " ns");
-    CHECK(beside < 2 * alone);
+    const auto after = cost_without_disturbance(*manager);
+    INFO("before " << before.count() << " ns, beside them " << beside.count() << " ns, after " << after.count()
+                   << " ns");
+    CHECK(beside < 2 * std::min(before, after));
 }
 
 TEST_CASE("containment: a control group that is refused half-way gives way to a keeper, and it is told",
