@@ -11,6 +11,8 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -118,16 +120,19 @@ TEST_CASE("containment: a process whose first thread has ended is ended by a sto
 
 TEST_CASE("containment: what one tree did to spare control groups harms no later start", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
-    TestManager manager{Mechanism::cgroup};
     for (const char* how : {"freeze", "freeze-all", "kill", "remove", "names", "limit"}) {
         INFO(how);
+        TestManager manager{Mechanism::cgroup};  // whose spare groups nobody has touched yet
         make_spare_groups(*manager);
         auto misuser = manager->spawn(victim("misuse-groups", how));
-        // It freezes itself too, until the next start.
-        if (how != std::string("freeze-all")) CHECK(misuser.wait().success());
+        const bool freezes_itself = how == std::string("freeze-all");  // until the next start
+        const auto events = (home_group(*manager) / "cgroup.events").string();
+        if (freezes_itself) CHECK(eventually([&] { return read_file(events).find("frozen 1") != std::string::npos; }));
+        else CHECK(misuser.wait().success());
         const auto began = std::chrono::steady_clock::now();
         for (int i = 0; i < 4; ++i) CHECK(manager->run(victim("exit", "3")).status.code() == 3);
         CHECK(std::chrono::steady_clock::now() - began < 2s);
+        CHECK(misuser.wait().success());
         CHECK(manager->run(limit_of_own_group("cat $f")).out == "max\n");
     }
 }
@@ -236,4 +241,39 @@ TEST_CASE("containment: the group of a manager that was killed before it had a g
     CHECK(std::filesystem::exists(foreign / "0"));
     std::filesystem::remove(foreign / "0");
     std::filesystem::remove(foreign);
+}
+
+TEST_CASE("containment: the group of a living program that has no pidfds is not taken for a stale one",
+          "[containment]") {
+    SKIP_UNLESS_AVAILABLE(OnCgroup);
+    int gate[2];
+    int ends[2];
+    REQUIRE((::pipe(gate) == 0 && ::pipe(ends) == 0));
+    const pid_t owner = ::fork();
+    REQUIRE(owner >= 0);
+    if (owner == 0) {
+        ::alarm(60);
+        ::close(gate[1]);
+        const bool is_denied = deny_system_calls({SYS_pidfd_open}, EPERM);
+        const auto owned = own_control_group() + '/' + warden::detail::owned_group_name("warden-test-without-pidfds");
+        const bool made = is_denied && ::mkdir(owned.c_str(), 0700) == 0;
+        char byte = 0;
+        if (made && ::write(ends[1], owned.data(), owned.size()) > 0) static_cast<void>(!::read(gate[0], &byte, 1));
+        ::_exit(made ? 0 : 1);
+    }
+    ::close(gate[0]);
+    ::close(ends[1]);
+    char text[512];
+    const ssize_t size = ::read(ends[0], text, sizeof text);
+    ::close(ends[0]);
+    const std::filesystem::path group(std::string(text, static_cast<std::size_t>(std::max<ssize_t>(size, 0))));
+    std::string why;
+    CHECK(warden::detail::CgroupHome::make("warden-test-first", why));
+    CHECK(std::filesystem::exists(group));
+    ::close(gate[1]);  // now it ends
+    int status = -1;
+    CHECK(::waitpid(owner, &status, 0) == owner);
+    CHECK(status == 0);
+    CHECK(warden::detail::CgroupHome::make("warden-test-second", why));
+    CHECK_FALSE(std::filesystem::exists(group));
 }

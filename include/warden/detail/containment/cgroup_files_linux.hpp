@@ -104,10 +104,12 @@ struct GroupFrame {
     char name[256];      ///< The group beneath that was entered last.
 };
 
-/// Finds the next directory in `listing`, from where that stands. It then stands behind the entry.
-WARDEN_IN_CHILD inline bool next_group(int listing, GroupFrame& frame) noexcept {
+/// Finds the next directory in `listing`, from where that stands. It then stands behind the entry. 1, 0 if there is
+/// none, or a negative errno.
+WARDEN_IN_CHILD inline long next_group(int listing, GroupFrame& frame) noexcept {
     alignas(8) char entries[2048];
-    for (long size = 0; (size = raw(SYS_getdents64, listing, entries, sizeof entries)) > 0;) {
+    long size = 0;
+    while ((size = raw(SYS_getdents64, listing, entries, sizeof entries)) > 0) {
         for (long at = 0; at < size;) {
             const char* entry = entries + at;
             const char* name = entry + 19;
@@ -119,10 +121,10 @@ WARDEN_IN_CHILD inline bool next_group(int listing, GroupFrame& frame) noexcept 
             for (; name[length] != '\0' && length + 1 < sizeof frame.name; ++length) frame.name[length] = name[length];
             frame.name[length] = '\0';
             raw(SYS_lseek, listing, frame.next, SEEK_SET);
-            return true;
+            return 1;
         }
     }
-    return false;
+    return size == -ENOENT ? 0 : size;  // the directory was removed
 }
 
 WARDEN_IN_CHILD inline bool walk_groups(int top, GroupVisit visit, void* context, bool removes) {
@@ -138,9 +140,14 @@ WARDEN_IN_CHILD inline bool walk_groups(int top, GroupVisit visit, void* context
     auto* const frames = static_cast<GroupFrame*>(memory);
     int depth = 0;
     constexpr int most = 1 << 20;  // members that make groups all the time do not keep this here for ever
-    for (int steps = 0; all && steps < most && listing >= 0; ++steps) {
+    for (int steps = 0; all && listing >= 0; ++steps) {
         GroupFrame& frame = frames[depth];
-        if (next_group(static_cast<int>(listing), frame)) {
+        const long found = next_group(static_cast<int>(listing), frame);
+        if (found < 0 || steps == most) {
+            all = false;
+            break;
+        }
+        if (found > 0) {
             if (removes && raw(SYS_unlinkat, listing, frame.name, AT_REMOVEDIR) == 0) continue;
             const long below = depth + 1 < max_group_depth
                                    ? open_in_group(static_cast<int>(listing), frame.name, O_RDONLY | O_DIRECTORY)

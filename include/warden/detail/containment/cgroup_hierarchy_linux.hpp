@@ -30,11 +30,15 @@ namespace warden::detail {
 /// Where the cgroup v2 hierarchy is mounted, from mountinfo; empty if it is not.
 [[nodiscard]] inline std::string cgroup_mount();
 
-/// What tells a process from all others that had or will have its number; 0 if that is not known. With a pidfd of it,
-/// the number of that in the kernel's file system of pidfds (Linux 6.9), else the tick of its start.
-[[nodiscard]] inline std::uint64_t process_identity(Pid pid, int pidfd);
+/// What tells a process from all others that had or will have its number.
+enum class IdentityKind : char {
+    pidfs = 'p',  ///< The number of a pidfd of it in the kernel's file system of pidfds (Linux 6.9).
+    start = 's',  ///< The tick of its start: where there is no such number, or a filter refuses pidfds.
+};
+/// 0 if it is not known.
+[[nodiscard]] inline std::uint64_t process_identity(IdentityKind kind, Pid pid, int pidfd);
 
-/// The name of a group of this process: `name`, this process, its identity, and the pid namespace where they hold.
+/// The name of a group of this process: `name`, this process, its identity, and the namespaces where they hold.
 [[nodiscard]] inline std::string owned_group_name(const std::string& name);
 
 /// Empties and removes the groups of managers that were killed before, or together with, their guardians. That the
@@ -58,42 +62,50 @@ inline std::string cgroup_mount() {
     return {};
 }
 
-inline std::uint64_t process_identity(Pid pid, int pidfd) {
-    if (const std::uint64_t number = pidfs_number(pidfd)) return number;
+inline std::uint64_t process_identity(IdentityKind kind, Pid pid, int pidfd) {
+    if (kind == IdentityKind::pidfs) return pidfs_number(pidfd);
     const auto stat = procfs::read_stat(pid);
     return stat ? stat->start_ticks : 0;
 }
 
-/// The pid namespace of this process, as a number.
-[[nodiscard]] inline std::uint64_t own_pid_namespace() noexcept {
-    struct stat status {};
-    return ::stat("/proc/thread-self/ns/pid", &status) == 0 ? status.st_ino : 0;
+/// The pid namespace of this process and its time namespace, which shifts the ticks, as a number; 0 if not known.
+[[nodiscard]] inline std::uint64_t own_namespaces() noexcept {
+    struct stat pids {};
+    struct stat time {};
+    if (::stat("/proc/thread-self/ns/pid", &pids) != 0) return 0;
+    if (::stat("/proc/thread-self/ns/time", &time) != 0) time.st_ino = 0;  // before Linux 5.6 there are none
+    return static_cast<std::uint64_t>(time.st_ino) << 32 | static_cast<std::uint32_t>(pids.st_ino);
 }
 
 inline std::string owned_group_name(const std::string& name) {
     const Pid self = ::getpid();
     const UniqueFd held(static_cast<int>(raw(SYS_pidfd_open, self, 0)));
-    char owner[64];
-    std::snprintf(owner, sizeof owner, ".%lld.%llx.%llx", static_cast<long long>(self),
-                  static_cast<unsigned long long>(process_identity(self, held.get())),
-                  static_cast<unsigned long long>(own_pid_namespace()));
+    const IdentityKind kind = pidfs_number(held.get()) != 0 ? IdentityKind::pidfs : IdentityKind::start;
+    char owner[80];
+    std::snprintf(owner, sizeof owner, ".%lld.%c%llx.%llx", static_cast<long long>(self), static_cast<char>(kind),
+                  static_cast<unsigned long long>(process_identity(kind, self, held.get())),
+                  static_cast<unsigned long long>(own_namespaces()));
     return name + owner;
 }
 
 /// Whether the process that made the group of that name has surely ended.
 [[nodiscard]] inline bool has_owner_ended(const std::string& name) {
     long long pid = 0;
+    char letter = 0;
     unsigned long long identity = 0;
     unsigned long long space = 0;
     const auto at = name.find('.');
-    if (at == std::string::npos || std::sscanf(name.c_str() + at, ".%lld.%llx.%llx", &pid, &identity, &space) != 3)
+    if (at == std::string::npos ||
+        std::sscanf(name.c_str() + at, ".%lld.%c%llx.%llx", &pid, &letter, &identity, &space) != 4)
         return false;
-    if (space == 0 || space != own_pid_namespace() || identity == 0 || pid <= 0) return false;
+    const auto kind = static_cast<IdentityKind>(letter);
+    if (kind != IdentityKind::pidfs && kind != IdentityKind::start) return false;
+    if (space == 0 || space != own_namespaces() || identity == 0 || pid <= 0) return false;
     const long held = raw(SYS_pidfd_open, pid, 0);
     if (held == -ESRCH || held == -EINVAL || held == -ENOENT) return true;  // nobody, or a thread, has the number
     if (held < 0) return false;
     const UniqueFd holds(static_cast<int>(held));
-    const std::uint64_t now = process_identity(static_cast<Pid>(pid), static_cast<int>(held));
+    const std::uint64_t now = process_identity(kind, static_cast<Pid>(pid), static_cast<int>(held));
     if (now != 0 && now != identity) return true;
     struct pollfd ended = {static_cast<int>(held), POLLIN, 0};
     return ::poll(&ended, 1, 0) == 1;  // and nobody has reaped it yet

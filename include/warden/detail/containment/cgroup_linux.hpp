@@ -14,12 +14,14 @@
 #include <warden/detail/containment/escapees_linux.hpp>
 #include <warden/detail/containment/pidfd_linux.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/runtime/scheduler.hpp>
 #include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 
 #if WARDEN_OS_LINUX
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -90,14 +92,6 @@ private:
     return ::getpid() == 1 || (::prctl(PR_GET_CHILD_SUBREAPER, &set) == 0 && set != 0);
 }
 
-inline CgroupTree::~CgroupTree() {
-    watch_.reset();
-    forget_leader();
-    if (is_populated() || escapees_.next_running()) static_cast<void>(kill_tree());
-    if (killed_) home_->remove_group(std::move(group_));
-    else home_->give_group(std::move(group_));
-}
-
 inline void CgroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     for (int fresh = 0;; ++fresh) {
         const Cloned child = home_->launch(plan, group_, answer);
@@ -111,7 +105,7 @@ inline void CgroupTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
         const bool is_group_to_blame = answer.step == static_cast<std::int32_t>(SpawnStep::containment) ||
                                        (child.error == ECANCELED && answer.reached_exec == 0);
         error_code ec;
-        if (!is_group_to_blame || answer.reached_exec != 0 || fresh == 2) return;
+        if (!is_group_to_blame || answer.reached_exec != 0 || child.timed_out || fresh == 2) return;
         home_->remove_group(std::move(group_));
         group_ = home_->make_group(ec);
         if (ec) return;
@@ -238,23 +232,25 @@ inline error_code CgroupTree::signal_tree(int signal) {
     return refused;
 }
 
-/// Whether a cgroup.events file says that its group has members, or cannot be read although the group is there. Reading
-/// also arms the next notification.
-[[nodiscard]] inline bool says_populated(int file) noexcept {
+/// Whether a cgroup.events file says anything else than that its group is empty or removed. Reading also arms the next
+/// notification.
+[[nodiscard]] inline bool may_be_populated(int file) noexcept {
     char text[128];
     const ssize_t size = ::pread(file, text, sizeof text, 0);
-    if (size <= 0) return size < 0 && errno != ENODEV;
-    return std::string_view(text, static_cast<std::size_t>(size)).find("populated 1") != std::string_view::npos;
+    if (size < 0) return errno != ENODEV;
+    return std::string_view(text, static_cast<std::size_t>(size)).find("populated 0") == std::string_view::npos;
 }
 
-inline bool CgroupTree::is_populated() const noexcept { return group_.events && says_populated(group_.events.get()); }
+/// Every group that was made has the file open.
+inline bool CgroupTree::is_populated() const noexcept { return group_.events && may_be_populated(group_.events.get()); }
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct CgroupTree::Watch {
-    explicit Watch(IoLoop& loop) : leader(loop.context()), events(loop.context()) {}
+    explicit Watch(IoLoop& loop) : leader(loop.context()), events(loop.context()), again(loop) {}
 
     DescriptorWatch leader;
     DescriptorWatch events;  // of the group, and the tree's; once that is empty, a pidfd of an escapee
+    Timer again;             // only while the system refuses to watch those
     LeaderExitHandler ended;
     Job tree_empty;
 
@@ -267,35 +263,49 @@ struct CgroupTree::Watch {
             self->leader.close();
             const bool populated = tree.is_populated();
             if (populated && tree.killed_) tree.kill_headless();
-            if (populated) static_cast<void>(self->events.borrow(tree.group_.events.get()));
-            UniqueFd escapee = populated ? UniqueFd() : tree.escapees_.next_running();
-            const bool is_over = !populated && !escapee;
+            UniqueFd escapee;
+            const bool is_over = !populated && !tree.escapees_.has_running(escapee);
             self->ended(*end, is_over);
-            if (populated) wait_empty(self, tree);
-            else if (!is_over) wait_escapee(self, tree, std::move(escapee));
+            if (!is_over) wait_empty(self, tree);
         });
     }
 
+    /// Waits until nobody is left in the group, and then until the escapees have ended.
     static void wait_empty(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
-        if (!says_populated(self->events.get())) {
-            self->events.close();
-            return wait_escapee(self, tree, tree.escapees_.next_running());
+        if (tree.is_populated()) {
+            if (!self->events.is_open() && self->events.borrow(tree.group_.events.get())) return look_later(self, tree);
+            self->events.wait_error([self, &tree](const error_code& ec) {
+                if (!ec) wait_empty(self, tree);
+            });
+            return;
         }
-        self->events.wait_error([self, &tree](const error_code& ec) {
-            if (!ec) wait_empty(self, tree);
-        });
-    }
-
-    static void wait_escapee(const std::shared_ptr<Watch>& self, CgroupTree& tree, UniqueFd escapee) {
-        if (!escapee) return self->tree_empty();
-        static_cast<void>(self->events.open(std::move(escapee)));
+        self->events.close();
+        UniqueFd escapee;
+        if (!tree.escapees_.has_running(escapee)) return self->tree_empty();
+        if (!escapee || self->events.open(std::move(escapee))) return look_later(self, tree);
         self->events.wait_readable([self, &tree](const error_code& ec) {
             if (ec) return;
             self->events.close();
-            wait_escapee(self, tree, tree.escapees_.next_running());
+            wait_empty(self, tree);
         });
     }
+
+    /// What cannot be watched, for want of a descriptor or of the kernel's memory, is looked at again.
+    static void look_later(const std::shared_ptr<Watch>& self, CgroupTree& tree) {
+        constexpr std::chrono::milliseconds pause{50};
+        self->again.arm(self->again.scheduler().now() + pause, [self, &tree] { wait_empty(self, tree); });
+    }
 };
+
+inline CgroupTree::~CgroupTree() {
+    if (watch_) watch_->again.cancel();
+    watch_.reset();
+    forget_leader();
+    UniqueFd escapee;
+    if (is_populated() || escapees_.has_running(escapee)) static_cast<void>(kill_tree());
+    if (killed_) home_->remove_group(std::move(group_));
+    else home_->give_group(std::move(group_));
+}
 
 inline error_code CgroupTree::watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
     watch_ = std::make_shared<Watch>(loop);

@@ -37,8 +37,9 @@ public:
         for (const Held& held : held_) pids.push_back(held.pid);
     }
 
-    /// Forgets those that have been reaped. A new pidfd of one that has not ended; none if all have.
-    [[nodiscard]] UniqueFd next_running();
+    /// Forgets those that have been reaped. Whether one has not ended; `pidfd` is then a new one of it, if there can
+    /// be.
+    [[nodiscard]] bool has_running(UniqueFd& pidfd);
 
 private:
     struct Held {
@@ -48,7 +49,7 @@ private:
     };
     /// Reaps those that have fallen to this program, which is so if it is a subreaper, and forgets who is reaped.
     void reap();
-    [[nodiscard]] bool has_running(Pid pid) const noexcept;
+    [[nodiscard]] bool is_running(Pid pid) const noexcept;
     [[nodiscard]] static UniqueFd copy_of(int pidfd) noexcept { return UniqueFd(::fcntl(pidfd, F_DUPFD_CLOEXEC, 3)); }
 
     std::vector<Held> held_;
@@ -56,7 +57,7 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
-inline bool Escapees::has_running(Pid pid) const noexcept {
+inline bool Escapees::is_running(Pid pid) const noexcept {
     return std::any_of(held_.begin(), held_.end(),
                        [&](const Held& held) { return held.pid == pid && !has_ended_pidfd(held.pidfd.get()); });
 }
@@ -79,7 +80,7 @@ inline void Escapees::look(std::vector<Pid> members, Pid leader, int leader_pidf
             // Both are held now. The parent is ours and alive, and this is its child: nobody's number was given away.
             const auto stat = procfs::read_stat(child);
             const bool is_ours = pidfd && above && stat && stat->parent == parent &&
-                                 (has_running(parent) || is_inside(parent)) && !has_ended_pidfd(above.get());
+                                 (is_running(parent) || is_inside(parent)) && !has_ended_pidfd(above.get());
             if (!is_ours || has_ended_pidfd(pidfd.get())) continue;
             held_.push_back({child, std::move(pidfd), false});
             members.push_back(child);
@@ -106,12 +107,14 @@ inline void Escapees::reap() {
     });
 }
 
-inline UniqueFd Escapees::next_running() {
+inline bool Escapees::has_running(UniqueFd& pidfd) {
     reap();
     for (const Held& held : held_) {
-        if (!has_ended_pidfd(held.pidfd.get())) return copy_of(held.pidfd.get());
+        if (has_ended_pidfd(held.pidfd.get())) continue;
+        pidfd = copy_of(held.pidfd.get());
+        return true;
     }
-    return {};
+    return false;
 }
 
 }  // namespace warden::detail

@@ -129,14 +129,20 @@ WARDEN_IN_CHILD inline long clone_and_call(long number, long first, long second,
     return result == -ENOSYS || result == -EPERM || result == -E2BIG;
 }
 
-/// Thaws the group and the one above it, which a member may have frozen, also with the rights taken away.
+/// Thaws the group and the one above it if a member has frozen them, also with the rights taken away. Otherwise nothing
+/// is changed: a child may also be slow.
 WARDEN_IN_CHILD inline void thaw_group(int group) noexcept {
-    raw(SYS_fchmod, group, 0700);
     for (const char* file : {"cgroup.freeze", "../cgroup.freeze"}) {
-        raw(SYS_fchmodat, group, file, 0600);
-        const long freeze = raw(SYS_openat, group, file, O_WRONLY | O_CLOEXEC, 0);
+        long freeze = raw(SYS_openat, group, file, O_RDWR | O_CLOEXEC, 0);
+        if (freeze == -EACCES) {
+            raw(SYS_fchmod, group, 0700);
+            raw(SYS_fchmodat, group, file, 0600);
+            freeze = raw(SYS_openat, group, file, O_RDWR | O_CLOEXEC, 0);
+        }
         if (freeze < 0) continue;
-        raw(SYS_write, freeze, "0", 1L);
+        char state = '1';
+        raw(SYS_read, freeze, &state, 1L);
+        if (state != '0') raw(SYS_write, freeze, "0", 1L);
         raw(SYS_close, freeze);
     }
 }
