@@ -329,10 +329,11 @@ TEST_CASE("portable group: an end that comes while the loop is busy, or before i
     early->launch(victim("exit", "9").plan, answer);
     REQUIRE(answer.error == 0);
     REQUIRE(eventually([&] { return process_state(early->pid()) == 'Z'; }));
-    loop.call([&] {
-        early->watch(
-            loop.context(), [&](const LeaderExit& end, bool) { ended.set_value(end.status); }, [] {});
+    const warden::error_code ec = loop.call([&] {
+        return early->watch(
+            loop, [&](const LeaderExit& end, bool) { ended.set_value(end.status); }, [] {});
     });
+    CHECK(!ec);
     CHECK(value_of(ended) == ExitStatus::from_code(9));
     loop.call([&] { early.reset(); });
 }

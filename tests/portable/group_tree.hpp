@@ -65,9 +65,9 @@ public:
         tree_.emplace();
         tree_->launch(plan, answer);
         if (answer.error != 0) return;
-        loop_.call([&] {
-            tree_->watch(
-                loop_.context(),
+        const warden::error_code ec = loop_.call([&] {
+            return tree_->watch(
+                loop_,
                 [&](const LeaderExit& end, bool tree_empty) {
                     ++ends_told;
                     if (tree_empty) tree_empty_.set_value();
@@ -75,6 +75,7 @@ public:
                 },
                 [&] { tree_empty_.set_value(); });
         });
+        if (ec) throw warden::system_error(ec, "the tree is not watched");
     }
     ~Tree() { destroy(); }
     void destroy() {
