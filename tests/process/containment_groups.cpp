@@ -67,9 +67,9 @@ warden::CommandLine limit_of_own_group(const std::string& then) {
 
 TEST_CASE("containment: no misuse of its own control group saves a process from a stop", "[containment]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
-    TestManager manager{Mechanism::cgroup};
     for (const char* how : {"rights", "threaded", "threaded-below", "nested", "deep", "unit"}) {
         INFO(how);
+        TestManager manager{Mechanism::cgroup};  // beside a threaded group the next one can only be threaded too
         Handshake handshake(manager.directory / "fifo");
         auto process = manager->spawn(victim(handshake, "misuse-group", how));
         const pid_t member = handshake.pid();
