@@ -203,10 +203,10 @@ TEST_CASE("scenario: wardenctl says on request who runs, where the log is, and h
     INFO(done.err);
     CHECK(contains(done.err, "wardenctl: uuid " + member(done.err, "uuid") + ", pid "));
     CHECK(contains(done.err, ", job_object"));
-    CHECK(contains(done.err, "wardenctl: exited with code 0, normal, after "));
+    CHECK(contains(done.err, "wardenctl: exited with code 0, exited, after "));
     CHECK(member(done.err, "name") == "job");
     CHECK(member(done.err, "type") == "kind");
-    CHECK(member(done.err, "cause") == "normal");
+    CHECK(member(done.err, "cause") == "exited");
     const auto places = lines_of(done.err);
     const auto log = std::find_if(places.begin(), places.end(),
                                   [](const auto& line) { return line.starts_with("wardenctl: log "); });

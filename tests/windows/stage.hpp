@@ -8,6 +8,7 @@
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/windows/stream_handle.hpp>
+#include <boost/system/system_error.hpp>
 
 #include <array>
 #include <chrono>
@@ -79,7 +80,7 @@ struct Child {
         tree.launch(prepared.plan, answer);
         if (answer.error != 0) prepared.fail(answer);
         input = std::move(prepared.input);
-        tree.watch(
+        const error_code unwatched = tree.watch(
             stage.context,
             [this](const LeaderExit& leader, bool all) {
                 end = leader;
@@ -90,6 +91,7 @@ struct Child {
                 tree_empty = true;
                 ++told_extinct;
             });
+        if (unwatched) throw boost::system::system_error(unwatched, "the child cannot be watched");
         read(out_pipe, std::move(prepared.outputs[0]), buffers_[0], said);
         read(err_pipe, std::move(prepared.outputs[1]), buffers_[1], complained);
     }

@@ -20,6 +20,7 @@
 #include <warden/detail/system/signal_numbers.hpp>
 
 #if WARDEN_OS_WINDOWS
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/windows/object_handle.hpp>
 
 #include <algorithm>
@@ -50,7 +51,11 @@ public:
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
     /// From now on tells the end of the leader and of the tree; see `LeaderExitHandler`.
-    [[nodiscard]] error_code watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty);
+    [[nodiscard]] error_code watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
+        return watch(loop.context(), std::move(ended), std::move(tree_empty));
+    }
+    /// The same on a context that the caller runs.
+    [[nodiscard]] error_code watch(boost::asio::io_context& context, LeaderExitHandler ended, Job tree_empty);
 
     [[nodiscard]] Pid pid() const noexcept { return pid_; }
 
@@ -151,11 +156,11 @@ inline void JobTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     state_ = std::move(state);
 }
 
-inline error_code JobTree::watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
+inline error_code JobTree::watch(boost::asio::io_context& context, LeaderExitHandler ended, Job tree_empty) {
     state_->ended = std::move(ended);
     state_->tree_empty = std::move(tree_empty);
-    state_->leader_waiter.emplace(loop.context());
-    state_->member_waiter.emplace(loop.context());
+    state_->leader_waiter.emplace(context);
+    state_->member_waiter.emplace(context);
     state_->wait_leader();
     return {};
 }
