@@ -51,7 +51,7 @@ WARDEN_IN_CHILD inline bool walk_groups(int top, GroupVisit visit, void* context
 /// Gives the owner back the rights to what is behind `file`. An errno, or 0.
 WARDEN_IN_CHILD inline int restore_mode(int file) noexcept {
     struct stat status {};
-    if (::fstat(file, &status) != 0) return errno;
+    if (const long failed = stat_descriptor(file, status)) return static_cast<int>(-failed);
     return static_cast<int>(-raw(SYS_fchmod, file, (status.st_mode & 07777u) | 0700u));
 }
 
@@ -131,7 +131,7 @@ WARDEN_IN_CHILD inline bool walk_groups(int top, GroupVisit visit, void* context
     constexpr std::size_t bytes = sizeof(GroupFrame) * max_group_depth;
     if (visit) visit(top, context);
     struct stat status {};
-    if (::fstat(top, &status) == 0 && status.st_nlink == 2) return true;  // none beneath, the usual case
+    if (stat_descriptor(top, status) == 0 && status.st_nlink == 2) return true;  // none beneath, the usual case
     long listing = open_in_group(top, ".", O_RDONLY | O_DIRECTORY);
     if (listing < 0) return false;
     void* const memory =
@@ -173,7 +173,7 @@ WARDEN_IN_CHILD inline bool walk_groups(int top, GroupVisit visit, void* context
         if (removes) raw(SYS_unlinkat, above, frames[depth].name, AT_REMOVEDIR);
     }
     all = all && depth == 0 && listing >= 0;
-    if (removes && all) all = ::fstat(static_cast<int>(listing), &status) == 0 && status.st_nlink == 2;
+    if (removes && all) all = stat_descriptor(static_cast<int>(listing), status) == 0 && status.st_nlink == 2;
     if (listing >= 0) raw(SYS_close, listing);
     if (memory != MAP_FAILED) ::munmap(memory, bytes);
     return all;

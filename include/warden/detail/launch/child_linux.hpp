@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,6 +29,10 @@ namespace warden::detail {
 /// it can: a child that shares the memory shares that too.
 template <class... Args>
 WARDEN_IN_CHILD inline long raw(long number, Args... args) noexcept;
+
+/// fstat(2). 0, or a negative errno. A sanitizer that follows the C library's fstat would take a descriptor that `raw`
+/// has closed since, and another thread has opened anew, for one that both use.
+WARDEN_IN_CHILD inline long stat_descriptor(int fd, struct stat& status) noexcept;
 
 /// Ends this process; nothing of the C library runs.
 [[noreturn]] WARDEN_IN_CHILD inline void exit_in_child(int code) noexcept {
@@ -99,6 +104,11 @@ WARDEN_IN_CHILD inline long to_register_value(std::nullptr_t) noexcept { return 
 template <class... Args>
 WARDEN_IN_CHILD inline long raw(long number, Args... args) noexcept {
     return call_system(number, to_register_value(args)...);
+}
+
+WARDEN_IN_CHILD inline long stat_descriptor(int fd, struct stat& status) noexcept {
+    if constexpr (sizeof(long) == 8) return raw(SYS_fstat, fd, &status);  // the kernel's struct is the C library's
+    else return ::fstat(fd, &status) == 0 ? 0 : -static_cast<long>(errno);
 }
 
 WARDEN_IN_CHILD inline void default_signals_in_child() noexcept {
