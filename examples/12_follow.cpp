@@ -14,12 +14,16 @@ int main(int argc, char** argv) try {
     using namespace std::chrono_literals;
     warden::ManagedProcess counter;
     if (argc < 2) {
-        counter = warden::ProcessManager::instance().spawn(
-            {"sh", "-c", "seq 20000; echo done"},
-            {.name = "counter", .log = {.limits = {.max_lines = 1000, .max_chars = 100'000}}, .timeout = 1min});
+        counter =
+            warden::ProcessManager::instance().spawn({"sh", "-c", "read go; seq 20000; echo done"},
+                                                     {.name = "counter",
+                                                      .stdin_ = warden::Input::pipe,
+                                                      .log = {.limits = {.max_lines = 1000, .max_chars = 100'000}},
+                                                      .timeout = 1min});
     }
     warden::LogFollower log = counter ? warden::ProcessManager::instance().follow("counter")
                                       : warden::LogFollower::open(argv[1], warden::LogFollower::From::end);
+    if (counter) counter.write("go\n");  // nothing is gone before the follower looks
     std::uint64_t lines = 0;
     std::uint64_t bytes = 0;
     while (const auto line = log.next(10s)) {
