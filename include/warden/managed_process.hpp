@@ -9,7 +9,7 @@
 /// Thread-safety: distinct objects: safe. One object: all const functions from any threads at once, also while another
 ///                thread moves on from a wait; moving or destroying the object needs that nobody else uses it.
 ///                Several threads may wait for one process; all get the same result. The end of a process is told
-///                when its callbacks have seen its output, or the drain budget is over; to a callback that waits for
+///                when its callbacks have seen its output, or the drain timeout is over; to a callback that waits for
 ///                that itself, by `wait`, `stop`, `communicate` or a destructor, without what it has not seen: that
 ///                comes when it returns.
 /// Errors:        `error_code& ec` last, or system_error. An empty handle gives `errc::no_process`. In a forked copy of

@@ -112,7 +112,7 @@ struct CompletedProcess {
     std::string out{};
     std::string err{};
     bool truncated = false;   ///< More was written than `capture_bytes` allows.
-    bool incomplete = false;  ///< Somebody still held an output pipe when the drain budget was over.
+    bool incomplete = false;  ///< Somebody still held an output pipe when the drain timeout was over.
     Pid pipe_holder = 0;      ///< Who, if that could be found out.
     Nanoseconds duration{};
     ExitCause cause = ExitCause::unknown;

@@ -69,8 +69,8 @@ struct SpawnOptions {
     /// Called once, on `executor`, when the process has ended and its end is known; its descendants may live on.
     std::function<void(const ProcessInfo&)> on_exit{};
     std::vector<AlertRule> alerts{};  ///< Besides those of the manager, `AlertOptions::rules`.
-    /// Where the callbacks for lines, chunks and alerts run, one at a time. If nobody runs it, the news of the end of
-    /// the process waits for the drain budget.
+    /// Where the callbacks for lines, chunks and alerts run, one at a time. If nobody runs it, the exit
+    /// notification of the process waits for the drain timeout.
     Executor executor{};
     OverflowPolicy overflow_policy = OverflowPolicy::drop;
     std::size_t capture_bytes = 64u << 20;  ///< Per stream, 1 and more; what comes after is dropped and counted.

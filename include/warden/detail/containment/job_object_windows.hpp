@@ -306,7 +306,7 @@ inline error_code JobTree::signal_leader(int signal) const {
     const error_code ec = signal_living_leader(signal);
     if (!ec || ec == errc::invalid_signal) return ec;
     const bool has_ended = ::WaitForSingleObject(state_->leader.process.get(), 0) == WAIT_OBJECT_0;
-    return has_ended ? nobody_there() : ec;  // the news of its end is on its way
+    return has_ended ? nobody_there() : ec;  // its exit notification is on its way
 }
 
 inline error_code JobTree::signal_living_leader(int signal) const {

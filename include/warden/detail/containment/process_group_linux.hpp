@@ -138,7 +138,7 @@ inline std::vector<Pid> ProcessGroupTree::running_members(error_code& unseen) co
     return found;
 }
 
-/// `held` becomes its pidfd, where it can be had.
+/// `held` becomes its pidfd, where one is available.
 inline bool ProcessGroupTree::is_running_member(Pid pid, UniqueFd& held) const {
     held.reset(static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
     if (::getpgid(pid) != pid_) return false;

@@ -67,7 +67,7 @@ public:
     void succeed(Pid pid) const {
         if (extension_) extension_->succeeded(pid);
     }
-    /// The failure of a child of this plan; the extension is told of it.
+    /// The failure of a child of this plan; the extension is notified.
     [[noreturn]] void fail(const ChildAnswer& answer) const;
 
 private:
