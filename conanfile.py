@@ -12,10 +12,12 @@ class Warden(ConanFile):
     name = "warden"
     description = "Processes that a C++ program starts, with nothing left behind"
     license = "MIT"
+    topics = ("process", "subprocess", "supervisor", "containment", "header-only")
     package_type = "header-library"
     settings = "os", "arch", "compiler", "build_type"
-    exports_sources = "include/*", "LICENSE"
+    exports_sources = "include/*", "cmake/warden-compiled.cmake", "LICENSE"
     no_copy_source = True
+    test_package_folder = "tests/consumer/find_package"  # the same program as of every other package
 
     def set_version(self):
         text = (Path(self.recipe_folder) / "include/warden/version.hpp").read_text()
@@ -33,8 +35,13 @@ class Warden(ConanFile):
     def package(self):
         copy(self, "LICENSE", self.source_folder, str(Path(self.package_folder) / "licenses"))
         copy(self, "*.hpp", str(Path(self.source_folder) / "include"), str(Path(self.package_folder) / "include"))
+        copy(self, "cmake/warden-compiled.cmake", self.source_folder, self.package_folder)
 
     def package_info(self):
+        self.cpp_info.set_property("cmake_file_name", "warden")
+        self.cpp_info.set_property("cmake_target_name", "warden::warden")
+        self.cpp_info.set_property("cmake_build_modules", ["cmake/warden-compiled.cmake"])  # makes warden::compiled
+        self.cpp_info.set_property("pkg_config_name", "warden")
         self.cpp_info.bindirs = []
         self.cpp_info.libdirs = []
         self.cpp_info.requires = ["boost::headers", "boost::json", "boost::filesystem"]

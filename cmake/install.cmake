@@ -19,8 +19,10 @@ set(warden_pc_libs "-lboost_json -lboost_filesystem")
 if(TARGET Boost::process)
     string(PREPEND warden_pc_libs "-lboost_process ")
 endif()
-set(warden_pc_dir ${CMAKE_INSTALL_DATADIR}/pkgconfig)
+set(warden_pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)  # it names libraries of one architecture
 file(RELATIVE_PATH warden_pc_to_prefix /prefix/${warden_pc_dir} /prefix)
 string(REGEX REPLACE "/$" "" warden_pc_to_prefix "${warden_pc_to_prefix}")
 configure_file(cmake/warden.pc.in warden.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/warden.pc DESTINATION ${warden_pc_dir})
+
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/${PROJECT_NAME})

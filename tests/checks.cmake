@@ -95,8 +95,14 @@ endforeach()
 
 # -- a stranger's project uses the package ------------------------------------------
 find_program(PKG_CONFIG NAMES pkgconf pkg-config)
-foreach(way find_package add_subdirectory pkg_config copied)
+find_package(Python3 COMPONENTS Interpreter QUIET)
+foreach(way find_package static conan add_subdirectory pkg_config copied)
     if(way STREQUAL pkg_config AND NOT PKG_CONFIG)
+        message(STATUS "SKIPPED: the check of pkg-config needs it (Debian: pkgconf)")
+        continue()
+    endif()
+    if(way STREQUAL conan AND NOT Python3_FOUND)
+        message(STATUS "SKIPPED: the check of the Conan recipe needs Python (Debian: python3)")
         continue()
     endif()
     add_check("consumer: ${way}" ${CMAKE_COMMAND}
@@ -106,6 +112,8 @@ foreach(way find_package add_subdirectory pkg_config copied)
         -D SCRATCH=${CMAKE_CURRENT_BINARY_DIR}/consumer/${way}
         -D CXX=${CMAKE_CXX_COMPILER}
         -D CCACHE=${CCACHE}
+        -D LIBDIR=${CMAKE_INSTALL_LIBDIR}
         -D PKG_CONFIG=${PKG_CONFIG}
+        -D PYTHON=${Python3_EXECUTABLE}
         -P ${CMAKE_CURRENT_SOURCE_DIR}/consumer/check.cmake)
 endforeach()

@@ -1,5 +1,6 @@
 # Builds and runs the consumer in an empty folder, one of the ways in which people take a library.
-#   cmake -D WAY=.. -D SOURCE=.. -D BUILD=.. -D SCRATCH=.. -D CXX=.. [-D CCACHE=..] [-D PKG_CONFIG=..] -P check.cmake
+#   cmake -D WAY=.. -D SOURCE=.. -D BUILD=.. -D SCRATCH=.. -D CXX=.. -D LIBDIR=.. [-D CCACHE=..] [-D PKG_CONFIG=..]
+#         [-D PYTHON=..] -P check.cmake
 cmake_minimum_required(VERSION 3.25)
 
 function(run)
@@ -7,13 +8,24 @@ function(run)
 endfunction()
 
 function(build_project)
-    run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/${WAY} -B ${SCRATCH}/build -G Ninja
+    run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR}/${PROJECT} -B ${SCRATCH}/build -G Ninja
         -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_CXX_COMPILER_LAUNCHER=${CCACHE}
         -D CMAKE_BUILD_TYPE=Debug ${ARGV})
-    run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
-    run(${SCRATCH}/build/consumer)
-    if(EXISTS ${SCRATCH}/build/consumer_compiled)
-        run(${SCRATCH}/build/consumer_compiled)
+    run(${CMAKE_COMMAND} --build ${SCRATCH}/build --target ${PROGRAMS})
+    foreach(program IN LISTS PROGRAMS)
+        run(${SCRATCH}/build/${program})
+    endforeach()
+endfunction()
+
+function(install_prefix)
+    run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
+    foreach(file share/licenses/warden/LICENSE ${LIBDIR}/pkgconfig/warden.pc share/cmake/warden/warden-config.cmake)
+        if(NOT EXISTS ${SCRATCH}/prefix/${file})
+            message(FATAL_ERROR "not installed: ${file}")
+        endif()
+    endforeach()
+    if(EXISTS ${BUILD}/examples/wardenctl)
+        run(${SCRATCH}/prefix/bin/wardenctl --version)
     endif()
 endfunction()
 
@@ -28,14 +40,27 @@ if(NOT CCACHE)
     set(CCACHE)
 endif()
 file(REMOVE_RECURSE ${SCRATCH})
+set(PROJECT ${WAY})
+set(PROGRAMS consumer)
 if(WAY STREQUAL find_package)
-    run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
+    install_prefix()
+    list(APPEND PROGRAMS consumer_compiled)
     build_project(-D CMAKE_PREFIX_PATH=${SCRATCH}/prefix)
+elseif(WAY STREQUAL static)
+    set(PROJECT find_package)
+    set(PROGRAMS consumer_compiled)
+    install_prefix()
+    build_project(-D CMAKE_PREFIX_PATH=${SCRATCH}/prefix -D Boost_USE_STATIC_LIBS=ON -D CMAKE_EXE_LINKER_FLAGS=-static)
+elseif(WAY STREQUAL conan)
+    set(PROJECT find_package)
+    set(PROGRAMS consumer_compiled)
+    run(${PYTHON} ${CMAKE_CURRENT_LIST_DIR}/conan_package.py ${SOURCE} ${SCRATCH})
+    build_project(-D CMAKE_PREFIX_PATH=${SCRATCH}/generated)
 elseif(WAY STREQUAL add_subdirectory)
     build_project(-D WARDEN_SOURCE=${SOURCE})
 elseif(WAY STREQUAL pkg_config)
-    run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
-    set(ENV{PKG_CONFIG_PATH} ${SCRATCH}/prefix/share/pkgconfig)
+    install_prefix()
+    set(ENV{PKG_CONFIG_PATH} ${SCRATCH}/prefix/${LIBDIR}/pkgconfig)
     execute_process(COMMAND ${PKG_CONFIG} --cflags --libs warden
         OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
     separate_arguments(flags UNIX_COMMAND "${flags}")
