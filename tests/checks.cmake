@@ -69,6 +69,10 @@ foreach(target two_tu without_rtti)
     set_tests_properties("${target}: runs" PROPERTIES FIXTURES_REQUIRED ${target} LABELS build TIMEOUT 120)
 endforeach()
 
+add_check("exceptions: a build without them ends with one sentence" ${CMAKE_COMMAND}
+    -D SOURCE=${PROJECT_SOURCE_DIR} -D CXX=${CMAKE_CXX_COMPILER}
+    -P ${CMAKE_CURRENT_SOURCE_DIR}/consumer/without_exceptions.cmake)
+
 # -- two shared libraries that both embed warden, with hidden visibility -----------------
 add_library(plugin_code OBJECT EXCLUDE_FROM_ALL support/separate.cpp)
 add_library(plugin_a MODULE EXCLUDE_FROM_ALL shared/plugin.cpp)
