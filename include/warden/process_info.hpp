@@ -35,6 +35,8 @@ struct ResourceUsage {
     Nanoseconds system_time{};
     std::uint64_t max_resident_bytes = 0;  ///< While it lives: the sum of the tree's resident sets now.
     std::uint64_t major_faults = 0;
+
+    friend bool operator==(const ResourceUsage&, const ResourceUsage&) = default;
 };
 
 /// One member of a process tree.

@@ -161,6 +161,22 @@ TEST_CASE("event: the time is UTC to the nanosecond, before 1970 and after 2038 
     CHECK(stamp(std::chrono::sys_days(std::chrono::year(2024) / 2 / 29) + 12h) == "2024-02-29T12:00:00.000000000Z");
 }
 
+TEST_CASE("event: a time that was written is read to the nanosecond, and no other text is one") {
+    const std::chrono::system_clock::time_point epoch;
+    for (const auto time : {epoch, epoch + 1ns, epoch + 20'000 * 24h + 23h + 59min + 59s + 999'999'999ns}) {
+        const auto text = detail::rfc3339(time);
+        CHECK(detail::parse_rfc3339({text.data(), text.size()}) == time);
+    }
+    for (const std::string_view text :
+         {"", "2026-01-31T23:59:59Z", "2026-01-31T23:59:59.123456789z", "2026-01-31T24:00:00.000000000Z",
+          "2026-01-31T23:60:00.000000000Z", "2026-02-29T00:00:00.000000000Z", "2026-00-01T00:00:00.000000000Z",
+          "1969-12-31T23:59:59.999999999Z", "2262-01-01T00:00:00.000000000Z", "-026-01-31T23:59:59.123456789Z",
+          "2026-01-31T23:59:59.12345678 Z", "2026-01-31 23:59:59.123456789Z", "2026-01-31T23:59:59.123456789Z "}) {
+        INFO(text);
+        CHECK_FALSE(detail::parse_rfc3339(text));
+    }
+}
+
 TEST_CASE("event: hostile text gives one safe line, and comes back as it was where it is UTF-8") {
     for (const std::string_view hostile : hostile_texts) {
         const std::string text(hostile);
