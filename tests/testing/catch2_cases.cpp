@@ -2,6 +2,7 @@
 // One case for each leak, with nothing else that is wrong.
 #include "leaks.hpp"
 #include <warden/testing/catch2_listener.hpp>
+#include <warden/warden.hpp>
 
 #include <csignal>
 
@@ -32,4 +33,16 @@ TEST_CASE("killed") {
 TEST_CASE("crashes") {
     leaks::leave("daemon");
     std::raise(SIGABRT);
+}
+
+// The first of those that run makes the manager; for the others it is there before.
+TEST_CASE("manager: runs a command") { CHECK(warden::ProcessManager::instance().run({"true"}).success()); }
+TEST_CASE("manager: stops a process") {
+    const auto held = warden::ProcessManager::instance().spawn({"sleep", "60"});
+    CHECK(held.running());
+}
+TEST_CASE("manager: leaves a process") {
+    static const auto held = warden::ProcessManager::instance().spawn(
+        {"sleep", "60"}, {.stdout_ = warden::Output::null, .stderr_ = warden::Output::null});
+    CHECK(held.running());
 }

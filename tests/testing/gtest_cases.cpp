@@ -2,6 +2,7 @@
 // One test for each leak, with nothing else that is wrong; the `main` is that of GoogleTest.
 #include "leaks.hpp"
 #include <warden/testing/gtest_listener.hpp>
+#include <warden/warden.hpp>
 
 #include <csignal>
 
@@ -18,3 +19,15 @@ TEST(Ends, Killed) {
     std::raise(SIGKILL);
 }
 TEST(Ends, InDeathTest) { EXPECT_EXIT(std::_Exit(3), ::testing::ExitedWithCode(3), ""); }
+
+// The first of those that run makes the manager; for the others it is there before.
+TEST(Manager, RunsACommand) { EXPECT_TRUE(warden::ProcessManager::instance().run({"true"}).success()); }
+TEST(Manager, StopsAProcess) {
+    const auto held = warden::ProcessManager::instance().spawn({"sleep", "60"});
+    EXPECT_TRUE(held.running());
+}
+TEST(Manager, LeavesAProcess) {
+    static const auto held = warden::ProcessManager::instance().spawn(
+        {"sleep", "60"}, {.stdout_ = warden::Output::null, .stderr_ = warden::Output::null});
+    EXPECT_TRUE(held.running());
+}

@@ -16,7 +16,8 @@
 /// A helper process watches the program: should it be killed, the helper names on the standard error what runs on and
 /// ends it. It knows the descendants by the variable WARDEN_LEAK_GUARD, and those that were only forked by a mapping.
 /// So a program escapes it that was executed with a cleared environment; `wardenctl run -- ctest` holds that too.
-/// Helpers of a ProcessManager do not count; its processes do. A manager is not needed. What a library opens once and
+/// Helpers and descriptors of a ProcessManager do not count, also if the test is the first to use it; its processes do.
+/// A manager is not needed. What a library opens once and
 /// keeps counts for the test that uses it first: use it before, or name it in `LeakOptions::ignore`.
 /// An orphan that ended before anybody looked counts as a zombie, since it cannot be told from a child of this program;
 /// unless its session tells: one that another descendant began.

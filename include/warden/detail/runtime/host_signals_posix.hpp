@@ -4,7 +4,7 @@
 /// @file
 /// The signals that ask the program to end, as one manager hears of them: on its loop.
 ///
-/// Knows:         the pipe between the signal handlers and the loop.
+/// Knows:         the sockets between the signal handlers and the loop.
 /// Does not know: what is done then.
 /// Thread-safety: `start` and `stop` are not for the loop; `close` is; the rest is safe.
 
@@ -55,8 +55,8 @@ private:
 
 inline std::optional<SetUpError> HostSignals::start(UniqueFunction<void(int)> on_signal) {
     on_signal_ = std::move(on_signal);
-    auto [to_read, to_write] = make_closed_pipe();
-    if (!to_read) return SetUpError{system_code(errno), "no pipe for the signal handlers"};
+    auto [to_read, to_write] = make_closed_sockets();
+    if (!to_read) return SetUpError{system_code(errno), "no sockets for the signal handlers"};
     make_nonblocking(to_read.get());
     make_nonblocking(to_write.get());
     if (const error_code ec = read_.open(std::move(to_read))) return SetUpError{ec, "no watch for the signal handlers"};
