@@ -78,7 +78,8 @@ public:
     ProcessManager& operator=(const ProcessManager&) = delete;
     ~ProcessManager();
 
-    /// Starts a process. Further arguments are initializers of Boost.Process v2; they need the mechanism `cgroup`.
+    /// Starts a process. Further arguments are initializers of Boost.Process v2, which need a direct launch. One that
+    /// sets a stream which the options set too is an error.
     /// @throws SpawnError: the step that failed, the path, the system's code. Then nothing of the attempt is left.
     template <class... Initializers>
     [[nodiscard]] ManagedProcess spawn(CommandLine command, SpawnOptions options = {}, Initializers&&... initializers);

@@ -86,3 +86,25 @@ TEMPLATE_TEST_CASE("initializers: one that refuses fails the start with its own 
     CHECK(manager->metrics().spawned_total == 0);
     CHECK(manager->run(play("exit", "0")).success());
 }
+
+TEMPLATE_TEST_CASE("initializers: one that sets a stream which the options set too is an error", "[start]",
+                   DIRECT_MECHANISMS) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto out = manager.directory / "out";
+    const auto start = [&](SpawnOptions options) {
+        return manager->spawn(play("exit", "0"), std::move(options),
+                              process2::process_stdio{nullptr, BoostPath(out.native()), nullptr});
+    };
+    const auto says = [&](SpawnOptions options, std::string_view word) {
+        const auto error = error_of([&] { return start(std::move(options)); });
+        INFO(error.what());
+        CHECK(error.code() == warden::errc::invalid_options);
+        return std::string_view(error.what()).find(word) != std::string_view::npos;
+    };
+    CHECK(says({.stdin_ = warden::Input::pipe}, "stdin_"));
+    CHECK(says({.stdout_ = warden::Output::capture}, "stdout_"));
+    CHECK(says({.stderr_ = warden::Output::null}, "stderr_"));
+    CHECK(manager->metrics().spawned_total == 0);
+    CHECK(start({}).wait().success());
+}

@@ -81,7 +81,8 @@ private:
     [[nodiscard]] StopPlan cleanup_plan(const ProcessRecord& record) const;
 
     // a start, in this order
-    void admit(const ProcessRecord& record, const Output& default_output, const Output& out, const Output& err);
+    void admit(const ProcessRecord& record, const Output& default_output, const Output& out, const Output& err,
+               const LaunchExtension* extension);
     void check_containment(const ProcessRecord& record) const;
     void launch(ProcessRecord& record, PreparedLaunch& prepared, LaunchExtension* extension);
     void begin(const std::shared_ptr<ProcessRecord>& record, Event starting, SteadyTime began);

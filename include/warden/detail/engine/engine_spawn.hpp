@@ -13,9 +13,28 @@
 
 namespace warden::detail {
 
+/// Streams that an initializer sets although the options set them too: one of both would be ignored.
+[[nodiscard]] inline std::vector<std::string> stream_conflicts(const SpawnOptions& options,
+                                                               const std::array<bool, 3>& by_initializer) {
+    const bool terminal = options.terminal.has_value();
+    const std::array<bool, 3> by_options{terminal || !options.stdin_.is(Input::null),
+                                         terminal || options.stdout_.has_value(),
+                                         terminal || options.stderr_.has_value()};
+    constexpr std::array<std::string_view, 3> names{"stdin_", "stdout_", "stderr_"};
+    std::vector<std::string> found;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (!by_initializer[i] || !by_options[i]) continue;
+        found.push_back("an initializer sets a stream for which the options have " +
+                        std::string(terminal ? "a terminal" : names[i]) + "; leave one of them out");
+    }
+    return found;
+}
+
 /// @throws SpawnError that names every mistake. A single one that has a code of its own gives that code.
-inline void refuse_mistakes(const CommandLine& command, const SpawnOptions& options, const Output& default_output) {
+inline void refuse_mistakes(const CommandLine& command, const SpawnOptions& options, const Output& default_output,
+                            const LaunchExtension* extension) {
     std::vector<std::string> mistakes = options.validate(default_output);
+    if (extension) add_missing(mistakes, stream_conflicts(options, extension->streams()));
     add_missing(mistakes, alert_mistakes(options.alerts));
     const error_code bad_timeout =
         options.timeout && !options.timeout->is_valid() ? error_code(errc::invalid_timeout) : error_code();
@@ -87,8 +106,8 @@ inline void Engine::call_on_exit(ProcessRecord& record) const {
             if (services->dispatcher.is_closing()) return;
             services->dispatcher.run_guarded([&] { ended->options.on_exit(ended->info()); });
         };
-        if (ended->options.executor) ended->options.executor(std::move(call));
-        else services->dispatcher.post(std::move(call));
+        if (!ended->options.executor) return services->dispatcher.post(std::move(call));
+        services->dispatcher.run_guarded([&] { static_cast<void>(ended->options.executor(std::move(call))); });
     }));
 }
 
@@ -131,8 +150,8 @@ inline void check_natives(const ProcessRecord& record, const Output& out, const 
 
 /// Takes a place in the table.
 inline void Engine::admit(const ProcessRecord& record, const Output& default_output, const Output& out,
-                          const Output& err) {
-    refuse_mistakes(record.command, record.options, default_output);
+                          const Output& err, const LaunchExtension* extension) {
+    refuse_mistakes(record.command, record.options, default_output, extension);
     check_natives(record, out, err);
     const std::size_t limit = services->config.max_processes;
     const error_code ec = cleaning_up_ ? error_code(errc::shut_down) : table.reserve(limit);
@@ -183,7 +202,7 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
     bool reserved = false;
     std::optional<Event> starting;  // emitted together with what came of it
     try {
-        admit(*record, default_output, out, err);
+        admit(*record, default_output, out, err, extension);
         reserved = true;
         check_preflight(record->command, record->options);
         check_containment(*record);

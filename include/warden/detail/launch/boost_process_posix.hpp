@@ -19,7 +19,9 @@
 #include <boost/process/v2/posix/bind_fd.hpp>
 #include <boost/process/v2/posix/default_launcher.hpp>
 
+#include <array>
 #include <concepts>
+#include <cstddef>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -36,6 +38,24 @@ template <class... Initializers>
 class BoostExtension final : public LaunchExtension {
 public:
     explicit BoostExtension(Initializers&... initializers) : initializers_(initializers...) {}
+
+    std::array<bool, 3> streams() const noexcept override {
+        std::array<bool, 3> found{};
+        const auto add = [&](const auto& binding) {
+            if (binding.target < 3 && binding.fd != binding.target)
+                found[static_cast<std::size_t>(binding.target)] = true;
+        };
+        each([&](const auto& initializer) {
+            if constexpr (requires { initializer.in.fd, initializer.out.fd, initializer.err.fd; }) {  // process_stdio
+                add(initializer.in);
+                add(initializer.out);
+                add(initializer.err);
+            } else if constexpr (requires { initializer.target, initializer.fd; }) {  // bind_fd
+                add(initializer);
+            }
+        });
+        return found;
+    }
 
     error_code prepare(const std::filesystem::path& program, const char* const*& argv, const char* const*& environment,
                        std::vector<int>& kept) override {
@@ -90,7 +110,7 @@ public:
 
 private:
     template <class F>
-    void each(F f) {
+    void each(F f) const {
         std::apply([&](auto&... initializer) { (f(initializer), ...); }, initializers_);
     }
 

@@ -23,6 +23,7 @@
 #include <boost/process/v2/stdio.hpp>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -78,6 +79,17 @@ template <class... Initializers>
 class BoostExtension final : public LaunchExtension {
 public:
     explicit BoostExtension(Initializers&... initializers) : initializers_(initializers...) {}
+
+    /// One that sets some sets all: those of this program, where it has no other.
+    std::array<bool, 3> streams() const noexcept override {
+        bool found = false;
+        std::apply(
+            [&](const auto&... initializer) {
+                ((found = found || requires { initializer.in.h, initializer.out.h, initializer.err.h; }), ...);
+            },
+            initializers_);
+        return {found, found, found};
+    }
 
     error_code on_setup(void* launcher, const std::filesystem::path& program, std::wstring& command_line) override {
         error_code ec;

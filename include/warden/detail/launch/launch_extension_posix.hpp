@@ -12,6 +12,7 @@
 #include <warden/fwd.hpp>
 
 #if WARDEN_OS_POSIX
+#include <array>
 #include <filesystem>
 #include <vector>
 
@@ -20,6 +21,9 @@ namespace warden::detail {
 class LaunchExtension {
 public:
     virtual ~LaunchExtension() = default;
+
+    /// Which of stdin, stdout and stderr it sets.
+    [[nodiscard]] virtual std::array<bool, 3> streams() const noexcept = 0;
 
     /// Before the child is made. May replace arguments and environment, and add descriptors (3 and above) to keep.
     [[nodiscard]] virtual error_code prepare(const std::filesystem::path& program, const char* const*& argv,

@@ -13,6 +13,7 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
+#include <array>
 #include <filesystem>
 #include <string>
 
@@ -22,6 +23,9 @@ namespace warden::detail {
 class LaunchExtension {
 public:
     virtual ~LaunchExtension() = default;
+
+    /// Which of stdin, stdout and stderr it sets.
+    [[nodiscard]] virtual std::array<bool, 3> streams() const noexcept = 0;
 
     /// Before the child is made, when the launcher has all of our settings: they may be changed.
     [[nodiscard]] virtual error_code on_setup(void* launcher, const std::filesystem::path& program,
