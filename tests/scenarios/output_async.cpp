@@ -94,6 +94,28 @@ TEMPLATE_TEST_CASE("async: a cancelled run stops its process, and completes when
     CHECK(manager->list().empty());
 }
 
+TEMPLATE_TEST_CASE("async: with a cancellation slot that was triggered already nothing starts", "[async]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    std::promise<error_code> code;
+    manager->async_run(
+        play("stay"), {}, {},
+        boost::asio::bind_cancellation_slot(
+            TriggeredSlot(), [&](const error_code& ec, const CompletedProcess&) { code.set_value(ec); }));
+    CHECK(code.get_future().get() == aborted);
+    CHECK(manager->metrics().spawned_total == 0);
+    auto process = manager->spawn(play("stay"));
+    std::promise<error_code> stop;
+    process.async_stop(StopPlan::now(), boost::asio::bind_cancellation_slot(
+                                            TriggeredSlot(), [&](const error_code& ec, const warden::StopReport&) {
+                                                stop.set_value(ec);
+                                            }));
+    CHECK(stop.get_future().get() == aborted);
+    CHECK(process.running());
+    CHECK(process.stop(StopPlan::now()).clean());
+}
+
 TEMPLATE_TEST_CASE("async: each operation is cancelled for itself, and the process goes on", "[async]",
                    EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);

@@ -53,6 +53,17 @@ std::future<std::tuple<warden::error_code, Results...>> outcome(Start start) {
     return promise->get_future();
 }
 
+/// A cancellation slot of somebody's own, as of a stop token, for something that is cancelled already.
+struct TriggeredSlot {
+    [[nodiscard]] bool is_connected() const noexcept { return true; }
+    template <class Handler>
+    void assign(Handler handler) {
+        handler(boost::asio::cancellation_type::total);
+    }
+    void clear() noexcept {}
+    friend bool operator==(const TriggeredSlot&, const TriggeredSlot&) = default;
+};
+
 template <class... Results, class Start>
 warden::error_code code_of(Start start) {
     return std::get<0>(outcome<Results...>(std::move(start)).get());

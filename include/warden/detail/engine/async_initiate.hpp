@@ -38,7 +38,8 @@ namespace warden::detail {
 /// Starts `begin(done)`; `done(ec, results...)` may be called from any thread, also at once, and more than once: the
 /// first call counts. What `begin` returns is called if the operation is cancelled; it should lead to a call of `done`.
 /// The handler runs on its own executor, or, if it has none, on a thread of the manager, where what it throws is
-/// counted. It is destroyed unrun if the execution context of its executor goes first. With `refused` nothing starts.
+/// counted. It is destroyed unrun if the execution context of its executor goes first. With `refused`, or
+/// with a cancellation slot that was triggered already, nothing starts.
 template <class... Results, class Token, class Begin>
 auto initiate(Token&& token, const std::shared_ptr<Engine>& engine, const error_code& refused, Begin begin);
 
@@ -140,6 +141,10 @@ public:
         }
         if (cancel) cancel();
     }
+    [[nodiscard]] bool is_asked() {
+        const std::lock_guard lock(mutex_);
+        return asked_;
+    }
     void ask() {
         std::function<void()> cancel;
         {
@@ -177,6 +182,7 @@ auto initiate(Token&& token, const std::shared_ptr<Engine>& engine, const error_
             if (slot.is_connected()) {  // before the start: the handler may run, and end the slot, before that returns
                 canceller = std::make_shared<Canceller>();
                 slot.assign([canceller](boost::asio::cancellation_type) { canceller->ask(); });
+                if (canceller->is_asked()) return shot->complete(aborted(), Results{}...);
             }
             std::function<void()> cancel = start([shot](const error_code& result, Results... results) {
                 shot->complete(result, std::move(results)...);
