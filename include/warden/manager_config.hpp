@@ -73,6 +73,7 @@ struct ManagerConfig {
     std::size_t pipe_bytes = 1u << 20;                    ///< Asked of the system for output pipes that flood
     std::size_t spare_keepers = 2;                        ///< Kept ready where the mechanism is `keeper`, 1 to 64
     bool redact_arguments = false;                        ///< WARDEN_REDACT_ARGUMENTS: events name the program only
+    bool redact_secrets = true;  ///< WARDEN_REDACT_SECRETS: what looks like a secret is not written, see `Redaction`
 
     /// Where each setting came from that is not a default: its name and the variable.
     std::map<std::string, std::string> sources{};
@@ -213,6 +214,8 @@ inline constexpr std::array environment_settings{
                        [](ManagerConfig& c, std::string_view t) { return assign_flag(c.event_log.enabled, t); }},
     EnvironmentSetting{"REDACT_ARGUMENTS", false, a_flag,
                        [](ManagerConfig& c, std::string_view t) { return assign_flag(c.redact_arguments, t); }},
+    EnvironmentSetting{"REDACT_SECRETS", false, a_flag,
+                       [](ManagerConfig& c, std::string_view t) { return assign_flag(c.redact_secrets, t); }},
 };
 
 /// One mistake a line.

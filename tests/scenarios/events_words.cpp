@@ -133,6 +133,23 @@ TEMPLATE_TEST_CASE("events: a secret in the environment is in no file and in no 
     for (const Event& event : listener.events()) CHECK(to_json_line(event, false).find(canary) == std::string::npos);
 }
 
+TEMPLATE_TEST_CASE("events: what looks like a secret stays out of the log by itself", "[events]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Listener listener(*manager);
+    CHECK(manager->run(play("exit", "0", "--password", "canary-of-secrets", "API_KEY=canary-of-secrets")).success());
+    static_cast<void>(failed_start(*manager, {nowhere + "program", "http://me:canary-of-secrets@host/"}));
+    const auto directory = manager.directory / "data" / "events";
+    REQUIRE(
+        eventually([&] { return listener.count(EventKind::spawn_failed) == 1 && log_lines(directory).size() >= 4; }));
+    std::size_t redacted = 0;
+    for (const auto& line : log_lines(directory)) {
+        CHECK(line.find("canary-of-secrets") == std::string::npos);
+        if (line.find("[redacted]") != std::string::npos) ++redacted;
+    }
+    CHECK(redacted >= 2);
+}
+
 TEMPLATE_TEST_CASE("events: arguments stay out of the log where that is configured", "[events]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
     TestManager manager{TestType::mechanism, [](auto& config) { config.redact_arguments = true; }};

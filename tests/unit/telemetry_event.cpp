@@ -253,6 +253,20 @@ TEST_CASE("event: redacted, only the program and the number of arguments are the
     CHECK_FALSE(object.contains("process.command_args"));
 }
 
+TEST_CASE("event: what looks like a secret is written nowhere, unless all is to be written") {
+    Event event{.kind = EventKind::spawn, .command = {"/opt/tool", "--password", "canary", "https://me:canary@host/"}};
+    event.message = "'tool --token canary' exited with code 1";
+    event.metadata = {{"api_key", "canary"}, {"purpose", "TOKEN=canary"}};
+    event.attributes = {{"warden.stop.error", std::string("'curl -H Authorization: canary'")}};
+    const std::string line = to_json_line(event, {});
+    CHECK(line.find("canary") == std::string::npos);
+    CHECK(line.find("\"--password\",\"[redacted]\",\"https://me:[redacted]@host/\"") != std::string::npos);
+    CHECK(line.find("\"api_key\":\"[redacted]\"") != std::string::npos);
+    const std::string all = to_json_line(event, {false, false});
+    CHECK(all.find("[redacted]") == std::string::npos);
+    CHECK(all.find("\"--password\",\"canary\"") != std::string::npos);
+}
+
 TEST_CASE("event: is bounded, and says so where it was cut") {
     Event event = everywhere(std::string(1 << 20, 'x'));
     event.command = CommandLine("program", std::vector<std::string>(100'000, "\xFF argument"));

@@ -61,7 +61,8 @@ TEST_CASE("configuration: every variable sets its setting, and where it came fro
                                     {"WARDEN_MECHANISM", "keeper"},
                                     {"WARDEN_DRAIN_TIMEOUT", "250ms"},
                                     {"WARDEN_EVENT_LOG", "off"},
-                                    {"WARDEN_REDACT_ARGUMENTS", "yes"}});
+                                    {"WARDEN_REDACT_ARGUMENTS", "yes"},
+                                    {"WARDEN_REDACT_SECRETS", "no"}});
     CHECK(config.max_processes == 7);
     CHECK(config.default_timeout == Timeout(10min));
     CHECK(config.graceful_timeout == 1500ms);
@@ -75,6 +76,8 @@ TEST_CASE("configuration: every variable sets its setting, and where it came fro
     CHECK(config.drain_timeout == 250ms);
     CHECK_FALSE(config.event_log.enabled);
     CHECK(config.redact_arguments);
+    CHECK_FALSE(config.redact_secrets);
+    CHECK(configured({}).redact_secrets);
     CHECK(config.sources.size() == detail::environment_settings.size());
     CHECK(config.sources.at("DATA_DIRECTORY") == "WARDEN_DATA_DIRECTORY");
 }

@@ -22,10 +22,21 @@ namespace warden {
 inline constexpr std::size_t max_event_string_bytes = 4096;
 inline constexpr std::size_t max_event_bytes = 65536;
 
+/// What is left out of what is written of an event. By default the values that look like secrets, in arguments,
+/// metadata and texts: "[redacted]" stands for each. Which shapes these are stands in detail/text/secrets.hpp and in
+/// the README.
+struct Redaction {
+    /// Implicit: `true` leaves out all arguments.
+    Redaction(bool all_arguments = false, bool secret_values = true) noexcept
+        : arguments(all_arguments), secrets(secret_values) {}
+
+    bool arguments;  ///< Of a command only the program and the number of arguments are written.
+    bool secrets;    ///< Values that look like secrets.
+};
+
 /// One JSON object and a newline (RFC 8259). Whatever the strings hold, the line is valid UTF-8 without control and
-/// format characters: these are escaped, and what is no UTF-8 becomes U+FFFD. `redact_arguments`: of the command, only
-/// the program and the number of arguments. Numbers that are not finite become null.
-[[nodiscard]] WARDEN_INLINE std::string to_json_line(const Event& event, bool redact_arguments);
+/// format characters: these are escaped, and what is no UTF-8 becomes U+FFFD. Numbers that are not finite become null.
+[[nodiscard]] WARDEN_INLINE std::string to_json_line(const Event& event, Redaction redaction);
 
 }  // namespace warden
 
@@ -33,6 +44,7 @@ inline constexpr std::size_t max_event_bytes = 65536;
 #if WARDEN_HAS_BODIES
 #include <warden/detail/text/json_writer.hpp>
 #include <warden/detail/text/rfc3339.hpp>
+#include <warden/detail/text/secrets.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 
@@ -87,9 +99,9 @@ inline bool is_hexadecimal(std::string_view text, std::size_t length) noexcept {
 /// Writes the fields of an event into a JSON object.
 class EventWriter {
 public:
-    explicit EventWriter(std::string& to) noexcept : json_(to) {}
+    EventWriter(std::string& to, Redaction redaction) noexcept : redaction_(redaction), json_(to) {}
 
-    void write(const Event& event, bool redact_arguments) {
+    void write(const Event& event) {
         json_.begin_object();
         write_head(event);
         write_process(event);
@@ -97,7 +109,7 @@ public:
         text("body", event.message);
         write_attributes(event.attributes);
         write_metadata(event.metadata);
-        write_command(event.command, redact_arguments);  // last: it may use up the budget
+        write_command(event.command);  // last: it may use up the budget
         if (budget_.was_cut()) json_.name("warden.truncated").boolean(true);
         json_.end_object();
     }
@@ -106,7 +118,12 @@ private:
     void put(std::string_view name, std::string_view value) { json_.name(name).string(value); }
     void put(std::string_view name, std::int64_t value) { json_.name(name).integer(value); }
     void text(std::string_view name, std::string_view value) {
-        if (!value.empty()) put(name, budget_.take(value));
+        if (!value.empty()) put(name, budget_.take(clean(value)));
+    }
+    /// Without secrets; valid until the next call.
+    [[nodiscard]] std::string_view clean(std::string_view value) {
+        const bool may_have_some = redaction_.secrets && value.find_first_of("=: ") != std::string_view::npos;
+        return may_have_some ? cleaned_ = without_secrets(value) : value;
     }
     void id(std::string_view name, const Uuid& value) {
         std::array<char, 36> digits{};
@@ -170,21 +187,23 @@ private:
         json_.name("warden.metadata").begin_object();
         for (const auto& [key, value] : metadata) {
             if (is_trace_context(key, value) || !budget_.take_one_more()) continue;
-            json_.name(budget_.take(key)).string(budget_.take(value));
+            const bool is_secret = redaction_.secrets && is_secret_name(key);
+            json_.name(budget_.take(key)).string(budget_.take(is_secret ? redacted : clean(value)));
         }
         json_.end_object();
     }
 
-    void write_command(const CommandLine& command, bool redact_arguments) {
+    void write_command(const CommandLine& command) {
         if (command.program().empty()) return;
         const std::string_view program = command.program();
         text("process.executable.name", program.substr(program.rfind('/') + 1));
         text("process.command", program);
         json_.name("process.args_count").unsigned_integer(command.arguments().size() + 1);
-        if (redact_arguments) return;
+        if (redaction_.arguments) return;
+        const auto without = redaction_.secrets ? without_secrets(command.arguments()) : std::vector<std::string>();
         json_.name("process.command_args").begin_array();
         json_.string(budget_.take(program));
-        for (const auto& argument : command.arguments()) {
+        for (const auto& argument : redaction_.secrets ? without : command.arguments()) {
             if (!budget_.take_one_more()) break;
             json_.string(budget_.take(argument));
         }
@@ -192,7 +211,7 @@ private:
     }
 
     void write_value(const AttributeValue& value) {
-        if (const auto* words = std::get_if<std::string>(&value)) json_.string(budget_.take(*words));
+        if (const auto* words = std::get_if<std::string>(&value)) json_.string(budget_.take(clean(*words)));
         else if (const auto* real = std::get_if<double>(&value)) json_.real(*real);
         else if (const auto* integer = std::get_if<std::int64_t>(&value)) json_.integer(*integer);
         else json_.boolean(std::get<bool>(value));
@@ -202,16 +221,18 @@ private:
         return (key == "trace_id" && is_hexadecimal(value, 32)) || (key == "span_id" && is_hexadecimal(value, 16));
     }
 
+    const Redaction redaction_;
     JsonWriter json_;
     EventBudget budget_;
+    std::string cleaned_;
 };
 
 }  // namespace detail
 
-WARDEN_INLINE std::string to_json_line(const Event& event, bool redact_arguments) {
+WARDEN_INLINE std::string to_json_line(const Event& event, Redaction redaction) {
     std::string line;
     line.reserve(1024);
-    detail::EventWriter(line).write(event, redact_arguments);
+    detail::EventWriter(line, redaction).write(event);
     line += '\n';
     return line;
 }

@@ -43,7 +43,7 @@ public:
     /// the oldest logs named so in its directory go, with what rotation made of them; other files are never touched. An
     /// options value that is not `enabled` opens nothing, which is no error. `errc::invalid_options`: no path, or
     /// limits that make no sense. Else the error is that of `LogSink::open`.
-    [[nodiscard]] static EventLog open(const EventLogOptions& options, bool redact_arguments, error_code& ec);
+    [[nodiscard]] static EventLog open(const EventLogOptions& options, Redaction redaction, error_code& ec);
 
     void write(const Event& event) noexcept;
 
@@ -58,7 +58,7 @@ public:
 
 private:
     std::optional<LogSink> sink_;
-    bool redact_arguments_ = false;
+    Redaction redaction_;
     std::uint64_t lost_events_ = 0;
 };
 
@@ -130,7 +130,7 @@ inline void prune_event_logs(const std::filesystem::path& own, std::size_t kept)
 
 }  // namespace detail
 
-inline EventLog EventLog::open(const EventLogOptions& options, bool redact_arguments, error_code& ec) {
+inline EventLog EventLog::open(const EventLogOptions& options, Redaction redaction, error_code& ec) {
     EventLog log;
     ec.clear();
     if (!options.enabled) return log;
@@ -141,7 +141,7 @@ inline EventLog EventLog::open(const EventLogOptions& options, bool redact_argum
     LogSink sink = LogSink::open(options.path, options.limits, options.on_limit, ec);
     if (ec) return log;
     log.sink_ = std::move(sink);
-    log.redact_arguments_ = redact_arguments;
+    log.redaction_ = redaction;
     detail::prune_event_logs(options.path, kept_logs);
     return log;
 }
@@ -149,7 +149,7 @@ inline EventLog EventLog::open(const EventLogOptions& options, bool redact_argum
 inline void EventLog::write(const Event& event) noexcept {
     if (!sink_) return;
     try {
-        sink_->write(to_json_line(event, redact_arguments_));
+        sink_->write(to_json_line(event, redaction_));
     } catch (const std::exception&) {  // only of memory
         ++lost_events_;
     }

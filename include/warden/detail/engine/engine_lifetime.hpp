@@ -58,7 +58,8 @@ inline void Engine::open_event_log() {
     if (!options.enabled) return;
     if (options.path.empty()) options.path = data_directory_ / "events" / (to_string(services->instance_id) + ".jsonl");
     error_code ec;
-    EventLog log = EventLog::open(options, services->config.redact_arguments, ec);
+    const Redaction redaction(services->config.redact_arguments, services->config.redact_secrets);
+    EventLog log = EventLog::open(options, redaction, ec);
     if (ec) {
         const std::string why = why_not_trusted(options.path.parent_path());
         set_up_error_ = {ec, "the event log '" + options.path.string() + "' cannot be opened" +
