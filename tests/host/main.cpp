@@ -120,6 +120,10 @@ void come_to_end(const std::string& ending) {
         ::raise(SIGSEGV);
     }
     if (ending == "kill") ::kill(::getpid(), SIGKILL);
+    if (ending == "term") {
+        ::kill(::getpid(), SIGTERM);
+        stay();
+    }
     if (ending == "xcpu") ::raise(SIGXCPU);
     if (ending == "overflow") std::_Exit(overflow(0));
     if (ending == "throw") throw std::runtime_error("nobody catches this");

@@ -97,6 +97,20 @@ TEMPLATE_TEST_CASE("host: no kind of process outlives a crash or an exit of the 
     }
 }
 
+// The kernel ignores the default effect of a signal there: a container without an init would never end.
+TEMPLATE_TEST_CASE("host: as the first process of a pid namespace it ends by SIGTERM with the code of a shell",
+                   "[host]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    const std::vector<std::string> wrapper{"/usr/bin/unshare", "--pid", "--fork", "--mount-proc"};
+    SKIP_UNLESS(TestManager()->run({wrapper[0], wrapper[1], wrapper[2], wrapper[3], "true"}).success(),
+                "no pid namespace can be made here");
+    Host host(TestType::mechanism, "plain", "term", wrapper);
+    host.go();
+    const int status = host.status();
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGTERM));
+    CHECK(host.all_gone(5s));
+}
+
 TEST_CASE("host: no misuse of a control group outlives a SIGKILL of the program", "[host]") {
     SKIP_UNLESS_AVAILABLE(OnCgroup);
     for (const char* kind : {"first-thread-ended", "misuse-rights", "misuse-threaded", "misuse-threaded-below",
