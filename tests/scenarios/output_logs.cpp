@@ -257,3 +257,39 @@ TEMPLATE_TEST_CASE("logs: a manager leaves as many logs as it should keep", "[lo
     }
     CHECK(files_below(logs) == 5 + 1);
 }
+
+TEMPLATE_TEST_CASE("logs: a log that another manager writes is left to it, and the second one has a name of its own",
+                   "[logs]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager first{TestType::mechanism};
+    TestManager second{TestType::mechanism,
+                       [&](auto& config) { config.log_directory = first.directory / "data" / "logs"; }};
+    SpawnOptions options;
+    options.name = "train";
+    options.log.naming = warden::LogNaming::by_name();
+    options.stdin_ = warden::Input::pipe;
+    options.stop_plan = warden::StopPlan::now();
+    const auto words = play("out", "begun\n", "echo");
+    auto one = first->spawn(words, options);
+    auto beside = first->spawn(words, options);
+    auto two = second->spawn(words, options);
+    CHECK(beside.log_path() == one.log_path());  // of one manager: one writer
+    CHECK(two.log_path() == one.log_path().parent_path() / "train-2.log");
+    CHECK(two.error_log_path() != one.error_log_path());
+    REQUIRE(eventually([&] { return read_file(one.log_path()) == "begun\nbegun\n"; }));
+    const std::string many = [] {
+        std::string text;
+        for (int i = 0; i < 500; ++i) text += "line " + std::to_string(i) + '\n';
+        return text;
+    }();
+    for (auto* process : {&one, &two}) {
+        process->write(many);
+        process->close_stdin();
+        CHECK(process->wait().success());
+    }
+    CHECK(read_file(two.log_path()) == "begun\n" + many);
+    CHECK(read_file(one.log_path()) == "begun\nbegun\n" + many);
+    two = {};
+    auto third = second->spawn(words, options);  // still not that of the others
+    CHECK(third.log_path() == one.log_path().parent_path() / "train-2.log");
+}

@@ -79,6 +79,10 @@ public:
     [[nodiscard]] static LogSink open(const std::filesystem::path& path, const LogLimits& limits, OnLimit on_limit,
                                       error_code& ec);
 
+    /// The same, for one writer: `device_or_resource_busy` if another LogSink, of whatever program, has the file open.
+    [[nodiscard]] static LogSink open_alone(const std::filesystem::path& path, const LogLimits& limits,
+                                            OnLimit on_limit, error_code& ec);
+
     /// Never fails, never waits for more than the disk. `now` is there for tests.
     void write(std::string_view text, Clock::time_point now = Clock::now()) noexcept;
 
@@ -103,7 +107,9 @@ private:
     };
 
     LogSink(const LogLimits& limits, OnLimit on_limit);
-    void open_file(error_code& ec);
+    [[nodiscard]] static LogSink open(const std::filesystem::path& path, const LogLimits& limits, OnLimit on_limit,
+                                      bool must_be_unused, error_code& ec);
+    void open_file(bool must_be_unused, error_code& ec);
     void look_after_file();
     void store(std::string_view text, error_code& ec);
     void store_rotating(std::string_view text, error_code& ec);
@@ -143,13 +149,23 @@ inline LogSink::LogSink(const LogLimits& limits, OnLimit on_limit)
 
 inline LogSink LogSink::open(const std::filesystem::path& path, const LogLimits& limits, OnLimit on_limit,
                              error_code& ec) {
+    return open(path, limits, on_limit, false, ec);
+}
+
+inline LogSink LogSink::open_alone(const std::filesystem::path& path, const LogLimits& limits, OnLimit on_limit,
+                                   error_code& ec) {
+    return open(path, limits, on_limit, true, ec);
+}
+
+inline LogSink LogSink::open(const std::filesystem::path& path, const LogLimits& limits, OnLimit on_limit,
+                             bool must_be_unused, error_code& ec) {
     if (!limits.validate().empty() || !on_limit.validate(limits).empty()) {
         ec = errc::invalid_options;
         return {};
     }
     LogSink sink(limits, on_limit);
     sink.path_ = path.empty() ? path : detail::absolute_path(path);  // the program may change its own
-    sink.open_file(ec);
+    sink.open_file(must_be_unused, ec);
     if (ec) return {};
     sink.publish();
     return sink;
@@ -157,9 +173,9 @@ inline LogSink LogSink::open(const std::filesystem::path& path, const LogLimits&
 
 /// Opens what is at the path and counts it; what is over the bound goes. In memory is its end, unless text was written
 /// before.
-inline void LogSink::open_file(error_code& ec) {
+inline void LogSink::open_file(bool must_be_unused, error_code& ec) {
     const std::uint64_t stored = end_ - pending_;  // where in the stream the file should end
-    detail::LogFile file = detail::LogFile::open(path_, {file_.mark().stream, stored}, ec);
+    detail::LogFile file = detail::LogFile::open(path_, {file_.mark().stream, stored}, must_be_unused, ec);
     if (ec) return;
     const std::uint64_t size = file.size();
     const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(size, limits_.max_bytes()));
@@ -205,7 +221,7 @@ inline void LogSink::write(std::string_view text, Clock::time_point now) noexcep
             look_after_file();
             check_at_ = now + retry_interval;
         }
-        if (!file_) open_file(ec);
+        if (!file_) open_file(false, ec);
         if (!ec) store(text, ec);
     } catch (const std::bad_alloc&) {
         ec = detail::condition_code(boost::system::errc::not_enough_memory);

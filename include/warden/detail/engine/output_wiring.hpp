@@ -44,7 +44,7 @@ private:
     using Consume = ConsumerQueue::Consume;
 
     void open_logs(ProcessRecord& record, const Output& out, const Output& err);
-    [[nodiscard]] LogSink* open_log(ProcessRecord& record, const std::filesystem::path& path, bool only_errors);
+    [[nodiscard]] LogSink* open_log(ProcessRecord& record, std::filesystem::path& path, bool only_errors);
     void connect_stream(ProcessRecord& record, Stream stream, const Output& wanted, bool watches) const;
     void connect_callbacks(ProcessRecord& record, bool watches) const;
     void collect_log(ProcessRecord& record) const;
@@ -89,12 +89,14 @@ inline void OutputWiring::open_logs(ProcessRecord& record, const Output& out, co
     }
     if (!separate_err) return;
     record.error_log_path = directory / paths.stderr_;
-    if (record.log_path.empty()) record.log_path = record.error_log_path;
     LogSink* const common = paths.separate() ? nullptr : router.routes[0].log;
+    if (common) record.error_log_path = record.log_path;
     router.routes[1].log = common ? common : open_log(record, record.error_log_path, router.routes[0].log != nullptr);
+    if (record.log_path.empty()) record.log_path = record.error_log_path;
 }
 
-inline LogSink* OutputWiring::open_log(ProcessRecord& record, const std::filesystem::path& path, bool only_errors) {
+/// `path` becomes that of the log, which may be another one.
+inline LogSink* OutputWiring::open_log(ProcessRecord& record, std::filesystem::path& path, bool only_errors) {
     error_code ec;
     auto sink = logs_.open(path, record.options.log, record.log_owner(only_errors), ec);
     if (ec) {
@@ -102,6 +104,7 @@ inline LogSink* OutputWiring::open_log(ProcessRecord& record, const std::filesys
         fail_start(record.command, ec, SpawnStep::log_file, path,
                    why.empty() ? "a log needs a regular file in a directory of this user" : why);
     }
+    path.replace_filename(sink->path().filename());
     return record.output.router->logs.emplace_back(std::move(sink)).get();
 }
 

@@ -37,6 +37,12 @@ namespace warden::detail {
 
 inline void note_in_use(int fd) noexcept { (void)!::flock(fd, LOCK_SH | LOCK_NB); }
 
+/// The same, unless another handle has said so before: then false.
+[[nodiscard]] inline bool claim_unused(int fd) noexcept {
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;  // where there are no locks nobody can tell
+    return ::flock(fd, LOCK_SH | LOCK_NB) == 0;
+}
+
 inline error_code last_error() noexcept { return system_code(errno); }
 
 inline bool same_file(const struct ::stat& a, const struct ::stat& b) noexcept {

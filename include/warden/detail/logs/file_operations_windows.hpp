@@ -77,6 +77,9 @@ struct LogPlace {
 /// Says to `is_in_use` that somebody writes this file, until the handle is closed.
 inline void note_in_use(HANDLE file) noexcept;
 
+/// The same, unless another handle has said so before: then false.
+[[nodiscard]] inline bool claim_unused(HANDLE file) noexcept;
+
 /// Whether another handle has said so. If not, nobody can from now on, until this handle is closed.
 [[nodiscard]] inline bool is_in_use(HANDLE file) noexcept;
 
@@ -189,16 +192,28 @@ inline error_code append_all(HANDLE file, std::uint64_t, std::string_view text, 
 }
 
 /// A byte that no log reaches: locks bind, but only what is locked.
-inline bool lock_in_use(HANDLE file, DWORD flags) noexcept {
+inline ::OVERLAPPED place_of_lock() noexcept {
     ::OVERLAPPED at{};
     at.Offset = 0xFFFF'FFFE;
     at.OffsetHigh = 0x7FFF'FFFF;
+    return at;
+}
+
+inline bool lock_in_use(HANDLE file, DWORD flags) noexcept {
+    ::OVERLAPPED at = place_of_lock();
     return ::LockFileEx(file, flags | LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at) != 0;
 }
 
 inline void note_in_use(HANDLE file) noexcept { (void)lock_in_use(file, 0); }
 
 inline bool is_in_use(HANDLE file) noexcept { return !lock_in_use(file, LOCKFILE_EXCLUSIVE_LOCK); }
+
+inline bool claim_unused(HANDLE file) noexcept {
+    if (is_in_use(file)) return false;
+    ::OVERLAPPED at = place_of_lock();
+    ::UnlockFileEx(file, 0, 1, 0, &at);
+    return lock_in_use(file, 0);
+}
 
 }  // namespace warden::detail
 #endif

@@ -52,7 +52,13 @@ public:
     /// (EMLINK). POSIX: also a file of another user, and a directory in which another user could put something else in
     /// the place of a part of the path (EPERM; see `open_trusted_directory`). New files are 0600, new directories 0700;
     /// on Windows their access control is handed down.
-    [[nodiscard]] static LogFile open(const std::filesystem::path& path, const StreamMark& fresh, error_code& ec);
+    /// With `must_be_unused` EBUSY, or the like, if another LogFile, of whatever program, has it open.
+    [[nodiscard]] static LogFile open(const std::filesystem::path& path, const StreamMark& fresh, bool must_be_unused,
+                                      error_code& ec);
+
+    [[nodiscard]] static LogFile open(const std::filesystem::path& path, const StreamMark& fresh, error_code& ec) {
+        return open(path, fresh, false, ec);
+    }
 
     explicit operator bool() const noexcept { return static_cast<bool>(parts_.handle); }
 
@@ -109,8 +115,24 @@ private:
 /// Of each system: opens or creates the file in its place, which is noted, and finds it fit to be written.
 [[nodiscard]] inline OpenLog open_log_to_write(LogFileParts& log, const std::filesystem::path& path, error_code& ec);
 
+/// Whether somebody writes the log at the path now. Does not touch it.
+[[nodiscard]] inline bool is_log_in_use(const std::filesystem::path& path) noexcept {
+    error_code ec;
+    const OpenLog log = open_log_to_read(path, ec);
+    return !ec && !claim_unused(log.handle.get());
+}
+
 // -- implementation ----------------------------------------------------------
-inline LogFile LogFile::open(const std::filesystem::path& path, const StreamMark& fresh, error_code& ec) {
+
+/// Takes a file for this program, unless another one has it, or has put another file in its place meanwhile.
+[[nodiscard]] inline bool claim_alone(const OpenLog& opened, const LogPlace& place) noexcept {
+    error_code ec;
+    return claim_unused(opened.handle.get()) &&
+           log_status(place.path, ec).identity == log_status(opened.handle, ec).identity && !ec;
+}
+
+inline LogFile LogFile::open(const std::filesystem::path& path, const StreamMark& fresh, bool must_be_unused,
+                             error_code& ec) {
     LogFile file;
     if (!path.has_filename() || path.filename() == "." || path.filename() == "..") {
         ec = condition_code(boost::system::errc::is_a_directory);
@@ -118,6 +140,10 @@ inline LogFile LogFile::open(const std::filesystem::path& path, const StreamMark
     }
     OpenLog opened = open_log_to_write(file.parts_, path, ec);
     if (ec) return {};
+    if (must_be_unused && !claim_alone(opened, file.parts_.place)) {
+        ec = condition_code(boost::system::errc::device_or_resource_busy);
+        return {};
+    }
     note_in_use(opened.handle.get());
     StreamMark mark = read_mark(opened.handle.get());
     if (!mark) {
