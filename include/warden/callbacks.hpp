@@ -19,25 +19,44 @@
 
 namespace warden {
 
+namespace detail {
+
+/// Complete where Asio is: runs functions on an executor, and knows whether its execution context is there.
+template <class E>
+struct GuardedExecutor;
+
+}  // namespace detail
+
 /// Where callbacks run: any executor of Asio (`context.get_executor()`), or what has `execute(f)` like one.
 class Executor {
 public:
     /// The threads of the manager.
     Executor() = default;
 
-    template <class E>
+    /// `is_guarded` is no argument: a unit without Asio has another constructor, by another name.
+    template <class E, bool is_guarded = requires { sizeof(detail::GuardedExecutor<E>); }
+    >
     requires(!std::same_as<std::remove_cvref_t<E>, Executor>) && requires(const E& executor, std::function<void()> f) {
         executor.execute(std::move(f));
     }
-    Executor(E executor)
-        : execute_([executor = std::move(executor)](std::function<void()> f) { executor.execute(std::move(f)); }) {}
+    Executor(E executor) {
+        if constexpr (is_guarded) {
+            execute_ = detail::GuardedExecutor<E>(std::move(executor));
+        } else {
+            execute_ = [executor = std::move(executor)](std::function<void()> f) {
+                executor.execute(std::move(f));
+                return true;
+            };
+        }
+    }
 
     explicit operator bool() const noexcept { return static_cast<bool>(execute_); }
-    /// Runs `f` there; at once, if the executor does so.
-    void operator()(std::function<void()> f) const { execute_(std::move(f)); }
+    /// Runs `f` there; at once, if an executor that is not of Asio does so. False, and nothing runs, if the execution
+    /// context has been destroyed: what callbacks refer to may be gone with it.
+    bool operator()(std::function<void()> f) const { return execute_(std::move(f)); }
 
 private:
-    std::function<void(std::function<void()>)> execute_;
+    std::function<bool(std::function<void()>)> execute_;
 };
 
 /// The two output streams of a process.

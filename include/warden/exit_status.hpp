@@ -86,6 +86,7 @@ enum class ExitCause : std::uint8_t {
     timed_out,      ///< Its timeout was over.
     memory_limit,   ///< It went over its memory limit.
     cpu_limit,      ///< It went over its CPU time limit.
+    output_limit,   ///< It wrote more than `SpawnOptions::max_output_bytes` or `max_stderr_bytes`.
     crashed,        ///< A signal that nobody asked for.
     host_shutdown,  ///< The program that owns it was shutting down.
 };
@@ -95,8 +96,9 @@ enum class ExitCause : std::uint8_t {
 
 // -- implementation ----------------------------------------------------------
 namespace detail {
-inline constexpr std::array<std::string_view, 9> exit_cause_names{
-    "unknown", "exited", "stopped", "forced", "timed_out", "memory_limit", "cpu_limit", "crashed", "host_shutdown"};
+inline constexpr std::array<std::string_view, 10> exit_cause_names{
+    "unknown",      "exited",    "stopped",      "forced",  "timed_out",
+    "memory_limit", "cpu_limit", "output_limit", "crashed", "host_shutdown"};
 
 class ExitCodeCategory final : public boost::system::error_category {
 public:

@@ -75,6 +75,11 @@ struct SpawnOptions {
     OverflowPolicy overflow_policy = OverflowPolicy::drop;
     std::size_t capture_bytes = 64u << 20;  ///< Per stream, 1 and more; what comes after is dropped and counted.
     std::optional<std::size_t> stderr_capture_bytes{};  ///< For stderr, if that has another bound.
+    /// A process that writes more to its stdout, or to its stderr, is stopped by its plan, as `ExitCause::output_limit`
+    /// says; 1 and more. What comes after the bound is dropped and counted. For streams that this program reads: log,
+    /// capture, a copy.
+    std::optional<std::uint64_t> max_output_bytes{};
+    std::optional<std::uint64_t> max_stderr_bytes{};  ///< For stderr, if that has another bound.
     /// For output after the exit; default: `ManagerConfig::drain_timeout`.
     std::optional<Nanoseconds> drain_timeout{};
     /// Asked of the system for output pipes that flood; default: `ManagerConfig::pipe_bytes`.
@@ -96,20 +101,25 @@ inline void add_stream_mistakes(const SpawnOptions& options, const Output& out, 
                                 std::vector<std::string>& found) {
     if (!out.is_valid() || !err.is_valid())
         found.emplace_back(
-            "null, merge, to_file, append_to, an open handle and a ProcessPipe stand alone; they cannot be combined "
-            "with |");
+            "null, merge, an open handle and a ProcessPipe stand alone, and there is one file for a stream; they "
+            "cannot "
+            "be combined with |");
     if (out.has(Output::merge)) found.emplace_back("merge is for stderr only");
     if (out.is_process_pipe() && out == err)
         found.emplace_back("both streams cannot take the same end of a ProcessPipe: set stderr_ to merge");
     if (!options.log.collect.empty() && !out.has(Output::log))
         found.emplace_back("what is collected goes to the log of stdout: set stdout_ to log");
+    if (options.max_output_bytes && !out.is_read() && (options.max_stderr_bytes || !err.is_read()))
+        found.emplace_back("max_output_bytes bounds a stream that is read: log, capture, or a copy to a file");
+    if (options.max_stderr_bytes && !err.is_read())
+        found.emplace_back("max_stderr_bytes bounds a stderr that is read: log, capture, or a copy to a file");
     const auto check_file = [&](const char* name, bool is_file, const std::filesystem::path& path) {
         if (is_file && path.empty()) found.push_back("the path of the file for " + std::string(name) + " is empty");
         if (has_nul(path.native())) found.push_back("a NUL byte is in the path of the file for " + std::string(name));
     };
     check_file("stdin", options.stdin_.is_file(), options.stdin_.path());
-    check_file("stdout", out.is_file(), out.path());
-    check_file("stderr", err.is_file(), err.path());
+    check_file("stdout", out.has_file(), out.path());
+    check_file("stderr", err.has_file(), err.path());
     if (!options.terminal) return;
     if (!options.terminal->is_valid()) found.emplace_back("a terminal has at least one column and one row");
     if (out.is_file() || out.is_process_pipe() || out.is_native() || out.is_only(Output::inherit))
@@ -148,6 +158,8 @@ inline std::vector<std::string> SpawnOptions::validate(const Output& default_out
     range("capture_bytes", capture_bytes, 1, max_capture_bytes);
     range("stderr_capture_bytes", stderr_capture_bytes, 1, max_capture_bytes);
     range("pipe_bytes", pipe_bytes, 4096, std::size_t{1} << 26);
+    if ((max_output_bytes && *max_output_bytes == 0) || (max_stderr_bytes && *max_stderr_bytes == 0))
+        found.emplace_back("a bound on output is 0; for no output at all set the stream to null");
     if (drain_timeout && *drain_timeout < Nanoseconds::zero())
         found.emplace_back("drain_timeout is negative; it must be 0 or more");
     return found;

@@ -129,8 +129,8 @@ private:
 ///
 /// `inherit` alone hands the program's own descriptor to the child; together with others, warden copies to it.
 /// `null`, `merge`, a `ProcessPipe` and an open handle stand alone. `merge` is for stderr: it goes wherever stdout
-/// goes, in the order of writing. `to_file` truncates the file and hands it to the child; it stands alone too. For a
-/// bounded file use `log`.
+/// goes, in the order of writing. `to_file` truncates the file and, alone, hands it to the child; together with others,
+/// warden copies to it, and the child waits for a slow disk. For a bounded file use `log`.
 class Output {
 public:
     enum Kind : std::uint8_t { null = 1, inherit = 2, capture = 4, log = 8, merge = 16 };
@@ -165,9 +165,10 @@ public:
     }
 
     friend Output operator|(Output a, const Output& b) {
-        a.kinds_ = static_cast<std::uint8_t>(a.kinds_ | b.kinds_);
+        a.has_two_files_ = a.has_two_files_ || b.has_two_files_ || (a.has_file() && b.has_file());
         if (a.path_.empty()) a.path_ = b.path_;
         a.appends_ = a.appends_ || b.appends_;
+        a.kinds_ = static_cast<std::uint8_t>(a.kinds_ | b.kinds_);
         return a;
     }
     friend Output operator|(Kind a, Kind b) { return Output(a) | Output(b); }
@@ -178,15 +179,22 @@ public:
     [[nodiscard]] NativeHandle native_handle() const noexcept { return native_; }
     [[nodiscard]] bool makes_blocking() const noexcept { return make_blocking_; }
     [[nodiscard]] bool appends() const noexcept { return appends_; }
+    /// A file alone.
     [[nodiscard]] bool is_file() const noexcept { return kinds_ == opened_file; }
+    /// A file, alone or beside others.
+    [[nodiscard]] bool has_file() const noexcept { return (kinds_ & opened_file) != 0; }
+    /// Whether it comes through a pipe of this program.
+    [[nodiscard]] bool is_read() const noexcept {
+        return has(capture) || has(log) || kinds_ == (int{opened_file} | int{inherit});
+    }
     [[nodiscard]] bool is_process_pipe() const noexcept { return kinds_ == to_process; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
     [[nodiscard]] const ProcessPipe& process_pipe() const noexcept { return process_pipe_; }
 
     /// Whether the combination makes sense.
     [[nodiscard]] bool is_valid() const noexcept {
-        constexpr int combine = int{inherit} | int{capture} | int{log};
-        return (kinds_ & ~combine) == 0 || (kinds_ & (kinds_ - 1)) == 0;
+        constexpr int combine = int{inherit} | int{capture} | int{log} | int{opened_file};
+        return !has_two_files_ && ((kinds_ & ~combine) == 0 || (kinds_ & (kinds_ - 1)) == 0);
     }
 
     friend bool operator==(const Output&, const Output&) = default;
@@ -196,6 +204,7 @@ private:
 
     std::uint8_t kinds_;
     bool appends_ = false;
+    bool has_two_files_ = false;
     bool make_blocking_ = false;
     NativeHandle native_{};
     std::filesystem::path path_;

@@ -52,6 +52,9 @@ void end_in_every_way(TestManager& manager) {
     SpawnOptions timed;
     timed.timeout = 20ms;
     manager->run(play("stay"), timed);
+    SpawnOptions bounded;
+    bounded.max_output_bytes = 10;
+    manager->run(play("bytes", "1000", "stay"), bounded);
     ready(manager, {"out", "ready\n", "stay"}).stop(StopPlan::prompt());
     ready(manager, {"ignore", "out", "ready\n", "stay"}).stop(StopPlan{}.terminate(20ms).kill(30s));
     auto lost = ready(manager, {"out", "ready\n", "stay"});

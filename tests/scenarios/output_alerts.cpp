@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Lines that somebody should know of, in the output of real processes.
 #include <scenarios/output.hpp>
+#include <warden/detail/runtime/dispatcher.hpp>
 #include <warden/output/alert_regex.hpp>
 #include <warden/telemetry/event.hpp>
 
+#include <boost/asio/io_context.hpp>
+
 #include <algorithm>
 #include <atomic>
+#include <future>
 
 using namespace support;
 using namespace std::chrono_literals;
@@ -135,6 +139,49 @@ TEMPLATE_TEST_CASE("alerts: a callback may be slow, throw, and end its own proce
     CHECK(process.state() == State::force_killed);
     CHECK(calls >= 100);
     CHECK(manager->metrics().callback_exceptions_total >= 99);  // the last one may still be on its way
+}
+
+TEMPLATE_TEST_CASE("alerts: a rule acts though more callbacks block than there are threads for them", "[alerts]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    std::promise<void> let_go;
+    const auto released = let_go.get_future().share();
+    std::atomic<std::size_t> blocked{0};
+    constexpr std::size_t threads = warden::detail::Dispatcher::max_threads;
+    SpawnOptions blocking;
+    blocking.stdout_ = warden::Output::capture;
+    blocking.on_line = [&](std::string_view) {
+        ++blocked;
+        released.wait();
+    };
+    std::vector<warden::ManagedProcess> held;
+    for (std::size_t i = 0; i < threads + 1; ++i) held.push_back(manager->spawn(play("out", "x\n", "stay"), blocking));
+    REQUIRE(eventually([&] { return blocked == threads; }));
+    SpawnOptions watched = with({AlertRule::literal("Traceback", AlertAction::stop)});
+    watched.stop_plan = warden::StopPlan::now();
+    auto process = manager->spawn(play("out", "Traceback\n", "stay"), watched);
+    const auto status = process.wait_for(20s);
+    CHECK(status);
+    let_go.set_value();
+    CHECK(process.cause() == warden::ExitCause::forced);
+}
+
+TEMPLATE_TEST_CASE("alerts: a rule acts though nobody runs the executor of its process", "[alerts]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    boost::asio::io_context context;
+    SpawnOptions options = with({AlertRule::literal("listening", AlertAction::ready)});
+    std::vector<std::string> called;
+    options.alerts[0].callback = [&](const Alert& alert) { called.push_back(alert.line); };
+    options.executor = context.get_executor();
+    options.drain_timeout = 20ms;
+    auto process = manager->spawn(play("out", "listening\n", "stay"), options);
+    CHECK(eventually([&] { return process.state() == State::ready; }));
+    CHECK(process.stop(warden::StopPlan::now()).clean());
+    CHECK(called.empty());
+    context.run_one_for(10s);
+    CHECK(called == std::vector<std::string>{"listening"});
 }
 
 TEMPLATE_TEST_CASE("alerts: bad rules are refused with what to write instead", "[alerts]", EVERY_MECHANISM) {

@@ -197,3 +197,44 @@ TEMPLATE_TEST_CASE("output: more than a capture may hold is cut, counted and sai
     CHECK(result.out.size() == 1000);
     CHECK(manager->metrics().output_bytes_total == 100'000);
 }
+
+TEMPLATE_TEST_CASE("output: a process that writes more than it may is stopped, and what it may write arrives",
+                   "[output]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.max_output_bytes = 1000;
+    options.max_stderr_bytes = 50;
+    options.stop_plan = warden::StopPlan::now();
+    const auto flooded = manager->run(play("again", "1000000000", "0123456789"), options);
+    CHECK(flooded.cause == warden::ExitCause::output_limit);
+    CHECK_FALSE(flooded.success());
+    CHECK(flooded.out.size() == 1000);
+    CHECK(flooded.truncated);
+    const auto complained =
+        manager->run(play("again", "100", "0123456789", "again", "5", "0123456789", "stay"), options);
+    CHECK(complained.cause == warden::ExitCause::output_limit);
+    // Too much that is seen only when the process has ended is no less too much; just enough is not.
+    CHECK(manager->run(play("again", "101", "0123456789"), options).cause == warden::ExitCause::output_limit);
+    const auto enough = manager->run(play("again", "100", "0123456789"), options);
+    CHECK(enough.success());
+    CHECK_FALSE(enough.truncated);
+    CHECK(manager->metrics().exits_by(warden::ExitCause::output_limit) == 3);
+}
+
+TEMPLATE_TEST_CASE("output: a limit on output is an event with its value and stream", "[output]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const Events events(*manager, warden::EventKind::limit);
+    SpawnOptions options;
+    options.max_stderr_bytes = 5;
+    options.stop_plan = warden::StopPlan::now();
+    const auto result = manager->run(play("out", "more than that", "err", "123456", "stay"), options);
+    CHECK(result.cause == warden::ExitCause::output_limit);
+    CHECK(result.err == "12345");
+    CHECK(result.out == "more than that");
+    REQUIRE(eventually([&] { return events.all().size() == 1; }));
+    CHECK(attribute(events.all()[0], "warden.limit.name") == "output_bytes");
+    CHECK(attribute(events.all()[0], "warden.limit.value") == "5");
+    CHECK(attribute(events.all()[0], "log.iostream") == "stderr");
+}

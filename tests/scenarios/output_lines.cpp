@@ -3,7 +3,9 @@
 #include <scenarios/output_async.hpp>
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/experimental/as_tuple.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <atomic>
@@ -204,4 +206,32 @@ TEMPLATE_TEST_CASE("async: callbacks for output run on the executor that was giv
     CHECK(lines == 10'000);
     CHECK(bytes == 48'894);
     CHECK(!elsewhere);
+}
+
+TEMPLATE_TEST_CASE("output: lines for an execution context that is gone are dropped, and the process goes on",
+                   "[output]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    auto context = std::make_unique<boost::asio::io_context>();
+    auto called = std::make_unique<std::vector<std::string>>();
+    SpawnOptions options = talking();
+    options.executor = context->get_executor();
+    options.on_line = [&lines = *called](std::string_view line) { lines.emplace_back(line); };
+    options.on_exit = [&lines = *called](const warden::ProcessInfo&) { lines.emplace_back("exit"); };
+    options.drain_timeout = 60s;
+    auto process = manager->spawn(play("out", "first\n", "line", "line", "exit", "3"), options);
+    auto work = std::make_unique<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>>(
+        context->get_executor());  // without work a context does not wait
+    context->run_one_for(20s);
+    work.reset();
+    CHECK(*called == std::vector<std::string>{"first"});
+    process.write("second\n");  // its line is on the way to the context when that goes
+    REQUIRE(eventually([&] { return process.tail(1) == std::vector<std::string>{"second"}; }));
+    context.reset();
+    called.reset();
+    process.write("third\n");
+    const auto status = process.wait_for(20s);
+    REQUIRE(status);
+    CHECK(status->code() == 3);
+    CHECK(process.communicate().out == "first\nsecond\nthird\n");
 }

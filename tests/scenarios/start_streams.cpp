@@ -196,3 +196,38 @@ TEMPLATE_TEST_CASE("handles: of a member of a tree executable, directory and env
     CHECK(process.inspect(process.pid()).error == errc::not_found);
 }
 #endif
+
+TEMPLATE_TEST_CASE("streams: a file of one's own takes the output that is captured and logged too, all of it",
+                   "[start]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    const auto path = manager.directory.write("own", "from before\n");
+    SpawnOptions options;
+    options.stdout_ = Output::to_file(path) | Output::capture | Output::log;
+    options.stderr_ = Output::append_to(path) | Output::capture;
+    options.log.limits = {.max_lines = 1'000'000, .max_chars = 10'000'000};
+    auto process = manager->spawn(play("count", "200000", "err", "at the end\n"), options);
+    const auto result = process.communicate();
+    CHECK(result.success());
+    CHECK(result.out.size() == 1'288'895);
+    CHECK(text_of(path).size() == result.out.size() + result.err.size());
+    CHECK(text_of(path).find(result.out.substr(0, 1000)) == 0);
+    CHECK(text_of(path).find("at the end\n") != std::string::npos);
+    CHECK(text_of(process.log_path()) == result.out);
+    options.stdout_ = Output::append_to(path) | Output::inherit;
+    options.stderr_ = Output::null;
+    const auto before = text_of(path);
+    CHECK(manager->run(play("out", "more"), options).success());
+    CHECK(text_of(path) == before + "more");
+}
+
+TEMPLATE_TEST_CASE("streams: a file that cannot be opened beside a capture fails the start by its name", "[start]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.stdout_ = Output::capture | Output::to_file(manager.directory / "missing" / "file");
+    const auto error = failed_start(*manager, play(), options);
+    CHECK(error.step() == warden::SpawnStep::output_file);
+    CHECK(error.path() == manager.directory / "missing" / "file");
+}

@@ -36,6 +36,7 @@ TEST_CASE("dispatcher: runs jobs on threads of its own that take no signals, and
     };
     check([&](Job job) { dispatcher.post(std::move(job)); });
     check([&](Job job) { dispatcher.post_internal(std::move(job)); });
+    check([&](Job job) { dispatcher.post_output(std::move(job)); });
     check([&](auto job) { boost::asio::post(dispatcher.executor(), std::move(job)); });
 }
 
@@ -60,6 +61,9 @@ TEST_CASE("dispatcher: callbacks that block neither starve others nor the librar
     std::promise<void> internal;
     dispatcher.post_internal([&] { internal.set_value(); });
     REQUIRE(internal.get_future().wait_for(60s) == std::future_status::ready);
+    std::promise<void> looked;
+    dispatcher.post_output([&] { looked.set_value(); });
+    REQUIRE(looked.get_future().wait_for(60s) == std::future_status::ready);
     CHECK(dispatcher.callback_threads() == Dispatcher::max_threads);
     let_go.set_value();
     dispatcher.stop();  // before what the jobs refer to is gone
@@ -71,8 +75,9 @@ TEST_CASE("dispatcher: quick callbacks get no further threads") {
     REQUIRE_FALSE(dispatcher.start());
     std::atomic<int> runs{0};
     for (int i = 0; i < 10'000; ++i) dispatcher.post([&] { ++runs; });
+    for (int i = 0; i < 10'000; ++i) dispatcher.post_output([&] { ++runs; });
     dispatcher.stop();
-    CHECK(runs == 10'000);
+    CHECK(runs == 20'000);
 }
 
 TEST_CASE("dispatcher: stop runs what is queued, and waits for outstanding work") {

@@ -51,6 +51,7 @@ TEST_CASE("prometheus: the figures read as documented") {
                    "warden_exits_total{cause=\"timed_out\"} 1\n"
                    "warden_exits_total{cause=\"memory_limit\"} 0\n"
                    "warden_exits_total{cause=\"cpu_limit\"} 0\n"
+                   "warden_exits_total{cause=\"output_limit\"} 0\n"
                    "warden_exits_total{cause=\"crashed\"} 0\n"
                    "warden_exits_total{cause=\"host_shutdown\"} 0\n"));
     CHECK(contains(text,

@@ -202,10 +202,32 @@ TEST_CASE("options: streams that contradict each other are refused, with what to
     };
     CHECK(refused(Output::null | Output::capture, {}, "stand alone"));
     CHECK(refused(Output::merge, {}, "for stderr only"));
+    CHECK(refused(Output::to_file("a") | Output::to_file("b"), {}, "one file for a stream"));
+    CHECK(refused(Output::to_file("a") | Output::merge, {}, "stand alone"));
+    CHECK(refused(Output::to_file("") | Output::capture, {}, "the path of the file for stdout is empty"));
     const ProcessPipe pipe;
     CHECK(refused(pipe, Output(pipe), "same end of a ProcessPipe"));
     SpawnOptions collects;
     collects.log.collect = "train.log";
     CHECK(collects.validate(Output::log).empty());
     CHECK_FALSE(collects.validate(Output::capture).empty());
+}
+
+TEST_CASE("options: a bound on output is for a stream that is read, and allows something") {
+    SpawnOptions options;
+    options.max_output_bytes = 1;
+    CHECK(options.validate(Output::log).empty());
+    CHECK(options.validate(Output::capture | Output::inherit).empty());
+    options.stdout_ = Output::to_file("a") | Output::inherit;
+    options.stderr_ = Output::merge;
+    CHECK(options.validate().empty());
+    options.max_stderr_bytes = 1;
+    CHECK(mistakes_of(options).find("max_stderr_bytes bounds a stderr that is read") != std::string::npos);
+    options.stdout_ = Output::to_file("a");
+    options.stderr_ = Output::null;
+    options.max_stderr_bytes.reset();
+    CHECK(mistakes_of(options).find("max_output_bytes bounds a stream that is read") != std::string::npos);
+    options.stdout_ = Output::capture;
+    options.max_output_bytes = 0;
+    CHECK(mistakes_of(options).find("a bound on output is 0") != std::string::npos);
 }

@@ -86,7 +86,8 @@ struct RegexCompiler;
 
 /// What to look for. A rule sees each line once, however often its pattern is in it; an over-long line comes in parts,
 /// see `LineSplitter`. A regular expression sees the first `max_regex_bytes` of a line; one that takes too long for a
-/// line is switched off and reported. `stop` and `ready` act on the first match, whether it is told or not.
+/// line is switched off and reported. `stop` and `ready` act on the first match, whether it is told or not, and never
+/// wait for a callback.
 struct AlertRule {
     std::string name{};     ///< Default: the pattern.
     std::string pattern{};  ///< Not empty; no newline in it.
@@ -97,7 +98,7 @@ struct AlertRule {
     std::uint32_t most = 10;                          ///< Told at most within any `per`: 1 to `highest_most`.
     Nanoseconds per = std::chrono::minutes(1);        ///< A second or more.
     Nanoseconds dedupe{};                             ///< The same line is told again after this time at the earliest.
-    std::function<void(const Alert&)> callback{};     ///< Runs on a thread of the manager; what it throws is reported.
+    std::function<void(const Alert&)> callback{};     ///< Runs on `SpawnOptions::executor`; what it throws is counted.
     std::shared_ptr<const detail::Regex> compiled{};  ///< Set by `regex`, for the pattern that it was given.
 
     static constexpr std::uint32_t highest_most = 1000;

@@ -20,15 +20,16 @@
 namespace warden::detail {
 
 /// Why a stop began.
-enum class StopReason : std::uint8_t { asked, timed_out, host_shutdown };
+enum class StopReason : std::uint8_t { asked, timed_out, host_shutdown, output_limit };
 
 /// Windows: an exit code that is an error status of the system, such as 0xC0000005.
 [[nodiscard]] constexpr bool is_crash_code(int code) noexcept { return static_cast<std::uint32_t>(code) >> 28 == 0xC; }
 
 class ExitReasons {
 public:
-    /// A stop begins. A request does not replace a reason that is there.
+    /// A stop begins. A request does not replace a reason that is there; nothing replaces too much output.
     void stop_began(StopReason reason) noexcept {
+        if (stop_reason_ == StopReason::output_limit) return;
         if (!stop_reason_ || reason != StopReason::asked) stop_reason_ = reason;
     }
     void signal_sent(int signal) noexcept {
@@ -58,6 +59,7 @@ inline ExitCause ExitReasons::cause_of(const LeaderExit& end, bool limits_cpu) c
     const ExitStatus& status = end.status;
     if (stop_reason_ == StopReason::timed_out) return ExitCause::timed_out;
     if (stop_reason_ == StopReason::host_shutdown) return ExitCause::host_shutdown;
+    if (stop_reason_ == StopReason::output_limit) return ExitCause::output_limit;
     if (!status.known()) return ExitCause::unknown;
     if (stop_reason_) return killed_ && status.signaled() ? ExitCause::forced : ExitCause::stopped;
     if (end.limit) return *end.limit;

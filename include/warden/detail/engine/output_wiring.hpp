@@ -16,9 +16,11 @@
 #include <warden/detail/output/alert_watch.hpp>
 #include <warden/detail/output/open_logs.hpp>
 #include <warden/detail/runtime/services.hpp>
+#include <warden/detail/system/output_file.hpp>
 
 #include <boost/uuid/uuid_io.hpp>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <memory>
@@ -48,9 +50,10 @@ private:
     void connect_stream(ProcessRecord& record, Stream stream, const Output& wanted, bool watches) const;
     void connect_callbacks(ProcessRecord& record, bool watches) const;
     void collect_log(ProcessRecord& record) const;
-    [[nodiscard]] std::shared_ptr<ConsumerQueue> queue(const SpawnOptions& options, Executor executor,
-                                                       Consume consume) const;
-    [[nodiscard]] std::shared_ptr<AlertWatch> alert_watch(ProcessRecord& record) const;
+    [[nodiscard]] std::shared_ptr<ConsumerQueue> queue(const SpawnOptions& options, Executor executor, Consume consume,
+                                                       ConsumerCode code = ConsumerCode::of_user) const;
+    void connect_alerts(ProcessRecord& record) const;
+    [[nodiscard]] std::shared_ptr<ConsumerQueue> file_queue(const CommandLine& command, const Output& wanted) const;
 
     const std::shared_ptr<Services> services_;
     const std::filesystem::path log_directory_;
@@ -109,15 +112,26 @@ inline LogSink* OutputWiring::open_log(ProcessRecord& record, std::filesystem::p
 }
 
 inline std::shared_ptr<ConsumerQueue> OutputWiring::queue(const SpawnOptions& options, Executor executor,
-                                                          Consume consume) const {
+                                                          Consume consume, ConsumerCode code) const {
     return std::make_shared<ConsumerQueue>(std::shared_ptr<Dispatcher>(services_, &services_->dispatcher),
                                            std::move(executor), services_->config.consumer_queue_bytes,
-                                           options.overflow_policy, std::move(consume));
+                                           options.overflow_policy, std::move(consume), code);
+}
+
+/// Opens a file that output is copied to. Nothing is left out of it: the process waits for a slow disk.
+inline std::shared_ptr<ConsumerQueue> OutputWiring::file_queue(const CommandLine& command, const Output& wanted) const {
+    error_code ec;
+    OutputFile file = open_output_file(wanted.path(), wanted.appends(), ec);
+    if (ec) fail_start(command, ec, SpawnStep::output_file, wanted.path());
+    return std::make_shared<ConsumerQueue>(
+        std::shared_ptr<Dispatcher>(services_, &services_->dispatcher), Executor(),
+        services_->config.consumer_queue_bytes, OverflowPolicy::block,
+        [file = std::move(file)](Stream, std::string_view text) { return write_output(file, text); });
 }
 
 inline void OutputWiring::connect_stream(ProcessRecord& record, Stream stream, const Output& wanted,
                                          bool watches) const {
-    if (!is_read(wanted)) return;
+    if (!wanted.is_read()) return;
     const SpawnOptions& options = record.options;
     OutputRouter& router = *record.output.router;
     StreamRoute& route = router.routes[static_cast<std::size_t>(stream)];
@@ -127,6 +141,9 @@ inline void OutputWiring::connect_stream(ProcessRecord& record, Stream stream, c
     }
     if (options.on_line || watches || (route.log && router.log_format != LogFormat::raw))
         route.lines.emplace(services_->config.max_line_bytes);
+    const bool has_own_bound = stream == Stream::stderr_ && options.max_stderr_bytes;
+    route.bound = (has_own_bound ? options.max_stderr_bytes : options.max_output_bytes).value_or(route.bound);
+    if (wanted.has_file()) route.file = file_queue(record.command, wanted);
     if (!wanted.has(Output::inherit)) return;
     const int to = static_cast<int>(stream) + 1;
     route.tee = queue(options, Executor(), [to](Stream, std::string_view text) { return copy_to(to, text); });
@@ -145,14 +162,7 @@ inline void OutputWiring::connect_callbacks(ProcessRecord& record, bool watches)
                 return std::size_t{0};
             });
     }
-    if (watches) {
-        router.alert_queue = queue(
-            options, options.executor,
-            [watch = alert_watch(record), &scheduler = services_->scheduler](Stream stream, std::string_view lines) {
-                watch->look(stream, lines, scheduler.now());
-                return std::size_t{0};
-            });
-    }
+    if (watches) connect_alerts(record);
     if (options.on_chunk) {
         router.chunk_queue =
             queue(options, options.executor, [call = options.on_chunk](Stream stream, std::string_view text) {
@@ -192,8 +202,8 @@ inline void OutputWiring::attach(ProcessRecord& record, PreparedLaunch& prepared
 /// What the alert rules of one process lead to.
 class ProcessAlerts final : public AlertReactions {
 public:
-    ProcessAlerts(ManagerContext& context, std::weak_ptr<ProcessRecord> record)
-        : context_(context), record_(std::move(record)) {}
+    ProcessAlerts(ManagerContext& context, std::weak_ptr<ProcessRecord> record, const AlertRule* first)
+        : context_(context), record_(std::move(record)), first_(first) {}
 
     void report(const AlertRule& rule, const Alert& alert) override;
     void act(const AlertRule& rule) override;
@@ -204,6 +214,7 @@ private:
 
     ManagerContext& context_;
     const std::weak_ptr<ProcessRecord> record_;
+    const AlertRule* const first_;  // of the set
 };
 
 inline Event ProcessAlerts::event(const ProcessRecord& record, const AlertRule& rule, std::string message) {
@@ -223,7 +234,11 @@ inline void ProcessAlerts::report(const AlertRule& rule, const Alert& alert) {
                               {"warden.alert.suppressed", static_cast<std::int64_t>(alert.suppressed)},
                               {"log.iostream", alert.stream}});
     context_.emit(std::move(raised));
-    if (rule.callback) context_.dispatcher.run_guarded([&] { rule.callback(alert); });
+    if (!rule.callback) return;
+    std::string packed = pack_alert(static_cast<std::size_t>(&rule - first_), alert);
+    const std::size_t payload = alert.line.size();
+    const Stream stream = alert.stream == to_string(Stream::stdout_) ? Stream::stdout_ : Stream::stderr_;
+    record->output.router->alert_calls->offer(stream, std::move(packed), payload);
 }
 
 inline void ProcessAlerts::act(const AlertRule& rule) {
@@ -237,10 +252,29 @@ inline void ProcessAlerts::report_trouble(const AlertRule& rule, const std::stri
     if (const auto record = record_.lock()) context_.emit(event(*record, rule, words));
 }
 
-inline std::shared_ptr<AlertWatch> OutputWiring::alert_watch(ProcessRecord& record) const {
-    const auto& own = record.options.alerts;
-    const auto set = own.empty() ? alerts_ : std::make_shared<const AlertSet>(*alerts_, own);
-    return std::make_shared<AlertWatch>(set, std::make_unique<ProcessAlerts>(*services_, record.weak_from_this()));
+/// The rules look and act on threads of the library, so that no callback holds them up; their own callbacks run beside.
+inline void OutputWiring::connect_alerts(ProcessRecord& record) const {
+    const SpawnOptions& options = record.options;
+    OutputRouter& router = *record.output.router;
+    const auto set = options.alerts.empty() ? alerts_ : std::make_shared<const AlertSet>(*alerts_, options.alerts);
+    const auto& rules = set->rules();
+    const bool calls = std::any_of(rules.begin(), rules.end(), [](const auto& rule) { return bool(rule.callback); });
+    if (calls) {
+        router.alert_calls = queue(options, options.executor, [set](Stream stream, std::string_view packed) {
+            const auto [rule, alert] = unpack_alert(set->rules(), stream, packed);
+            rule.callback(alert);
+            return std::size_t{0};
+        });
+    }
+    auto watch = std::make_shared<AlertWatch>(
+        set, std::make_unique<ProcessAlerts>(*services_, record.weak_from_this(), rules.data()));
+    router.alert_queue = queue(
+        options, Executor(),
+        [watch = std::move(watch), &scheduler = services_->scheduler](Stream stream, std::string_view lines) {
+            watch->look(stream, lines, scheduler.now());
+            return std::size_t{0};
+        },
+        ConsumerCode::of_library);
 }
 
 }  // namespace warden::detail

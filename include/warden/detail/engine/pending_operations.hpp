@@ -5,12 +5,20 @@
 /// The operations whose handlers wait for something of a manager, by the execution context that the handlers run in:
 /// when the context goes first, they are destroyed unrun, as those of Asio's own I/O objects are.
 ///
+/// The same for callbacks that run on an executor of the user.
+///
 /// Knows:         services of Asio, which a context shuts down before it goes.
 /// Does not know: handlers.
 /// Thread-safety: safe.
 
-#include <boost/asio/execution_context.hpp>
+#include <warden/callbacks.hpp>
 
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
+
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -38,6 +46,24 @@ struct PendingOperations {
         const std::lock_guard lock(mutex);
         all.emplace(operation.get(), operation);
     }
+};
+
+/// For executors of Asio, which have a context.
+template <class E>
+requires(boost::asio::can_query<const E&, boost::asio::execution::context_t>::value) struct GuardedExecutor<E> {
+    explicit GuardedExecutor(E wanted)
+        : executor(std::move(wanted)),
+          pending(PendingOperations::of(boost::asio::query(executor, boost::asio::execution::context))) {}
+
+    bool operator()(std::function<void()> f) const {
+        const std::lock_guard lock(pending->mutex);
+        if (pending->is_over) return false;
+        boost::asio::post(executor, std::move(f));
+        return true;
+    }
+
+    E executor;
+    std::shared_ptr<PendingOperations> pending;
 };
 
 // -- implementation ----------------------------------------------------------

@@ -130,6 +130,7 @@ private:
     void watch_output();
     void arm_timeout();
     void log_changed(const LogSink& log);
+    void stop_for_output(Stream stream, std::uint64_t bound);
     void settle(const LeaderExit& end);
     void note_limit(const LeaderExit& end, ExitCause cause);
     [[nodiscard]] Event exit_event(const LeaderExit& end, ExitCause cause, Transition happened, SteadyTime now) const;
@@ -209,6 +210,9 @@ inline void ProcessRecord::watch_output() {
     });
     router.on_log_state([weak = weak_from_this()](const LogSink& log) {
         if (const auto locked = weak.lock()) locked->log_changed(log);
+    });
+    router.on_limit([weak = weak_from_this()](Stream stream, std::uint64_t bound) {
+        if (const auto locked = weak.lock()) locked->stop_for_output(stream, bound);
     });
     output.start(
         [self = shared_from_this()] { self->state.change([](ProcessFacts& facts) { facts.output_open = false; }); });

@@ -99,6 +99,17 @@ inline void ProcessRecord::note_limit(const LeaderExit& end, ExitCause cause) {
     context_->emit(std::move(hit));
 }
 
+/// It wrote more than it may: reported, and stopped by its plan.
+inline void ProcessRecord::stop_for_output(Stream stream, std::uint64_t bound) {
+    Event hit = event(EventKind::limit);
+    hit.attributes = {{"warden.limit.name", std::string("output_bytes")},
+                      {"warden.limit.value", static_cast<std::int64_t>(bound)},
+                      {"log.iostream", std::string(to_string(stream))}};
+    context_->emit(std::move(hit));
+    control.note_output_limit();
+    stop(stop_plan, StopReason::output_limit, {});
+}
+
 inline void ProcessRecord::add_survivors(StopReport& report) {
     if (is_tree_empty(state.facts()) || !control.tree) return;
     for (const TreeMember& member : tree_members()) {

@@ -73,6 +73,8 @@ public:
     [[nodiscard]] bool has_leader_ended() const noexcept { return leader_ended_; }
     [[nodiscard]] bool is_empty() const noexcept { return is_empty_; }
     [[nodiscard]] const ExitReasons& reasons() const noexcept { return reasons_; }
+    /// It wrote too much, also if that is seen after its end.
+    void note_output_limit() noexcept { reasons_.stop_began(StopReason::output_limit); }
 
     [[nodiscard]] std::vector<Pid> members() { return tree ? tree->members() : std::vector<Pid>{}; }
 
@@ -165,7 +167,8 @@ inline void TreeControl::begin_stop(StopPlan plan, StopReason reason) {
         owner_.stop_requested();
     }
     Event began = owner_.event(EventKind::stop);
-    constexpr std::array<std::string_view, 3> reasons{"asked for", "timed out", "the host shuts down"};
+    constexpr std::array<std::string_view, 4> reasons{"asked for", "timed out", "the host shuts down",
+                                                      "too much output"};
     began.attributes = {{"warden.stop.reason", std::string(reasons[static_cast<std::size_t>(reason)])}};
     if (tree->lists_cheaply())
         began.attributes.emplace_back("warden.tree.members", static_cast<std::int64_t>(members().size()));

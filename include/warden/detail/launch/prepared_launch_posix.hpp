@@ -15,6 +15,7 @@
 #include <warden/detail/launch/identity_posix.hpp>
 #include <warden/detail/launch/launch_extension_posix.hpp>
 #include <warden/detail/launch/spawn_failure.hpp>
+#include <warden/detail/system/output_file_posix.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/spawn_options.hpp>
@@ -266,7 +267,7 @@ inline void PreparedLaunch::open_input(const Input& wanted) {
 }
 
 inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted) {
-    if (is_read(wanted)) {
+    if (wanted.is_read()) {
         auto [ours, theirs] = make_pipe();
         give_to_user(theirs);
         ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
@@ -287,17 +288,10 @@ inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted)
         plan.stdio[index] = own;
         return;
     }
-    const bool to_file = wanted.is_file();
-    const std::filesystem::path path = to_file ? wanted.path() : "/dev/null";
-    const int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | (to_file ? O_CREAT | O_NONBLOCK : 0) |
-                      (!to_file           ? 0
-                       : wanted.appends() ? O_APPEND
-                                          : O_TRUNC);
-    UniqueFd file(::open(path.c_str(), flags, 0666));
+    const std::filesystem::path path = wanted.is_file() ? wanted.path() : "/dev/null";
+    UniqueFd file = wanted.is_file() ? open_to_write(path, wanted.appends() ? O_APPEND : O_TRUNC)
+                                     : UniqueFd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
     if (!file) fail_start(command_, system_code(errno), SpawnStep::output_file, path);
-    if (to_file)
-        ::fcntl(file.get(), F_SETFL,
-                wanted.appends() ? O_APPEND : 0);  // a FIFO without a reader has been refused by now
     plan.stdio[index] = hand_over(std::move(file));
 }
 

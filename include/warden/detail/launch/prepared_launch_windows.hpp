@@ -251,7 +251,7 @@ inline void PreparedLaunch::open_input(const Input& wanted) {
 }
 
 inline void PreparedLaunch::open_output(std::size_t index, const Output& wanted) {
-    if (is_read(wanted)) {
+    if (wanted.is_read()) {
         PipeEnds ends = make_pipe(true);
         plan.stdio[index] = hand_over(std::move(ends.theirs));
         outputs[index - 1] = std::move(ends.ours);

@@ -32,11 +32,6 @@ namespace warden::detail {
     throw SpawnError(code, step, path, message);
 }
 
-/// Whether warden reads a stream that goes there.
-[[nodiscard]] inline bool is_read(const Output& output) noexcept {
-    return output.has(Output::capture) || output.has(Output::log);
-}
-
 /// Whether stderr goes to where stdout goes: it is merged, or both name the same file.
 [[nodiscard]] inline bool is_joined(const Output& out, const Output& err) {
     std::error_code unlike;

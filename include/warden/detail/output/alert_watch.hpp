@@ -12,6 +12,10 @@
 #include <warden/spawn_options.hpp>
 
 #include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +33,12 @@ public:
     virtual void act(const AlertRule& rule) = 0;
     /// A rule was switched off.
     virtual void report_trouble(const AlertRule& rule, const std::string& words) = 0;
+};
+
+struct PackedAlert {
+    std::size_t rule = 0;
+    std::uint64_t suppressed = 0;
+    std::chrono::system_clock::time_point time{};
 };
 
 class AlertWatch {
@@ -71,5 +81,23 @@ private:
     std::vector<AlertGate> gates_;
     std::array<AlertMatcher, 2> matchers_;
 };
+
+/// An alert on its way through a queue: which rule, what was not told, when, and the line.
+[[nodiscard]] inline std::string pack_alert(std::size_t rule, const Alert& alert) {
+    const PackedAlert packed{rule, alert.suppressed, alert.time};
+    std::string bytes(sizeof packed, '\0');
+    std::memcpy(bytes.data(), &packed, sizeof packed);
+    return bytes + alert.line;
+}
+
+/// The rule is one of `rules`.
+[[nodiscard]] inline std::pair<const AlertRule&, Alert> unpack_alert(const std::vector<AlertRule>& rules, Stream stream,
+                                                                     std::string_view bytes) {
+    PackedAlert packed{};
+    std::memcpy(&packed, bytes.data(), sizeof packed);
+    const AlertRule& rule = rules[packed.rule];
+    return {rule, Alert{rule.title(), std::string(to_string(stream)), std::string(bytes.substr(sizeof packed)),
+                        packed.suppressed, packed.time}};
+}
 
 }  // namespace warden::detail

@@ -29,7 +29,10 @@ namespace warden::detail {
 
 class ConsumerQueue;
 /// Of one process; null where there is none.
-using OutputQueues = std::array<ConsumerQueue*, 5>;
+using OutputQueues = std::array<ConsumerQueue*, 8>;
+
+/// Whose code a consumer runs. Code of the library never waits behind code of the user.
+enum class ConsumerCode : std::uint8_t { of_user, of_library };
 
 class ConsumerQueue : public std::enable_shared_from_this<ConsumerQueue> {
 public:
@@ -37,13 +40,15 @@ public:
     using Consume = UniqueFunction<std::size_t(Stream, std::string_view)>;
 
     /// With `pause` it takes everything: who offers stops at `has_room`, so what waits is bounded by half of
-    /// `max_bytes` and what was in the pipes. The consumer runs on `executor`, or, if that is none, on the dispatcher.
+    /// `max_bytes` and what was in the pipes. The consumer runs on `executor`, or, if that is none, on the threads of
+    /// the dispatcher for such code.
     ConsumerQueue(std::shared_ptr<Dispatcher> dispatcher, Executor executor, std::size_t max_bytes,
-                  OverflowPolicy when_slow, Consume consume)
+                  OverflowPolicy when_slow, Consume consume, ConsumerCode code = ConsumerCode::of_user)
         : dispatcher_(std::move(dispatcher)),
           executor_(std::move(executor)),
           max_bytes_(max_bytes),
           when_slow_(when_slow),
+          code_(code),
           consume_(std::move(consume)) {}
 
     /// Hands over `bytes`, or, if too much waits, counts what `payload` says is in them as dropped.
@@ -129,18 +134,41 @@ private:
         auto turn = [self = shared_from_this()] {
             if (self->take_turn()) self->run_next();
         };
+        if (code_ == ConsumerCode::of_library) return dispatcher_->post_output(std::move(turn));
         if (!executor_) return dispatcher_->post(std::move(turn));
-        // An executor that throws may have taken the turn or not: who takes it first has it, else the dispatcher.
-        auto is_taken = std::make_shared<std::atomic<bool>>(false);
-        const auto once = [turn, is_taken] {
-            if (!is_taken->exchange(true)) turn();
-        };
-        bool is_accepted = false;
+        if (!is_context_gone_.load()) post_to_executor();
+        else dispatcher_->post(std::move(turn));
+    }
+
+    /// A turn on an executor of the user. One that nobody takes, since the context went with it or before it, is taken
+    /// by the dispatcher, and calls no user code.
+    struct Turn {
+        explicit Turn(std::shared_ptr<ConsumerQueue> queue) noexcept : self(std::move(queue)) {}
+        Turn(const Turn&) = delete;
+        Turn& operator=(const Turn&) = delete;
+        ~Turn() {
+            if (is_taken.load() || self->dispatcher_->is_closing()) return;
+            self->is_context_gone_.store(true);
+            self->run_next();
+        }
+        void take() {
+            if (is_taken.exchange(true)) return;
+            if (self->take_turn()) self->run_next();
+        }
+
+        const std::shared_ptr<ConsumerQueue> self;
+        std::atomic<bool> is_taken{false};
+    };
+
+    /// An executor that throws may have taken the turn or not: who takes it first has it, else the dispatcher.
+    void post_to_executor() {
+        const auto turn = std::make_shared<Turn>(shared_from_this());
+        bool is_answered = false;
         dispatcher_->run_guarded([&] {
-            executor_(once);
-            is_accepted = true;
+            static_cast<void>(executor_([turn] { turn->take(); }));
+            is_answered = true;
         });
-        if (!is_accepted) dispatcher_->post(once);
+        if (!is_answered) dispatcher_->post([turn] { turn->take(); });
     }
 
     /// Whether there is more to do.
@@ -153,7 +181,7 @@ private:
         if (item.instead) {
             item.instead();
         } else {
-            const bool too_late = dispatcher_->is_closing();
+            const bool too_late = dispatcher_->is_closing() || is_context_gone_.load();
             std::size_t dropped = too_late ? item.bytes.size() : 0;
             if (!too_late) dispatcher_->run_guarded([&] { dropped = consume_(item.stream, item.bytes); });
             dropped_.fetch_add(dropped, std::memory_order_relaxed);
@@ -169,8 +197,10 @@ private:
     const Executor executor_;
     const std::size_t max_bytes_;
     const OverflowPolicy when_slow_;
+    const ConsumerCode code_;
     const Consume consume_;
     Job on_room_;
+    std::atomic<bool> is_context_gone_{false};  // of the executor: what callbacks refer to may be gone too
     std::atomic<std::size_t> waiting_{0};
     std::atomic<std::uint64_t> dropped_{0};
     mutable std::mutex mutex_;

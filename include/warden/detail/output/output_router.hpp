@@ -18,12 +18,14 @@
 #include <warden/output/line_splitter.hpp>
 #include <warden/output/text_window.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -41,6 +43,10 @@ struct StreamRoute {
     std::optional<LineCapture> capture;
     std::optional<LineSplitter> lines;  ///< For the line callback, and for a log that is not raw.
     std::shared_ptr<ConsumerQueue> tee;
+    std::shared_ptr<ConsumerQueue> file;                              ///< Of the user.
+    std::uint64_t bound = std::numeric_limits<std::uint64_t>::max();  ///< What comes after so many bytes is dropped.
+    std::uint64_t seen = 0;                                           ///< Bytes within the bound.
+    std::atomic<bool> is_over = false;                                ///< There were more.
 };
 
 class OutputRouter {
@@ -52,6 +58,7 @@ public:
     std::shared_ptr<ConsumerQueue> line_queue;  ///< Takes lines, each with its stream.
     std::shared_ptr<ConsumerQueue> chunk_queue;
     std::shared_ptr<ConsumerQueue> alert_queue;  ///< Takes lines as text, each with a newline.
+    std::shared_ptr<ConsumerQueue> alert_calls;  ///< Takes what `alert_queue` found, for callbacks of rules.
     bool pause_for_slow = false;
 
     void write(Stream stream, std::string_view bytes);
@@ -68,6 +75,9 @@ public:
     /// `write`.
     void on_log_state(UniqueFunction<void(const LogSink&)> f) { on_log_state_ = std::move(f); }
 
+    /// Called on the loop when a stream is over its bound, with that. Set it before the first `write`.
+    void on_limit(UniqueFunction<void(Stream, std::uint64_t)> f) { on_limit_ = std::move(f); }
+
     /// The newest lines of both streams together: of the log, if there is one that holds both, else of memory.
     [[nodiscard]] std::vector<std::string> tail(std::size_t count) const;
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
@@ -77,7 +87,8 @@ public:
 
     /// All that may be slow; null where there is none.
     [[nodiscard]] OutputQueues queues() const noexcept {
-        return {line_queue.get(), chunk_queue.get(), alert_queue.get(), routes[0].tee.get(), routes[1].tee.get()};
+        return {line_queue.get(),    chunk_queue.get(),   alert_queue.get(),    alert_calls.get(),
+                routes[0].tee.get(), routes[1].tee.get(), routes[0].file.get(), routes[1].file.get()};
     }
 
     void use_limits(const LogLimits& limits) { recent_ = TextWindow(limits); }
@@ -94,10 +105,12 @@ private:
     /// The same; the line callback and the alert rules get them too, each in one piece.
     template <class Split>
     void route_lines(Stream stream, std::size_t expected_bytes, Split split);
+    [[nodiscard]] std::string_view within_bound(Stream stream, std::string_view text);
     void write_log(StreamRoute& route, std::string_view text);
     void remember(std::string_view text);
 
     UniqueFunction<void(const LogSink&)> on_log_state_;
+    UniqueFunction<void(Stream, std::uint64_t)> on_limit_;
     std::string formatted_;
     mutable std::mutex mutex_;
     TextWindow recent_;  // unless a log holds both streams
@@ -105,6 +118,7 @@ private:
     std::atomic<std::uint64_t> logged_{0};
     std::atomic<std::uint64_t> capture_dropped_{0};
     std::atomic<std::uint64_t> collect_lost_{0};
+    std::atomic<std::uint64_t> over_bound_{0};
 };
 
 // -- implementation ----------------------------------------------------------
@@ -185,12 +199,25 @@ inline void OutputRouter::write_log(StreamRoute& route, std::string_view text) {
 inline void OutputRouter::write(Stream stream, std::string_view text) {
     StreamRoute& route = routes[static_cast<std::size_t>(stream)];
     bytes_.fetch_add(text.size(), std::memory_order_relaxed);
+    text = within_bound(stream, text);
+    if (text.empty()) return;
     if (route.log && log_format == LogFormat::raw) write_log(route, text);
     remember(text);
     if (route.capture) capture_dropped_.fetch_add(route.capture->append(text), std::memory_order_relaxed);
+    if (route.file) route.file->offer(stream, std::string(text), text.size());
     if (route.tee) route.tee->offer(stream, std::string(text), text.size());
     if (chunk_queue) chunk_queue->offer(stream, std::string(text), text.size());
     if (route.lines) route_lines(stream, text.size(), [&](auto each) { route.lines->feed(text, each); });
+}
+
+inline std::string_view OutputRouter::within_bound(Stream stream, std::string_view text) {
+    StreamRoute& route = routes[static_cast<std::size_t>(stream)];
+    const std::string_view kept = text.substr(0, std::min<std::uint64_t>(text.size(), route.bound - route.seen));
+    route.seen += kept.size();
+    if (kept.size() == text.size()) return kept;
+    over_bound_.fetch_add(text.size() - kept.size(), std::memory_order_relaxed);
+    if (!route.is_over.exchange(true) && on_limit_) on_limit_(stream, route.bound);
+    return kept;
 }
 
 inline void OutputRouter::remember(std::string_view text) {
@@ -218,6 +245,7 @@ inline void OutputRouter::finish(Stream stream) {
 inline bool OutputRouter::should_pause() {
     for (auto& route : routes) {
         if (route.capture && route.capture->must_pause()) return true;
+        if (route.file && !route.file->has_room()) return true;
     }
     if (!pause_for_slow) return false;
     for (const auto* queue : queues()) {
@@ -242,8 +270,8 @@ inline std::vector<std::string> OutputRouter::tail(std::size_t count) const {
 }
 
 inline std::uint64_t OutputRouter::dropped() const {
-    std::uint64_t sum =
-        capture_dropped_.load(std::memory_order_relaxed) + collect_lost_.load(std::memory_order_relaxed);
+    std::uint64_t sum = capture_dropped_.load(std::memory_order_relaxed) +
+                        collect_lost_.load(std::memory_order_relaxed) + over_bound_.load(std::memory_order_relaxed);
     for (const auto* queue : queues()) sum += queue ? queue->dropped() : 0;
     for (const auto& log : logs) sum += log->stats().dropped_bytes;
     return sum;

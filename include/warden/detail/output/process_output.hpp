@@ -77,7 +77,9 @@ public:
 
     /// Moves what was captured of `stream`. Sets `truncated` if that is not all.
     [[nodiscard]] std::string take_capture(Stream stream, bool& truncated) const {
-        auto& capture = router->routes[static_cast<std::size_t>(stream)].capture;
+        StreamRoute& route = router->routes[static_cast<std::size_t>(stream)];
+        truncated = truncated || (route.capture && route.is_over);
+        auto& capture = route.capture;
         return capture ? capture->take(truncated) : std::string();
     }
 
@@ -113,7 +115,9 @@ inline void ProcessOutput::close() {
 }
 
 inline void ProcessOutput::after_consumers(SteadyTime deadline, std::shared_ptr<void> owner, Job then) {
-    const auto queues = router->queues();
+    auto queues = router->queues();
+    ConsumerQueue* const calls = router->alert_calls.get();
+    std::replace(queues.begin(), queues.end(), calls, static_cast<ConsumerQueue*>(nullptr));
     const auto count = std::count_if(queues.begin(), queues.end(), [](const auto* queue) { return queue != nullptr; });
     if (count == 0) return then();
     after_flush_ = std::move(then);
@@ -121,9 +125,11 @@ inline void ProcessOutput::after_consumers(SteadyTime deadline, std::shared_ptr<
     const std::function<void()> one_less = [this, left, owner, &scheduler = flush_timer_.scheduler()] {
         if (left->fetch_sub(1) == 1) scheduler.post([this, owner] { finish_flush(); });
     };
-    flush_timer_.arm(deadline, [this, owner = std::move(owner)] { finish_flush(); });
+    flush_timer_.arm(deadline, [this, owner] { finish_flush(); });
     for (auto* queue : queues) {
-        if (queue) queue->after_all(one_less);
+        if (!queue) continue;
+        if (queue != router->alert_queue.get() || !calls) queue->after_all(one_less);
+        else queue->after_all([calls, one_less, owner] { calls->after_all(one_less); });  // it fills that queue
     }
 }
 

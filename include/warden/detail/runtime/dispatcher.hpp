@@ -2,7 +2,8 @@
 #pragma once
 
 /// @file
-/// The threads of a manager beside its loop: some for callbacks of the user, one for the library's own slow work.
+/// The threads of a manager beside its loop: some for callbacks of the user, one for the library's own slow work, and
+/// some that look through output, which are made when they are first needed.
 ///
 /// Knows:         that user code may be slow, block, throw, come back in, or destroy the manager.
 /// Does not know: what runs. Callbacks that block never hold up the library's own work: no user code runs there.
@@ -38,6 +39,8 @@ public:
     /// Threads for callbacks: so many from the start, and so many if callbacks block.
     static constexpr std::size_t first_threads = 2;
     static constexpr std::size_t max_threads = 16;
+    /// Threads that look through output, at most.
+    static constexpr std::size_t max_output_threads = 2;
     /// A callback that waits while all threads are busy and none takes another one for so long gets a further thread.
     static constexpr std::chrono::milliseconds patience{10};
 
@@ -52,6 +55,8 @@ public:
     void post(Job job) override;
     /// Runs `job` on the library's own thread, one after the other, in order. It calls no user code.
     void post_internal(Job job);
+    /// Runs `job`, which looks through output, on one of the threads for that. It calls no user code and does not wait.
+    void post_output(Job job);
 
     [[nodiscard]] CallbackExecutor executor() noexcept { return CallbackExecutor(*this); }
 
@@ -87,6 +92,8 @@ private:
 
     void run_callbacks();
     void run_internal();
+    void run_output();
+    void add_output_thread();
     void add_callback_thread();
     [[nodiscard]] bool is_short_of_threads() const noexcept;
     [[nodiscard]] bool is_finished() const noexcept { return is_closing() && outstanding_ == 0; }
@@ -99,12 +106,16 @@ private:
     std::condition_variable internal_wanted_;
     std::deque<Job> callbacks_;
     std::deque<Job> internal_;
+    std::condition_variable output_wanted_;
+    std::deque<Job> output_;
+    std::size_t output_idle_ = 0;
     std::size_t outstanding_ = 0;
     std::size_t idle_ = 0;        // threads for callbacks that wait
     std::uint64_t taken_ = 0;     // callbacks so far
     bool is_supervised_ = false;  // the library's own thread looks after the callbacks that wait
     std::vector<std::thread> callback_threads_;
     std::thread internal_thread_;
+    std::vector<std::thread> output_threads_;
     std::vector<std::thread::id> ids_;  // of all of them, also while they are joined
 };
 
@@ -136,7 +147,8 @@ inline error_code Dispatcher::start() {
     const std::lock_guard lock(mutex_);
     try {
         callback_threads_.reserve(max_threads);
-        ids_.reserve(max_threads + 1);
+        output_threads_.reserve(max_output_threads);
+        ids_.reserve(max_threads + max_output_threads + 1);
         internal_thread_ = std::thread([this] { run_internal(); });
         ids_.push_back(internal_thread_.get_id());
         while (callback_threads_.size() < first_threads) add_callback_thread();
@@ -159,6 +171,44 @@ inline void Dispatcher::post_internal(Job job) {
     const std::lock_guard lock(mutex_);
     internal_.push_back(std::move(job));
     internal_wanted_.notify_one();
+}
+
+inline void Dispatcher::post_output(Job job) {
+    const std::lock_guard lock(mutex_);
+    const bool is_short = output_.size() >= output_idle_ && output_threads_.size() < max_output_threads;
+    if (is_short && !is_closing()) add_output_thread();
+    if (output_threads_.empty()) {  // the system refuses threads, or this is the end
+        callbacks_.push_back(std::move(job));
+        return callback_wanted_.notify_one();
+    }
+    output_.push_back(std::move(job));
+    output_wanted_.notify_one();
+}
+
+/// Under the mutex. One that is refused is done without.
+inline void Dispatcher::add_output_thread() {
+    try {
+        const AllSignalsBlocked blocked;  // inherited by the thread
+        output_threads_.emplace_back([this] { run_output(); });
+        ids_.push_back(output_threads_.back().get_id());
+    } catch (const std::exception&) {
+        return;
+    }
+}
+
+inline void Dispatcher::run_output() {
+    Lock lock(mutex_);
+    for (;;) {
+        if (!output_.empty()) {
+            run_first(output_, lock);
+        } else if (is_finished()) {
+            return;
+        } else {
+            ++output_idle_;
+            output_wanted_.wait(lock);
+            --output_idle_;
+        }
+    }
 }
 
 inline bool Dispatcher::is_short_of_threads() const noexcept {
@@ -245,6 +295,7 @@ inline void Dispatcher::end_work() noexcept {
     if (--outstanding_ > 0 || !is_closing()) return;
     callback_wanted_.notify_all();
     internal_wanted_.notify_one();
+    output_wanted_.notify_all();
 }
 
 inline void Dispatcher::stop() {
@@ -253,6 +304,10 @@ inline void Dispatcher::stop() {
         is_closing_.store(true, std::memory_order_relaxed);  // from here on no thread is added
         callback_wanted_.notify_all();
         internal_wanted_.notify_one();
+        output_wanted_.notify_all();
+    }
+    for (auto& thread : output_threads_) {  // what they look through may lead to callbacks
+        if (thread.joinable()) thread.join();
     }
     for (auto& thread : callback_threads_) {
         if (thread.joinable()) thread.join();

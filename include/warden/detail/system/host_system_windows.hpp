@@ -56,8 +56,8 @@ inline bool is_writable(std::filesystem::path directory) {
     return std::filesystem::is_directory(directory, ec);
 }
 
-inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
-    const HANDLE to = ::GetStdHandle(descriptor == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
+/// Writes all of it, waiting where that is needed. How many bytes could not be written.
+[[nodiscard]] inline std::size_t write_whole(HANDLE to, std::string_view text) noexcept {
     while (!text.empty()) {
         constexpr std::size_t most = std::size_t{1} << 20;
         DWORD written = 0;
@@ -66,6 +66,10 @@ inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
         text.remove_prefix(written);
     }
     return text.size();
+}
+
+inline std::size_t copy_to(int descriptor, std::string_view text) noexcept {
+    return write_whole(::GetStdHandle(descriptor == 1 ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE), text);
 }
 
 /// By `quick_exit` the system closes the jobs.
