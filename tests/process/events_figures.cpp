@@ -153,7 +153,7 @@ SpawnOptions with(const std::function<void(SpawnOptions&)>& change) {
 
 #if WARDEN_OS_LINUX
 error_code keeper_without_guardian() {
-    boost::asio::io_context loop;
+    warden::detail::IoLoop loop;
     error_code ec;
     static_cast<void>(std::make_shared<warden::detail::Guardian>(loop, warden::detail::GuardianDuty{})
                           ->take_keeper(warden::SteadyTime::clock::now(), ec));

@@ -44,6 +44,14 @@ bool is_stopped(pid_t pid) {
     return name_end != stat.npos && stat.substr(name_end + 2, 1) == "T";
 }
 
+warden::HealthFinding guardian_health(const warden::ProcessManager& manager) {
+    const auto report = manager.health();
+    const auto found = std::find_if(report.findings.begin(), report.findings.end(),
+                                    [](const auto& finding) { return finding.check == "guardian"; });
+    REQUIRE(found != report.findings.end());
+    return *found;
+}
+
 /// A manager with a process whose child has a session of its own, and the events of lost helpers.
 struct Guarded {
     Guarded()
@@ -94,16 +102,9 @@ TEST_CASE("helpers: a health report says that helpers were stopped, and resumes 
     signal_guardian(*manager, SIGSTOP);
     signal_keepers(*manager, SIGSTOP);
     CHECK(eventually([&] { return std::all_of(all.begin(), all.end(), is_stopped); }));
-    const auto finding = [&] {
-        const auto report = manager->health();
-        const auto found = std::find_if(report.findings.begin(), report.findings.end(),
-                                        [](const auto& f) { return f.check == "guardian"; });
-        REQUIRE(found != report.findings.end());
-        return *found;
-    };
-    CHECK(finding().status == warden::HealthStatus::degraded);
+    CHECK(guardian_health(*manager).status == warden::HealthStatus::degraded);
     CHECK(std::none_of(all.begin(), all.end(), is_stopped));
-    CHECK(finding().status == warden::HealthStatus::ok);
+    CHECK(guardian_health(*manager).status == warden::HealthStatus::ok);
 }
 
 TEST_CASE("helpers: the tree of a killed keeper is ended by the guardian, and that is told", "[helpers]") {
@@ -138,6 +139,34 @@ TEST_CASE("helpers: what outlives its killed keeper and guardian is reported, an
         }
         return !any;
     }));
+}
+
+TEST_CASE("helpers: a guardian that is killed as soon as it is there is replaced ever more slowly", "[helpers]") {
+    SKIP_UNLESS_AVAILABLE(OnKeeper);
+    TestManager manager{Mechanism::keeper};
+    std::atomic<int> told{0};
+    const auto subscription = manager->subscribe(
+        [&](const warden::Event& event) { told += event.kind == warden::EventKind::guardian_lost ? 1 : 0; });
+    CHECK(guardian_health(*manager).status == warden::HealthStatus::ok);
+    int killed = 0;
+    const auto end = std::chrono::steady_clock::now() + 1s;
+    while (std::chrono::steady_clock::now() < end) {
+        const auto guardian = static_cast<pid_t>(manager->guardian_pid());
+        if (guardian != 0 && ::kill(guardian, SIGKILL) == 0) {
+            ++killed;
+            // It is over with this one before the next is looked for.
+            REQUIRE(eventually([&] { return manager->guardian_pid() != guardian; }));
+        }
+    }
+    CHECK(killed >= 5);
+    CHECK(killed <= 11);  // three at once, and then after 10, 20, 40, 80, 160, 320, 640 ms
+    CHECK(eventually([&] { return told >= killed - 1; }));
+    CHECK(told <= 2 * killed);
+    CHECK(guardian_health(*manager).status != warden::HealthStatus::ok);
+    CHECK(eventually([&] { return manager->containment().covers_host_crash; }));
+    CHECK(guardian_health(*manager).status == warden::HealthStatus::degraded);
+    CHECK(manager->run(victim("exit", "3")).status.code() == 3);
+    CHECK(eventually(no_keepers_left_to_us));
 }
 
 TEST_CASE("helpers: a guardian and keepers cannot be looked into by a process of the same user", "[helpers]") {

@@ -4,34 +4,31 @@
 /// @file
 /// The host's side of the guardian: starts it, takes keepers from it, notices its loss and makes a new one.
 ///
-/// Knows:         the socket to the guardian, its pidfd, the keepers that are ready.
+/// Knows:         the socket to the guardian, its pidfd, the keepers that are ready. A guardian that is lost again and
+///                again is replaced at a `ReplacementPace`.
 /// Does not know: what a keeper is used for.
 /// Thread-safety: `take_keeper` from any thread; the rest from the thread that made it. Callbacks come on the loop.
 /// Waits:         for a keeper, until a deadline; for the guardian's end, until a deadline. Meanwhile a guardian that
 ///                somebody stopped is resumed, again and again; `take_keeper` has it killed and replaced half-way.
 /// Errors:        the system's codes.
 
-#include <warden/detail/containment/guardian_process_linux.hpp>
-#include <warden/detail/containment/lifeline_linux.hpp>
+#include <warden/detail/containment/guardian_fork_linux.hpp>
+#include <warden/detail/containment/replacement_pace.hpp>
 #include <warden/detail/containment/spare_keeper_linux.hpp>
-#include <warden/detail/launch/fork_helper_linux.hpp>
+#include <warden/detail/containment/unsettled_trees_linux.hpp>
+#include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/detail/system/thread_cancellation.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/timeout.hpp>
 
 #if WARDEN_OS_LINUX
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -40,21 +37,31 @@
 
 namespace warden::detail {
 
+/// How it stands with a guardian that ended unasked.
+struct GuardianLoss {
+    bool is_replaced = false;            ///< Another one is in place.
+    bool is_news = true;                 ///< False if the same was reported for the loss before.
+    error_code failed;                   ///< Why another one could not be made, if that was tried.
+    std::chrono::milliseconds pause{0};  ///< Until the next one is made.
+    unsigned in_a_row = 0;               ///< How often one was lost.
+};
+
 class Guardian : public std::enable_shared_from_this<Guardian> {
 public:
-    Guardian(boost::asio::io_context& loop, GuardianDuty duty) : loop_(loop), retry_(loop), duty_(std::move(duty)) {}
+    Guardian(IoLoop& loop, GuardianDuty duty)
+        : loop_(loop), retry_(loop), duty_(std::move(duty)), control_(loop.context()), process_(loop.context()) {}
 
-    /// Forks the guardian. `on_lost` is called on the loop whenever it ended unasked; a new one has been made then, or
-    /// `ec` says why not.
-    /// `on_keeper_lost` is called on the loop when a keeper with a tree was killed.
-    void start(std::function<void(const error_code&)> on_lost, std::function<void(Pid)> on_keeper_lost, error_code& ec);
+    /// Forks the guardian. `on_lost` is called on the loop whenever it ended unasked, and once more when another one is
+    /// in place after a pause. `on_keeper_lost` is called on the loop when a keeper with a tree was killed.
+    void start(std::function<void(const GuardianLoss&)> on_lost, std::function<void(Pid)> on_keeper_lost,
+               error_code& ec);
 
     /// On the loop: `keeper` was killed. `settled` is called on the loop, once: with true as soon as the guardian has
     /// ended all of its tree; with false if that can no longer be known, since the guardian was killed too.
     void settle(const SpareKeeper& keeper, std::function<void(bool tree_ended)> settled);
 
     /// Trees whose keepers were killed: how many have not ended yet, as far as is known.
-    [[nodiscard]] std::size_t unsettled() const noexcept { return unsettled_count_; }
+    [[nodiscard]] std::size_t unsettled() const noexcept { return unsettled_.count(); }
 
     /// A keeper to launch from. Waits for one at most until `deadline`.
     [[nodiscard]] SpareKeeper take_keeper(SteadyTime deadline, error_code& ec);
@@ -69,13 +76,20 @@ public:
     void close() {
         const std::lock_guard lock(mutex_);
         retry_.cancel();
-        control_.reset();
-        process_.reset();
+        control_.close();
+        process_.close();
     }
 
     [[nodiscard]] Pid pid() const {
         const std::lock_guard lock(mutex_);
         return pid_;
+    }
+
+    /// How often it was lost in a row, if that is so often that replacing it is slowed down; else 0.
+    [[nodiscard]] unsigned frequent_losses() const {
+        const std::lock_guard lock(mutex_);
+        const SteadyTime now = loop_.now();
+        return pace_.is_paced(now) ? pace_.in_a_row(now) : 0;
     }
 
     /// Whether its keepers are confined as `wanted` says.
@@ -84,32 +98,27 @@ public:
         return inherited_ && inherited_->confinement == wanted;
     }
 
-    /// Whether the host's end is seen through its pidfd; else through the end of a pipe.
-    [[nodiscard]] bool watches_pidfd() const noexcept { return watches_pidfd_; }
-
 private:
-    void fork_guardian(error_code& ec);
+    void fork(error_code& ec);
     void listen();
     void watch();
     void receive_keepers();
     void ask_for_keepers();  // with the lock held: records are sent without waiting
     void replace();
-    [[nodiscard]] static bool drop_keeper(int control) noexcept;
+    void make_another();
+    void make_later(std::chrono::milliseconds pause, const error_code& failed);
     void await_keeper(std::unique_lock<std::mutex>& lock, SteadyTime deadline);
-    void resume() const;
-    void keeper_tree_ended(Pid keeper);
+    void resume();
 
     static constexpr std::size_t max_ready = 16;
-    static constexpr std::size_t max_early = 256;
     static constexpr std::chrono::milliseconds patience{100};  // then an answer is overdue
 
-    boost::asio::io_context& loop_;
-    boost::asio::steady_timer retry_;
+    IoLoop& loop_;
+    Timer retry_;
     const GuardianDuty duty_;
-    std::function<void(const error_code&)> on_lost_;
+    std::function<void(const GuardianLoss&)> on_lost_;
     std::function<void(Pid)> on_keeper_lost_;
     Lifeline lifeline_;  // where there is no pidfd of the host
-    bool watches_pidfd_ = true;
 
     mutable std::mutex mutex_;
     std::condition_variable arrived_;
@@ -119,84 +128,59 @@ private:
     std::size_t waiting_ = 0;
     Pid pid_ = 0;
     bool stopping_ = false;
+    bool making_ = false;  // another guardian
+    ReplacementPace pace_;
     error_code broken_;
-    std::unique_ptr<boost::asio::posix::stream_descriptor> control_;
-    std::unique_ptr<boost::asio::posix::stream_descriptor> process_;
+    DescriptorWatch control_;
+    DescriptorWatch process_;
 
-    std::atomic<std::size_t> unsettled_count_{0};  // read by any thread
-
-    // On the loop.
-    std::map<Pid, std::function<void(bool)>> unsettled_;
-    std::deque<Pid> early_;  // trees that ended before the loss of their keeper was noticed
+    UnsettledTrees unsettled_;                      // on the loop
+    std::chrono::milliseconds announced_pause_{0};  // on the loop
 };
 
 // -- implementation ----------------------------------------------------------
 
-inline void Guardian::start(std::function<void(const error_code&)> on_lost, std::function<void(Pid)> on_keeper_lost,
+inline void Guardian::start(std::function<void(const GuardianLoss&)> on_lost, std::function<void(Pid)> on_keeper_lost,
                             error_code& ec) {
     on_lost_ = std::move(on_lost);
     on_keeper_lost_ = std::move(on_keeper_lost);
-    fork_guardian(ec);
+    fork(ec);
     if (ec) return;
     listen();
     watch();
 }
 
-inline void Guardian::fork_guardian(error_code& ec) {
-    ec.clear();
-    int ends[2] = {-1, -1};
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-        ec = system_code(errno);
-        return;
-    }
-    UniqueFd ours(ends[0]);
-    const UniqueFd theirs(ends[1]);
-    UniqueFd host(static_cast<int>(raw(SYS_pidfd_open, ::getpid(), 0)));
-    watches_pidfd_ = static_cast<bool>(host);
-    if (!host) {
-        int pipe_ends[2] = {-1, -1};
-        if (::pipe2(pipe_ends, O_CLOEXEC) != 0) {
-            ec = system_code(errno);
-            return;
-        }
-        host.reset(pipe_ends[0]);
-        lifeline_.hold(UniqueFd(pipe_ends[1]));
-    }
-    auto inherited = std::make_shared<const InheritedAttributes>(duty_.reader->read());
-    GuardianPorts ports{theirs.get(), host.get(), duty_.group, duty_.leaders, {}};
-    std::strncpy(ports.group_name, duty_.group_name.c_str(), sizeof ports.group_name - 1);
-    const Cloned guardian = fork_apart([&ports]() WARDEN_IN_CHILD { run_guardian(ports); });
-    if (guardian.error != 0) {
-        ec = system_code(guardian.error);
-        return;
-    }
+inline void Guardian::fork(error_code& ec) {
+    ForkedGuardian forked = fork_guardian(duty_, lifeline_, ec);
+    if (ec) return;
     const std::lock_guard lock(mutex_);
-    pid_ = guardian.pid;
-    inherited_ = std::move(inherited);
-    ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);
-    control_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, ours.release());
-    process_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, guardian.pidfd);
+    ec = control_.open(std::move(forked.control));
+    if (!ec) ec = process_.open(std::move(forked.pidfd));
+    if (ec) {
+        control_.close();
+        return end_guardian(forked.pid);
+    }
+    pid_ = forked.pid;
+    inherited_ = std::move(forked.inherited);
     asked_ = 0;
     ready_.clear();
     ask_for_keepers();
 }
 
 inline void Guardian::ask_for_keepers() {
-    if (!control_ || stopping_) return;
+    if (!control_.is_open() || stopping_) return;
     const std::size_t low = (duty_.spare_keepers + 1) / 2;
     while (ready_.size() + asked_ < low + waiting_) {
         const GuardianCommand command = GuardianCommand::make_keeper;
-        if (send_record(control_->native_handle(), &command, sizeof command, nullptr, 0, nullptr, 0) < 0) return;
+        if (send_record(control_.get(), &command, sizeof command, nullptr, 0, nullptr, 0) < 0) return;
         ++asked_;
     }
 }
 
 inline void Guardian::listen() {
-    control_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                         [self = shared_from_this()](const error_code& ec) {
-                             if (ec) return;
-                             self->receive_keepers();
-                         });
+    control_.wait_readable([self = shared_from_this()](const error_code& ec) {
+        if (!ec) self->receive_keepers();
+    });
 }
 
 inline void Guardian::receive_keepers() {
@@ -208,7 +192,7 @@ inline void Guardian::receive_keepers() {
             KeeperReady ready{};
             int fds[descriptors_beside];
             std::size_t count = 0;
-            const long size = receive_record(control_->native_handle(), &ready, sizeof ready, nullptr, 0, fds, count);
+            const long size = receive_record(control_.get(), &ready, sizeof ready, nullptr, 0, fds, count);
             if (size <= 0) {
                 if (size == 0) return;  // its end is seen through its pidfd
                 break;
@@ -217,7 +201,7 @@ inline void Guardian::receive_keepers() {
                 ended.push_back(ready.pid);
                 continue;
             }
-            std::erase(early_, ready.pid);  // of a former one with that number
+            unsettled_.forget_early(ready.pid);
             if (asked_ > 0) --asked_;
             if (count == 1) ready_.push_back({KeeperSocket(fds[0]), ready.pid, inherited_});
             else broken_ = system_code(ready.pid > 0 ? EMFILE : -ready.pid);  // here, there was no room for its socket
@@ -225,43 +209,25 @@ inline void Guardian::receive_keepers() {
         ask_for_keepers();
     }
     arrived_.notify_all();
-    for (const Pid keeper : ended) keeper_tree_ended(keeper);
+    for (const Pid keeper : ended) unsettled_.tree_ended(keeper);
     listen();
-}
-
-inline void Guardian::keeper_tree_ended(Pid keeper) {
-    const auto found = unsettled_.find(keeper);
-    if (found == unsettled_.end()) {
-        if (early_.size() == max_early) early_.pop_front();
-        return early_.push_back(keeper);
-    }
-    const auto settled = std::move(found->second);
-    unsettled_.erase(found);
-    --unsettled_count_;
-    settled(true);
 }
 
 inline void Guardian::settle(const SpareKeeper& keeper, std::function<void(bool)> settled) {
     on_keeper_lost_(keeper.pid);
     {
         const std::lock_guard lock(mutex_);
-        if (stopping_ || !control_ || keeper.inherited != inherited_) {
-            ++unsettled_count_;  // for good
-            return settled(false);
+        if (stopping_ || !control_.is_open() || keeper.inherited != inherited_) {
+            return unsettled_.add_unknown(settled);
         }
     }
-    if (const auto early = std::find(early_.begin(), early_.end(), keeper.pid); early != early_.end()) {
-        early_.erase(early);
-        return settled(true);
-    }
-    ++unsettled_count_;
-    unsettled_[keeper.pid] = std::move(settled);
+    unsettled_.add(keeper.pid, std::move(settled));
     resume();  // its part is to be done now
 }
 
-inline void Guardian::resume() const {
+inline void Guardian::resume() {
     const std::lock_guard lock(mutex_);
-    if (pid_ != 0 && process_) static_cast<void>(signal_pidfd(process_->native_handle(), SIGCONT));
+    if (pid_ != 0 && process_.is_open()) static_cast<void>(signal_pidfd(process_.get(), SIGCONT));
 }
 
 inline SpareKeeper Guardian::take_keeper(SteadyTime deadline, error_code& ec) {
@@ -293,10 +259,10 @@ inline void Guardian::await_keeper(std::unique_lock<std::mutex>& lock, SteadyTim
     bool killed = false;
     for (SteadyTime now = began; !is_over() && now < deadline; now = SteadyTime::clock::now()) {
         arrived_.wait_until(lock, std::min(deadline, now + patience), is_over);
-        if (is_over() || pid_ == 0 || !process_ || !process_->is_open()) continue;  // it may be being replaced
+        if (is_over() || pid_ == 0 || !process_.is_open()) continue;  // it may be being replaced
         const bool kill = !killed && SteadyTime::clock::now() - began > (deadline - began) / 2;
         killed = killed || kill;
-        static_cast<void>(signal_pidfd(process_->native_handle(), kill ? SIGKILL : SIGCONT));
+        static_cast<void>(signal_pidfd(process_.get(), kill ? SIGKILL : SIGCONT));
     }
 }
 
@@ -310,63 +276,79 @@ inline void Guardian::release_keeper(SpareKeeper keeper) {
     arrived_.notify_one();
 }
 
-/// Receives a keeper that nobody needs any more, which ends then. False if there is none.
-inline bool Guardian::drop_keeper(int control) noexcept {
-    KeeperReady ready{};
-    int fds[descriptors_beside];
-    std::size_t count = 0;
-    const long size = receive_record(control, &ready, sizeof ready, nullptr, 0, fds, count);
-    for (std::size_t i = 0; i < count; ++i) const KeeperSocket unused(fds[i]);
-    return size > 0;
-}
-
 inline void Guardian::watch() {
-    process_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                         [self = shared_from_this()](const error_code& ec) {
-                             if (!ec) self->replace();
-                         });
+    process_.wait_readable([self = shared_from_this()](const error_code& ec) {
+        if (!ec) self->replace();
+    });
 }
 
 inline void Guardian::replace() {
     {
         const std::lock_guard lock(mutex_);
-        if (process_) static_cast<void>(reap_pidfd(process_->native_handle()));
+        if (process_.is_open()) static_cast<void>(reap_pidfd(process_.get()));
         pid_ = 0;
         if (stopping_) return;
-        while (control_ && drop_keeper(control_->native_handle())) {}
-        process_.reset();
-        control_.reset();
+        while (control_.is_open() && drop_keeper(control_.get())) {}
+        process_.close();
+        control_.close();
     }
-    early_.clear();
-    for (auto& [keeper, settled] : std::exchange(unsettled_, {})) settled(false);
+    unsettled_.guardian_lost();
+    const auto pause = [&] {
+        const std::lock_guard lock(mutex_);
+        return pace_.lost(loop_.now());
+    }();
+    if (pause == pause.zero()) make_another();
+    else make_later(pause, {});
+}
+
+inline void Guardian::make_later(std::chrono::milliseconds pause, const error_code& failed) {
+    arrived_.notify_all();
+    retry_.arm(loop_.now() + pause, [self = shared_from_this()] { self->make_another(); });
+    const bool is_news = std::exchange(announced_pause_, pause) != pause;
+    on_lost_({false, is_news, failed, pause, pace_.in_a_row(loop_.now())});
+}
+
+inline void Guardian::make_another() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (stopping_) return;
+        making_ = true;  // so that `stop` waits for it
+    }
     error_code ec;
-    fork_guardian(ec);
-    if (!ec) {
-        listen();
-        watch();
-    } else {
-        arrived_.notify_all();
-        retry_.expires_after(std::chrono::seconds(1));
-        retry_.async_wait([self = shared_from_this()](const error_code& cancelled) {
-            if (!cancelled) self->replace();
-        });
+    fork(ec);
+    std::chrono::milliseconds pause{0};
+    unsigned in_a_row = 0;
+    bool is_paced = false;
+    {
+        const std::lock_guard lock(mutex_);
+        making_ = false;
+        const SteadyTime now = loop_.now();
+        if (ec) pause = std::max(pace_.lost(now), ReplacementPace::first_pause);
+        in_a_row = pace_.in_a_row(now);
+        is_paced = pace_.is_paced(now);
     }
-    on_lost_(ec);
+    arrived_.notify_all();
+    if (ec) return make_later(pause, ec);
+    listen();
+    watch();
+    if (!is_paced) announced_pause_ = announced_pause_.zero();
+    on_lost_({true, !is_paced, {}, {}, in_a_row});
 }
 
 inline void Guardian::stop(SteadyTime deadline) {
     int pidfd = -1;
     int control = -1;
     {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
         stopping_ = true;
+        arrived_.wait_until(lock, deadline, [this] { return !making_; });
         ready_.clear();
-        if (control_ && control_->is_open()) {
-            control = control_->native_handle();
+        if (control_.is_open()) {
+            control = control_.get();
             const GuardianCommand command = GuardianCommand::quit;
             send_record(control, &command, sizeof command, nullptr, 0, nullptr, 0);
         }
-        if (pid_ != 0 && process_) pidfd = process_->native_handle();
+        if (pid_ != 0 && process_.is_open()) pidfd = process_.get();
     }
     arrived_.notify_all();
     while (pidfd >= 0) {

@@ -15,11 +15,11 @@
 #include <warden/containment.hpp>
 #include <warden/detail/containment/guardian_linux.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
+#include <warden/detail/system/descriptor_watch_posix.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 
 #if WARDEN_OS_LINUX
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <algorithm>
 #include <functional>
@@ -236,14 +236,9 @@ inline error_code KeeperTree::signal_leader(int signal) const noexcept {
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct KeeperTree::Watch {
-    using Descriptor = boost::asio::posix::stream_descriptor;
+    explicit Watch(boost::asio::io_context& loop) : socket(loop) {}
 
-    Watch(boost::asio::io_context& loop, int descriptor) : socket(loop, descriptor) {}
-    ~Watch() {
-        if (socket.is_open()) socket.release();  // the tree owns it
-    }
-
-    Descriptor socket;
+    DescriptorWatch socket;  // the tree's
     LeaderExitHandler ended;
     Job tree_empty;
     std::function<void(std::function<void(bool)>)> on_lost;
@@ -253,7 +248,7 @@ struct KeeperTree::Watch {
     bool unknown = false;
 
     static void wait(const std::shared_ptr<Watch>& self) {
-        self->socket.async_wait(Descriptor::wait_read, [self](const error_code& ec) {
+        self->socket.wait_readable([self](const error_code& ec) {
             if (!ec) self->receive(self);
         });
     }
@@ -262,12 +257,12 @@ struct KeeperTree::Watch {
         KeeperEvent event{};
         std::size_t none = 0;
         int fds[descriptors_beside];
-        const long size = receive_record(socket.native_handle(), &event, sizeof event, nullptr, 0, fds, none);
+        const long size = receive_record(socket.get(), &event, sizeof event, nullptr, 0, fds, none);
         if (size == -EAGAIN) return wait(self);
         if (size != static_cast<long>(sizeof event)) return lose(self);
         const bool is_tree_empty = event.tree_empty != 0;
         keeper_ready = is_tree_empty;
-        if (is_tree_empty) socket.release();
+        if (is_tree_empty) socket.close();
         else wait(self);
         if (!leader_ended) {
             leader_ended = true;
@@ -279,7 +274,7 @@ struct KeeperTree::Watch {
 
     /// The keeper itself was killed. The guardian ends the tree and says when; nobody learns how the leader ended.
     void lose(const std::shared_ptr<Watch>& self) {
-        socket.release();
+        socket.close();
         lost = true;
         if (!std::exchange(leader_ended, true)) ended(LeaderExit{}, false);
         if (!on_lost) return;  // the tree has been let go
@@ -304,7 +299,8 @@ inline KeeperTree::~KeeperTree() {
 }
 
 inline error_code KeeperTree::watch(IoLoop& loop, LeaderExitHandler ended, Job tree_empty) {
-    watch_ = std::make_shared<Watch>(loop.context(), keeper_.socket.get());
+    watch_ = std::make_shared<Watch>(loop.context());
+    if (const error_code ec = watch_->socket.borrow(keeper_.socket.get())) return ec;
     watch_->ended = std::move(ended);
     watch_->tree_empty = std::move(tree_empty);
     watch_->on_lost = [this](std::function<void(bool)> settled) {

@@ -87,6 +87,7 @@ private:
     }
     [[nodiscard]] std::optional<SetUpError> start_guardian();
     [[nodiscard]] std::shared_ptr<Guardian> make_guardian(GuardianDuty duty, error_code& ec);
+    void guardian_lost(const GuardianLoss& loss);
     [[nodiscard]] std::vector<std::shared_ptr<Guardian>> guardians() const;
     /// Whether what this program is allowed to do now reaches members of other users.
     [[nodiscard]] bool reaches_other_users() const;
@@ -163,26 +164,32 @@ inline std::optional<SetUpError> Mechanisms::start_guardian() {
 }
 
 inline std::shared_ptr<Guardian> Mechanisms::make_guardian(GuardianDuty duty, error_code& ec) {
-    auto guardian = std::make_shared<Guardian>(services_->loop.context(), std::move(duty));
-    guardian->start(
-        [this, services = services_.get()](const error_code& failed) {
-            unguarded_ = static_cast<bool>(failed);
-            Event lost;
-            lost.kind = EventKind::guardian_lost;
-            lost.severity = failed ? Severity::critical : Severity::error;
-            lost.message = failed ? "the guardian was lost and cannot be replaced: " + failed.message()
-                                  : "the guardian was lost; another one is in place";
-            services->emit(std::move(lost));
-        },
-        [services = services_.get()](Pid keeper) {
-            Event lost;
-            lost.kind = EventKind::guardian_lost;
-            lost.severity = Severity::error;
-            lost.message = "the keeper " + std::to_string(keeper) + " was killed; the guardian ends its tree";
-            services->emit(std::move(lost));
-        },
-        ec);
+    auto guardian = std::make_shared<Guardian>(services_->loop, std::move(duty));
+    guardian->start([this](const GuardianLoss& loss) { guardian_lost(loss); },
+                    [services = services_.get()](Pid keeper) {
+                        Event lost;
+                        lost.kind = EventKind::guardian_lost;
+                        lost.severity = Severity::error;
+                        lost.message =
+                            "the keeper " + std::to_string(keeper) + " was killed; the guardian ends its tree";
+                        services->emit(std::move(lost));
+                    },
+                    ec);
     return guardian;
+}
+
+inline void Mechanisms::guardian_lost(const GuardianLoss& loss) {
+    unguarded_ = !loss.is_replaced;
+    if (!loss.is_news) return;
+    Event lost;
+    lost.kind = EventKind::guardian_lost;
+    lost.severity = loss.is_replaced ? Severity::error : Severity::critical;
+    lost.message = loss.is_replaced ? "the guardian was lost; another one is in place"
+                   : loss.failed    ? "the guardian was lost and cannot be replaced: " + loss.failed.message()
+                                    : "the guardian was lost " + std::to_string(loss.in_a_row) + " times in a row";
+    if (!loss.is_replaced) lost.message += "; another one is made in " + std::to_string(loss.pause.count()) + " ms";
+    if (loss.pause == ReplacementPace::longest_pause) lost.message += ", and so on, without further events";
+    services_->emit(std::move(lost));
 }
 
 inline std::vector<std::shared_ptr<Guardian>> Mechanisms::guardians() const {
@@ -286,8 +293,12 @@ inline HealthFinding Mechanisms::guardian_health() const {
                 "trees whose keepers were killed, and that may live: " + std::to_string(unsettled) +
                     "; helpers that somebody had stopped, resumed now: " + std::to_string(stopped)};
     }
-    if (pid != 0) return {"guardian", HealthStatus::ok, "pid " + std::to_string(pid)};
-    return {"guardian", HealthStatus::failing, "there is none; it is tried again every second"};
+    const unsigned losses = guardian_ ? guardian_->frequent_losses() : 0;
+    const std::string lost =
+        losses > 0 ? "; it was lost " + std::to_string(losses) + " times in a row: find out who ends it" : "";
+    if (pid == 0)
+        return {"guardian", HealthStatus::failing, "there is none; another one is made within a second" + lost};
+    return {"guardian", losses > 0 ? HealthStatus::degraded : HealthStatus::ok, "pid " + std::to_string(pid) + lost};
 }
 
 /// Reaps processes of our own groups that fell to this program when their parents ended, because it is a subreaper or
