@@ -70,10 +70,18 @@ public:
     [[nodiscard]] std::vector<std::string> tail(std::size_t lines) const;
     [[nodiscard]] std::filesystem::path log_path() const;
     [[nodiscard]] std::filesystem::path error_log_path() const;
+    /// The process and all that it has started, as far as they live; nobody once the tree is empty. `ec` says why there
+    /// may be more.
+    [[nodiscard]] std::vector<TreeMember> tree(error_code& ec) const;
+    /// @throws system_error if there may be more, or if there is no process
     [[nodiscard]] std::vector<TreeMember> tree() const;
     /// More of one member of `tree()`. `errc::not_found` in `error` if it is no member, or none any more; not on POSIX
     /// systems other than Linux, where nobody tells: `operation_not_supported`.
     [[nodiscard]] MemberDetails inspect(Pid member) const;
+    /// While it runs, the sum over its tree; `ec` says why there may be more. Once it has ended, what the system
+    /// counted for it.
+    [[nodiscard]] ResourceUsage usage(error_code& ec) const;
+    /// @throws system_error if there may be more, or if there is no process
     [[nodiscard]] ResourceUsage usage() const;
     [[nodiscard]] ContainmentReport containment() const;
 

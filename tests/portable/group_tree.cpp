@@ -99,7 +99,8 @@ TEST_CASE("portable launch: the leader is the head of a session and group of its
     CHECK(::getsid(tree.pid()) == tree.pid());
     CHECK(parent_of(tree.pid()) == ::getpid());
     CHECK(tree.members() == std::vector<Pid>{tree.pid()});
-    const auto listed = member(tree.pid());
+    warden::error_code unread;
+    const auto listed = member(tree.pid(), unread);
     REQUIRE(listed);
     CHECK(listed->pid == tree.pid());
     CHECK(why_alive(*listed) == "exists, in process group " + std::to_string(tree.pid()) + " of session " +
@@ -108,7 +109,8 @@ TEST_CASE("portable launch: the leader is the head of a session and group of its
     CHECK(tree.status() == ExitStatus::from_signal(SIGKILL, false));
     CHECK(tree.becomes_extinct());
     CHECK(tree.members().empty());
-    CHECK(!member(tree.pid()));
+    CHECK(!member(tree.pid(), unread));
+    CHECK_FALSE(unread);
     CHECK(why_alive(*listed) == "gone by now");
     CHECK(tree.signal_leader(SIGTERM) == system_code(ESRCH));
     CHECK(tree.signal_tree(SIGTERM) == system_code(ESRCH));

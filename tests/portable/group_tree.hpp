@@ -101,7 +101,10 @@ public:
         return loop_.call([&] { return tree_->signal_tree(signal); });
     }
     std::vector<Pid> members() {
-        return loop_.call([&] { return tree_->members(); });
+        warden::error_code ec;
+        auto found = loop_.call([&] { return tree_->members(ec); });
+        CHECK_FALSE(ec);
+        return found;
     }
 
     ChildAnswer answer;

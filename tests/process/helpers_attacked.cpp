@@ -20,7 +20,8 @@ namespace {
 
 std::vector<pid_t> keepers(const warden::ProcessManager& manager) {
     std::vector<pid_t> found;
-    for (const warden::Pid child : warden::detail::procfs::children(manager.guardian_pid())) {
+    warden::error_code unlisted;
+    for (const warden::Pid child : warden::detail::procfs::children(manager.guardian_pid(), unlisted)) {
         const auto pid = static_cast<pid_t>(child);
         if (read_file("/proc/" + std::to_string(pid) + "/comm") == "warden-keeper\n") found.push_back(pid);
     }

@@ -24,6 +24,7 @@ struct FakeTreeState {
     std::vector<warden::Pid> members{};
     warden::error_code kill_answer{};
     warden::error_code watch_answer{};
+    warden::error_code list_answer{};
     std::function<void(const std::string&)> on_call{};  ///< Called after each of `calls`.
     bool is_held = false;                               ///< It exists.
     warden::detail::LeaderExitHandler ended{};
@@ -84,7 +85,10 @@ public:
         state_->note("last resort");
         return {};
     }
-    [[nodiscard]] std::vector<warden::Pid> members() { return state_->members; }
+    [[nodiscard]] std::vector<warden::Pid> members(warden::error_code& ec) {
+        ec = state_->list_answer;
+        return state_->members;
+    }
     [[nodiscard]] bool has_escaped(warden::Pid) const { return false; }
 
 private:

@@ -40,9 +40,16 @@ std::size_t descriptors() {
 
 bool has_children() { return ::waitpid(-1, nullptr, WNOHANG | __WALL) >= 0; }
 
+std::vector<warden::Pid> own_pids() {
+    warden::error_code unlisted;
+    auto children = warden::detail::procfs::children(::getpid(), unlisted);
+    if (unlisted) throw warden::system_error(unlisted, "children");
+    return children;
+}
+
 /// Some child of this program, the watcher if there is no other.
 warden::Pid a_child() {
-    const auto children = warden::detail::procfs::children(::getpid());
+    const auto children = own_pids();
     return children.empty() ? 0 : children.front();
 }
 
@@ -149,7 +156,7 @@ int forked_copy(const std::string& leak) {
         expect(!is_subreaper(), "a dismissed guard lets go of everything");
         expect(guard->check().empty(), "a dismissed guard finds nothing");
         LeakGuard cleaner;
-        for (const warden::Pid pid : warden::detail::procfs::children(::getpid())) ::kill(pid, SIGKILL);
+        for (const warden::Pid pid : own_pids()) ::kill(pid, SIGKILL);
         while (::waitpid(-1, nullptr, 0) > 0) {}
     }
     expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the guard of the copy did nothing");
@@ -194,7 +201,7 @@ int there_before(const std::string& leak) {
     leaks::leave(leak);
     LeakGuard inner;
     expect(inner.conclude().empty(), "what was there before is no leak");
-    expect(warden::detail::procfs::children(::getpid()).size() == 2, "and is not ended: the process and the watcher");
+    expect(own_pids().size() == 2, "and is not ended: the process and the watcher");
     return failures;
 }
 
@@ -206,8 +213,9 @@ int ignored(const std::string& leak) {
     expect(guard.check(0s).empty(), "what is ignored is no leak");
     static_cast<void>(guard.conclude());
     const LeakGuard next;
-    for (const warden::Pid pid : warden::detail::procfs::children(::getpid())) {
-        if (warden::detail::procfs::member(pid)->command == "sleep 60") {
+    for (const warden::Pid pid : own_pids()) {
+        warden::error_code unread;
+        if (warden::detail::procfs::member(pid, unread)->command == "sleep 60") {
             expect(::kill(pid, SIGKILL) == 0 && ::waitpid(pid, nullptr, 0) == pid, "it has not been ended");
             return failures;
         }

@@ -4,6 +4,7 @@
 #include <support/fake_tree.hpp>
 #include <warden/detail/engine/process_record.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -88,13 +89,43 @@ TEST_CASE("process: an end that leaves nothing is one turn: exit, out of the tab
     CHECK_FALSE(process.tree->is_held);
 }
 
-TEST_CASE("process: one that the system refuses to watch is ended at once, and how it ended is not known") {
+TEST_CASE("process: one that the system refuses to watch is killed, and is over when its end is seen, not before") {
     Started process;
     process.tree->watch_answer = errc::too_many_processes;
     process.record->activate();
-    CHECK(process.context->log == Log{"0 kill", "0 kill tree", "0 leader exited", "0 exit", "0 tree emptied"});
-    CHECK(process.facts().cause == ExitCause::unknown);
+    CHECK(process.context->log == Log{"0 kill", "0 state", "0 kill tree"});
+    process.advance(60ms);
+    CHECK(process.context->log.back() == "50 kill tree");
+    CHECK(process.facts().tree_alive);
+    CHECK(process.tree->is_held);
+    process.tree->watch_answer = {};
+    process.advance(50ms);
+    process.tree->end_leader(by_kill, true);
+    CHECK(process.context->log ==
+          Log{"0 kill", "0 state", "0 kill tree", "50 kill tree", "110 leader exited", "110 exit", "110 tree emptied"});
+    CHECK(process.facts().state == State::force_killed);
     CHECK_FALSE(process.tree->is_held);
+    process.advance(1h);
+    CHECK(process.context->log.size() == 7);
+}
+
+TEST_CASE("process: members that cannot be listed are survivors, not known, with the reason") {
+    Started process;
+    process.record->activate();
+    process.tree->list_answer = make_error_code(boost::system::errc::too_many_files_open);
+    process.stop(StopPlan::now());
+    process.advance(1h);
+    REQUIRE(process.reports.size() == 1);
+    CHECK_FALSE(process.reports[0].clean());
+    CHECK(std::any_of(process.reports[0].survivors.begin(), process.reports[0].survivors.end(), [](const auto& one) {
+        return one.reason.starts_with("not known") && one.reason.find("Too many open files") != std::string::npos;
+    }));
+    error_code ec;
+    static_cast<void>(process.record->tree_members(ec));
+    CHECK(ec == boost::system::errc::too_many_files_open);
+    static_cast<void>(process.record->usage(ec));
+    CHECK(ec == boost::system::errc::too_many_files_open);
+    CHECK(process.record->inspect(7).error == boost::system::errc::too_many_files_open);
 }
 
 TEST_CASE("process: a tree that outlives its leader stays in the table until it is empty") {

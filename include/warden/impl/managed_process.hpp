@@ -179,15 +179,25 @@ WARDEN_INLINE std::vector<std::string> ManagedProcess::tail(std::size_t lines) c
 WARDEN_INLINE std::chrono::system_clock::time_point ManagedProcess::started_at() const {
     return read([](auto& r) { return r.started_at; });
 }
+WARDEN_INLINE std::vector<TreeMember> ManagedProcess::tree(error_code& ec) const {
+    ec = check();
+    return ec ? std::vector<TreeMember>{} : record_->tree_members(ec);
+}
 WARDEN_INLINE std::vector<TreeMember> ManagedProcess::tree() const {
-    return check() ? std::vector<TreeMember>{} : record_->tree_members();
+    return detail::or_throw("tree", [&](error_code& ec) { return tree(ec); });
 }
 WARDEN_INLINE MemberDetails ManagedProcess::inspect(Pid member) const {
     MemberDetails details;
     details.error = check();
     return details.error ? details : record_->inspect(member);
 }
-WARDEN_INLINE ResourceUsage ManagedProcess::usage() const { return check() ? ResourceUsage{} : record_->usage(); }
+WARDEN_INLINE ResourceUsage ManagedProcess::usage(error_code& ec) const {
+    ec = check();
+    return ec ? ResourceUsage{} : record_->usage(ec);
+}
+WARDEN_INLINE ResourceUsage ManagedProcess::usage() const {
+    return detail::or_throw("usage", [&](error_code& ec) { return usage(ec); });
+}
 
 WARDEN_INLINE std::optional<ExitStatus> ManagedProcess::wait_until_steady(SteadyTime deadline) {
     if (const error_code ec = check()) throw system_error(ec, "wait");

@@ -25,8 +25,9 @@ enum class LeakKind : std::uint8_t {
     tcp_port,     ///< A TCP socket that listens, IPv4 or IPv6.
     unix_socket,  ///< A unix socket that listens.
     pipe,         ///< A descriptor of a pipe in this program, or a descendant that has a pipe of this program open.
+    unknown,      ///< What could not be looked at, and why: there may be leaks that were not seen.
 };
-inline constexpr std::size_t leak_kinds = 5;
+inline constexpr std::size_t leak_kinds = 6;
 
 struct Leak {
     LeakKind kind = LeakKind::process;
@@ -63,6 +64,7 @@ inline constexpr std::array<LeakWords, leak_kinds> leak_words{{
     {"tcp_port", "close the socket before the test ends, or stop who listens"},
     {"unix_socket", "close the socket before the test ends, or stop who listens"},
     {"pipe", "close the descriptor, or stop who holds the other end: until then its reader sees no end of file"},
+    {"unknown", "let this program read /proc, with all of its descendants in it"},
 }};
 static_assert(!leak_words.back().advice.empty(), "a kind has no words");
 
@@ -79,6 +81,7 @@ constexpr std::string_view advice(LeakKind kind) noexcept {
 inline std::string to_string(const Leak& leak) {
     const bool is_process = leak.kind == LeakKind::process || leak.kind == LeakKind::zombie;
     std::string text(to_string(leak.kind));
+    if (leak.kind == LeakKind::unknown) return text + ": " + leak.detail;
     if (!is_process) text += ' ' + leak.detail + ": process";
     text += ' ' + std::to_string(leak.pid) + ", parent " + std::to_string(leak.parent);
     if (is_process && !leak.detail.empty()) text += ", " + leak.detail;

@@ -86,7 +86,14 @@ struct LeakCensus {
 inline void take_processes(LeakCensus& census) {
     const Pid self = ::getpid();
     std::vector<Pid> helpers;
-    for (const Pid pid : procfs::descendants(self)) {
+    error_code unlisted;
+    const auto descendants = procfs::descendants(self, unlisted);
+    if (unlisted) {
+        census.found.emplace(
+            LeakKey{LeakKind::unknown, self, 0, 0},
+            Leak{LeakKind::unknown, self, 0, {}, "descendants cannot be listed: " + unlisted.message()});
+    }
+    for (const Pid pid : descendants) {
         auto process = procfs::read_stat(pid);
         if (!process || process->state == 'X') continue;
         if (is_zombie(*process) && !procfs::has_ended(*process)) process->state = 'S';  // only its first thread has
@@ -99,7 +106,8 @@ inline void take_processes(LeakCensus& census) {
             is_zombie(*process) && (std::find(helpers.begin(), helpers.end(), process->parent) != helpers.end() ||
                                     (process->parent == self && is_of_manager_group(pid)));
         if (waited_for_by_warden) continue;
-        const auto member = procfs::member(pid);
+        error_code unreadable;
+        const auto member = procfs::member(pid, unreadable);
         census.found.emplace(key_of(*process), Leak{is_zombie(*process) ? LeakKind::zombie : LeakKind::process,
                                                     pid,
                                                     process->parent,
@@ -188,7 +196,8 @@ inline LeakCensus take_leak_census() {
     take_processes(census);
     std::vector<Holder> holders;
     const auto add = [&](const procfs::Stat& process) {
-        const auto member = procfs::member(process.pid);
+        error_code unreadable;
+        const auto member = procfs::member(process.pid, unreadable);
         if (!member || is_zombie(process)) return;
         Leak who{LeakKind::process, process.pid, process.parent, member->command, {}};
         holders.push_back({key_of(process), std::move(who), procfs::holdings(process.pid)});

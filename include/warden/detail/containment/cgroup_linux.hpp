@@ -58,7 +58,7 @@ public:
     /// One by one.
     [[nodiscard]] error_code last_resort() { return signal_tree(SIGKILL); }
     /// Those in the group, and those that are found to have left it.
-    [[nodiscard]] std::vector<Pid> members();
+    [[nodiscard]] std::vector<Pid> members(error_code& ec);
     [[nodiscard]] bool has_escaped(Pid pid) const noexcept { return escapees_.has(pid); }
 
 private:
@@ -70,8 +70,11 @@ private:
     void kill_headless();
     /// Whether `pid` is, or was when it ended, in the group or in one beneath it.
     [[nodiscard]] bool is_inside(Pid pid) const { return home_->holds(pid, group_.name); }
-    void look_for_escapees(std::vector<Pid> inside) {
-        escapees_.look(std::move(inside), pid_, pidfd_.get(), [this](Pid pid) { return is_inside(pid); });
+    [[nodiscard]] error_code look_for_escapees(std::vector<Pid> inside) {
+        error_code ec;
+        escapees_.look(
+            std::move(inside), pid_, pidfd_.get(), [this](Pid pid) { return is_inside(pid); }, ec);
+        return ec;
     }
 
     std::shared_ptr<CgroupHome> home_;
@@ -128,9 +131,10 @@ inline void append_listed(int pid, void* pids) { static_cast<std::vector<Pid>*>(
 /// The members of a group whose processes cannot be listed, by their threads.
 inline int append_by_threads(int directory, std::vector<Pid>& found) {
     std::vector<Pid> threads;
-    const int failed = for_each_listed(directory, "cgroup.threads", append_listed, &threads);
+    int failed = for_each_listed(directory, "cgroup.threads", append_listed, &threads);
     for (const Pid thread : threads) {
         const Pid process = procfs::process_of(thread);
+        if (process == 0 && procfs::exists(thread)) failed = EACCES;
         if (process != 0 && std::find(found.begin(), found.end(), process) == found.end()) found.push_back(process);
     }
     return failed;
@@ -190,20 +194,21 @@ inline void CgroupTree::kill_headless() {
 inline error_code CgroupTree::kill_tree() {
     error_code ec;
     std::vector<Pid> headless;
-    look_for_escapees(group_members(ec, &headless));
+    const error_code unlisted = look_for_escapees(group_members(ec, &headless));
     const error_code refused = escapees_.signal(SIGKILL);
     killed_ = true;
     const int failed = kill_group(group_.directory.get());
     // Once more, for a first thread may have ended in between; any other is met when the leader's end is seen.
     if (!headless.empty() || ec) kill_headless();
     const bool is_told = failed == 0 || failed == ENOENT || failed == ENODEV || failed == EOPNOTSUPP;
-    return is_told ? refused : system_code(failed);
+    if (!is_told) return system_code(failed);
+    return refused ? refused : unlisted;
 }
 
-inline std::vector<Pid> CgroupTree::members() {
-    error_code ec;
+inline std::vector<Pid> CgroupTree::members(error_code& ec) {
     std::vector<Pid> found = group_members(ec);
-    look_for_escapees(found);
+    const error_code unlisted = look_for_escapees(found);
+    if (!ec) ec = unlisted;
     escapees_.append_to(found);
     return found;
 }

@@ -24,8 +24,9 @@ class Escapees {
 public:
     /// Looks for escapees among the leader, who is held by `leader_pidfd` until it is reaped, and the children of the
     /// members, of the leader and of the escapees known before. `is_inside` says of a pid whether it is in the group.
+    /// `ec` says why there may be more.
     template <class IsInside>
-    void look(std::vector<Pid> members, Pid leader, int leader_pidfd, IsInside is_inside);
+    void look(std::vector<Pid> members, Pid leader, int leader_pidfd, IsInside is_inside, error_code& ec);
 
     /// Signals all of them; the last refusal.
     [[nodiscard]] error_code signal(int signal) const noexcept;
@@ -63,19 +64,26 @@ inline bool Escapees::is_running(Pid pid) const noexcept {
 }
 
 template <class IsInside>
-inline void Escapees::look(std::vector<Pid> members, Pid leader, int leader_pidfd, IsInside is_inside) {
+inline void Escapees::look(std::vector<Pid> members, Pid leader, int leader_pidfd, IsInside is_inside, error_code& ec) {
+    ec.clear();
     const bool is_listed = std::find(members.begin(), members.end(), leader) != members.end();
     const bool may_be_outside = leader_pidfd >= 0 && !is_listed && !has(leader);
     if (may_be_outside && !is_inside(leader) && !has_ended_pidfd(leader_pidfd)) {
         if (UniqueFd copy = copy_of(leader_pidfd)) held_.push_back({leader, std::move(copy), true});
+        else ec = system_code(errno);
     }
     reap();
     append_to(members);
     for (std::size_t i = 0; i < members.size(); ++i) {
         const Pid parent = members[i];
-        for (const Pid child : procfs::children(parent)) {
+        error_code unlisted;
+        const auto children = procfs::children(parent, unlisted);
+        if (unlisted) ec = unlisted;
+        for (const Pid child : children) {
             if (std::find(members.begin(), members.end(), child) != members.end() || is_inside(child)) continue;
-            UniqueFd pidfd(static_cast<int>(raw(SYS_pidfd_open, child, 0)));
+            const long opened = raw(SYS_pidfd_open, child, 0);
+            if (opened < 0 && opened != -ESRCH) ec = system_code(static_cast<int>(-opened));
+            UniqueFd pidfd(static_cast<int>(opened));
             const UniqueFd above(static_cast<int>(raw(SYS_pidfd_open, parent, 0)));
             // Both are held now. The parent is ours and alive, and this is its child: nobody's number was given away.
             const auto stat = procfs::read_stat(child);

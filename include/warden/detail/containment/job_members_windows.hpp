@@ -27,8 +27,8 @@
 
 namespace warden::detail {
 
-/// The living members of a job and of those nested in it. Empty too if the system does not tell.
-[[nodiscard]] inline std::vector<Pid> job_members(HANDLE job);
+/// The living members of a job and of those nested in it. `ec` says why there may be more.
+[[nodiscard]] inline std::vector<Pid> job_members(HANDLE job, error_code& ec);
 
 /// How many live; nothing is told without memory being there for it.
 [[nodiscard]] inline DWORD living_members(HANDLE job) noexcept;
@@ -63,7 +63,8 @@ private:
     return ::WaitForSingleObject(process.get(), 0) == WAIT_OBJECT_0;
 }
 
-inline std::vector<Pid> job_members(HANDLE job) {
+inline std::vector<Pid> job_members(HANDLE job, error_code& ec) {
+    ec.clear();
     std::vector<Pid> found;
     std::vector<ULONG_PTR> space;
     for (std::size_t room = 64; room <= std::size_t{1} << 20; room *= 2) {
@@ -71,13 +72,17 @@ inline std::vector<Pid> job_members(HANDLE job) {
         auto* const list = reinterpret_cast<JOBOBJECT_BASIC_PROCESS_ID_LIST*>(space.data());
         const auto size = static_cast<DWORD>(space.size() * sizeof(ULONG_PTR));
         const BOOL told = ::QueryInformationJobObject(job, JobObjectBasicProcessIdList, list, size, nullptr);
-        if (!told && ::GetLastError() != ERROR_MORE_DATA) return found;
+        if (!told && ::GetLastError() != ERROR_MORE_DATA) {
+            ec = last_code();
+            return found;
+        }
         if (!told || list->NumberOfProcessIdsInList < list->NumberOfAssignedProcesses) continue;
         for (DWORD i = 0; i < list->NumberOfProcessIdsInList; ++i)
             found.push_back(static_cast<Pid>(list->ProcessIdList[i]));
         std::erase_if(found, member_has_ended);
-        break;
+        return found;
     }
+    ec = make_error_code(boost::system::errc::value_too_large);
     return found;
 }
 

@@ -67,7 +67,7 @@ public:
     [[nodiscard]] error_code kill_tree();
     /// Starts `taskkill /F /T` on the leader and its descendants, without waiting for it.
     [[nodiscard]] error_code last_resort();
-    [[nodiscard]] std::vector<Pid> members() const;
+    [[nodiscard]] std::vector<Pid> members(error_code& ec) const;
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 
 private:
@@ -210,9 +210,9 @@ inline void JobTree::State::look() {
 
 inline void JobTree::State::wait_member() {
     if (waits_member) return;
-    for (const Pid pid : job_members(job.get())) {
+    error_code ec;  // of a job that does not tell its members, `look` is called again by its messages
+    for (const Pid pid : job_members(job.get(), ec)) {
         UniqueHandle member = open_member(job.get(), pid, 0);
-        error_code ec;
         if (!member || member_waiter->assign(member.get(), ec)) continue;
         static_cast<void>(member.release());
         waits_member = true;
@@ -268,8 +268,9 @@ inline LeaderExit JobTree::State::leader_end() {
     return end;
 }
 
-inline std::vector<Pid> JobTree::members() const {
-    return state_ ? job_members(state_->job.get()) : std::vector<Pid>();
+inline std::vector<Pid> JobTree::members(error_code& ec) const {
+    ec.clear();
+    return state_ ? job_members(state_->job.get(), ec) : std::vector<Pid>();
 }
 
 inline error_code JobTree::kill_tree() {
@@ -327,7 +328,11 @@ inline error_code JobTree::signal_tree(int signal) {
 }
 
 inline error_code JobTree::signal_members(int signal) {
-    if (signal == signals::terminate) return ask_to_end(pid(), members());
+    if (signal == signals::terminate) {
+        error_code unlisted;
+        const error_code refused = ask_to_end(pid(), members(unlisted));
+        return unlisted ? unlisted : refused;
+    }
     if (signal == signals::kill) return kill_tree();
     if (signal == signals::stop) return stop_all();
     if (signal == signals::resume) return state_->stopped.resume_all();
@@ -340,12 +345,14 @@ inline error_code JobTree::stop_all() const {
     constexpr int max_rounds = 100;
     for (int round = 0; round < max_rounds; ++round) {
         bool found_new = false;
-        for (const Pid pid : members()) {
+        error_code unlisted;
+        for (const Pid pid : members(unlisted)) {
             if (state_->stopped.has(pid)) continue;
             const error_code ec = state_->stopped.stop(state_->job.get(), pid);
             found_new = found_new || !ec;
             if (ec && open_member(state_->job.get(), pid, 0)) result = ec;  // it is there, and was not to be stopped
         }
+        if (unlisted) return unlisted;
         if (!found_new) return result;
     }
     return system_code(ERROR_RETRY);

@@ -61,13 +61,15 @@ public:
     [[nodiscard]] error_code kill_tree() const noexcept { return tell({KeeperCommand::empty, 0}); }
     /// One by one, by this program. A keeper that is stopped once more is killed; the guardian ends what falls to it.
     [[nodiscard]] error_code last_resort() const;
-    /// When nobody knows what is left: the group and session of the leader, which may have become another's number.
-    [[nodiscard]] std::vector<Pid> members() const;
+    /// Once the keeper was killed, `errc::containment_lost` and at most a guess: the group and session of the leader,
+    /// which may have become another's number.
+    [[nodiscard]] std::vector<Pid> members(error_code& ec) const;
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 
 private:
     struct Watch;
     [[nodiscard]] error_code tell(KeeperCommand command) const noexcept;
+    [[nodiscard]] bool is_ready() const noexcept;    // the keeper has nobody any more
     [[nodiscard]] bool is_lost() const noexcept;     // the keeper was killed
     [[nodiscard]] bool is_unknown() const noexcept;  // and nobody knows what is left
     [[nodiscard]] long await_answer(LaunchReply& reply) noexcept;
@@ -198,13 +200,14 @@ inline error_code KeeperTree::last_resort() const {
     std::set<Pid> signalled;
     for (int round = 0; round < max_rounds && !is_lost(); ++round) {
         std::vector<std::pair<Pid, UniqueFd>> held;
-        for (const Pid pid : members()) {
+        error_code unlisted;  // then the keeper is the way
+        for (const Pid pid : members(unlisted)) {
             if (held.size() < max_held && !signalled.contains(pid)) {
                 held.emplace_back(pid, static_cast<int>(raw(SYS_pidfd_open, pid, 0)));
             }
         }
         if (held.empty()) break;
-        const auto now = members();  // held now; it is of the tree if it still is there
+        const auto now = members(unlisted);  // held now; it is of the tree if it still is there
         for (const auto& [pid, process] : held) {
             const bool is_member = process && std::find(now.begin(), now.end(), pid) != now.end();
             if (is_member) static_cast<void>(signal_pidfd(process.get(), SIGKILL));
@@ -216,8 +219,13 @@ inline error_code KeeperTree::last_resort() const {
     return {};
 }
 
-inline std::vector<Pid> KeeperTree::members() const {
-    if (!is_lost()) return procfs::descendants(keeper_.pid);
+inline std::vector<Pid> KeeperTree::members(error_code& ec) const {
+    if (!is_lost()) {
+        auto found = procfs::descendants(keeper_.pid, ec);
+        const bool is_held = is_ready() || !keeper_ended(keeper_);
+        if (is_held) return found;  // else it was killed a moment ago, and its pid may be another's by now
+    }
+    ec = errc::containment_lost;
     if (!is_unknown()) return {};  // the guardian ends them
     std::vector<Pid> found;
     procfs::for_each_entry("/proc", [&](std::string_view name) {
@@ -287,11 +295,12 @@ struct KeeperTree::Watch {
     }
 };
 
+inline bool KeeperTree::is_ready() const noexcept { return watch_ ? watch_->keeper_ready : refused_; }
 inline bool KeeperTree::is_lost() const noexcept { return watch_ && watch_->lost; }
 inline bool KeeperTree::is_unknown() const noexcept { return watch_ && watch_->unknown; }
 
 inline KeeperTree::~KeeperTree() {
-    const bool ready = watch_ ? watch_->keeper_ready : refused_;
+    const bool ready = is_ready();
     if (watch_) watch_->on_lost = nullptr;
     watch_.reset();
     if (ready) guardian_->release_keeper(std::move(keeper_));

@@ -305,7 +305,8 @@ inline HealthFinding Mechanisms::guardian_health() const {
 /// the first process of its namespace. Somebody else's are never touched, nor are leaders, which are awaited
 /// elsewhere. One may still be on its way: looks again a few times.
 inline void Mechanisms::sweep_adopted(int looks) {
-    for (const Pid child : procfs::children(services_->owner)) {
+    error_code unlisted;  // the next look may see them
+    for (const Pid child : procfs::children(services_->owner, unlisted)) {
         if (is_leader_(child) || !home_ || !home_->holds(child)) continue;
         siginfo_t info{};
         raw(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL, nullptr);

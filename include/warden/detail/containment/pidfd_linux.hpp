@@ -36,7 +36,7 @@ namespace warden::detail {
 /// The status as wait(2) encodes it, decoded once and for all.
 [[nodiscard]] inline bool has_ended_pidfd(int pidfd) noexcept {
     pollfd ended{pidfd, POLLIN, 0};
-    return ::poll(&ended, 1, 0) != 0;
+    return ::poll(&ended, 1, 0) > 0;
 }
 
 inline ExitStatus decode_wait_status(int status) noexcept;

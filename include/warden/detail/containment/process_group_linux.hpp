@@ -63,9 +63,9 @@ public:
     /// Once more: POSIX has no other way.
     [[nodiscard]] error_code last_resort() { return kill_tree(); }
     /// Reads all of /proc.
-    [[nodiscard]] std::vector<Pid> members() const {
-        error_code unseen;
-        return is_over_ ? std::vector<Pid>{} : running_members(unseen);
+    [[nodiscard]] std::vector<Pid> members(error_code& ec) const {
+        ec.clear();
+        return is_over_ ? std::vector<Pid>{} : running_members(ec);
     }
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 

@@ -70,7 +70,7 @@ public:
     [[nodiscard]] error_code kill_tree() { return signal_tree(SIGKILL); }
     /// Once more: POSIX has no other way.
     [[nodiscard]] error_code last_resort() { return kill_tree(); }
-    [[nodiscard]] std::vector<Pid> members() const;
+    [[nodiscard]] std::vector<Pid> members(error_code& ec) const;
     [[nodiscard]] static bool has_escaped(Pid) noexcept { return false; }
 
 private:
@@ -174,7 +174,8 @@ inline error_code ProcessGroupTree::signal_tree(int signal) {
     return ec;
 }
 
-inline std::vector<Pid> ProcessGroupTree::members() const {
+inline std::vector<Pid> ProcessGroupTree::members(error_code& ec) const {
+    ec.clear();
     const bool runs = is_owner() && number_ == Number::held && look_at_child(pid_).kind == ChildState::running;
     return runs ? std::vector<Pid>{pid_} : std::vector<Pid>{};
 }

@@ -78,7 +78,7 @@ inline std::size_t resume_stopped_helpers(Pid guardian);
 
 inline bool keeper_ended(const SpareKeeper& keeper) noexcept {
     struct pollfd ended = {keeper.socket.get(), 0, 0};
-    return ::poll(&ended, 1, 0) != 0;
+    return ::poll(&ended, 1, 0) > 0;
 }
 
 inline void signal_keeper(const SpareKeeper& keeper, int signal) noexcept {
@@ -103,7 +103,9 @@ inline void signal_keeper(const SpareKeeper& keeper, int signal) noexcept {
 inline std::size_t resume_stopped_helpers(Pid guardian) {
     if (guardian == 0) return 0;
     std::size_t resumed = resume_if_stopped(guardian, static_cast<Pid>(::getpid())) ? 1 : 0;
-    for (const Pid keeper : procfs::children(guardian)) resumed += resume_if_stopped(keeper, guardian) ? 1 : 0;
+    error_code unlisted;  // those are resumed before they are used
+    for (const Pid keeper : procfs::children(guardian, unlisted))
+        resumed += resume_if_stopped(keeper, guardian) ? 1 : 0;
     return resumed;
 }
 

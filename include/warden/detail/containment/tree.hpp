@@ -34,7 +34,7 @@ namespace warden::detail {
 /// Holds one tree: launches its leader inside, tells its ends, signals it, lists it. Destroying it ends the tree.
 template <class T>
 concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, ChildAnswer& answer, IoLoop& loop,
-                               LeaderExitHandler ended, Job tree_empty, int signal, Pid pid) {
+                               LeaderExitHandler ended, Job tree_empty, int signal, Pid pid, error_code& ec) {
     { T::mechanism } -> std::convertible_to<Mechanism>;
     { T::lists_cheaply } -> std::convertible_to<bool>;      ///< `members` costs by the tree, not by the machine.
     { T::launches_directly } -> std::convertible_to<bool>;  ///< The leader is a child of this program.
@@ -44,9 +44,9 @@ concept Containment = requires(T& tree, const T& read, const ChildPlan& plan, Ch
     { read.signal_leader(signal) } -> std::same_as<error_code>;
     { tree.signal_tree(signal) } -> std::same_as<error_code>;
     { tree.kill_tree() } -> std::same_as<error_code>;
-    { tree.last_resort() } -> std::same_as<error_code>;  ///< When `kill_tree` was not enough: by another way.
-    { tree.members() } -> std::same_as<std::vector<Pid>>;
-    { read.has_escaped(pid) } -> std::same_as<bool>;  ///< It is held, but not by what holds the others.
+    { tree.last_resort() } -> std::same_as<error_code>;      ///< When `kill_tree` was not enough: by another way.
+    { tree.members(ec) } -> std::same_as<std::vector<Pid>>;  ///< `ec` says why there may be more.
+    { read.has_escaped(pid) } -> std::same_as<bool>;         ///< It is held, but not by what holds the others.
 };
 
 #if WARDEN_OS_LINUX
@@ -74,7 +74,7 @@ public:
     [[nodiscard]] virtual error_code signal_tree(int signal) = 0;
     [[nodiscard]] virtual error_code kill_tree() = 0;
     [[nodiscard]] virtual error_code last_resort() = 0;
-    [[nodiscard]] virtual std::vector<Pid> members() = 0;
+    [[nodiscard]] virtual std::vector<Pid> members(error_code& ec) = 0;
     [[nodiscard]] virtual bool has_escaped(Pid pid) const = 0;
 
 protected:
@@ -107,7 +107,7 @@ public:
     [[nodiscard]] error_code signal_tree(int signal) override { return tree_.signal_tree(signal); }
     [[nodiscard]] error_code kill_tree() override { return tree_.kill_tree(); }
     [[nodiscard]] error_code last_resort() override { return tree_.last_resort(); }
-    [[nodiscard]] std::vector<Pid> members() override { return tree_.members(); }
+    [[nodiscard]] std::vector<Pid> members(error_code& ec) override { return tree_.members(ec); }
     [[nodiscard]] bool has_escaped(Pid pid) const override { return tree_.has_escaped(pid); }
 
 private:

@@ -33,12 +33,16 @@ inline void find_suspects(const ProcessRecord& record, const std::vector<TreeMem
 }
 
 /// Adds the zombies of members: a control group does not list who has ended.
-[[nodiscard]] inline std::vector<TreeMember> with_zombies(std::vector<TreeMember> members) {
+[[nodiscard]] inline std::vector<TreeMember> with_zombies(std::vector<TreeMember> members, error_code& ec) {
     for (std::size_t i = 0, living = members.size(); i < living; ++i) {
-        for (const Pid child : children(members[i].pid)) {
+        error_code unlisted;
+        const auto below = children(members[i].pid, unlisted);
+        if (unlisted) ec = unlisted;
+        for (const Pid child : below) {
             const auto is_child = [&](const TreeMember& m) { return m.pid == child; };
             if (std::any_of(members.begin(), members.end(), is_child)) continue;
-            auto found = member(child);
+            auto found = member(child, unlisted);
+            if (unlisted) ec = unlisted;
             if (found && found->state == 'Z') members.push_back(std::move(*found));
         }
     }
@@ -79,7 +83,18 @@ inline HealthReport Engine::health() {
     const bool writable = is_writable(output_.log_directory());
     find("log directory", found_if(!writable, HealthStatus::degraded),
          output_.log_directory().string() + (writable ? " is writable" : " cannot be written"));
-    for (const auto& record : table.alive()) find_suspects(*record, with_zombies(record->tree_members()), report);
+    std::size_t unlisted = 0;
+    error_code why;
+    for (const auto& record : table.alive()) {
+        error_code ec;
+        auto members = record->tree_members(ec);
+        find_suspects(*record, with_zombies(std::move(members), ec), report);
+        if (!ec) continue;
+        ++unlisted;
+        why = ec;
+    }
+    find("trees", found_if(unlisted > 0, HealthStatus::degraded),
+         unlisted == 0 ? "all can be listed" : std::to_string(unlisted) + " cannot be listed: " + why.message());
     find("zombies", found_if(report.zombies.size() > config.alerts.zombies, HealthStatus::degraded),
          in_words(report.zombies));
     find("orphans", found_if(report.orphans.size() > config.alerts.orphans, HealthStatus::degraded),

@@ -77,9 +77,10 @@ public:
 
     // -- from any thread
     [[nodiscard]] ProcessInfo info() const;
-    [[nodiscard]] std::vector<TreeMember> tree_members();
+    /// `ec` says why there may be more.
+    [[nodiscard]] std::vector<TreeMember> tree_members(error_code& ec);
     [[nodiscard]] MemberDetails inspect(Pid member);
-    [[nodiscard]] ResourceUsage usage();
+    [[nodiscard]] ResourceUsage usage(error_code& ec);
 
     /// Begins to stop the tree, or hurries a stop that is under way; `done` is called on the loop, at once if all is
     /// over.
@@ -276,7 +277,8 @@ inline void ProcessRecord::settle(const LeaderExit& end) {
     context_->emit(exit_event(end, cause, happened, now));
     if (output_open) {
         Event incomplete = event(EventKind::output_incomplete);
-        const Pid holder = output.holder(control.members());
+        error_code unlisted;
+        const Pid holder = output.holder(control.members(unlisted));
         incomplete.attributes = {{"warden.pipe_holder.pid", static_cast<std::int64_t>(holder)}};
         context_->emit(std::move(incomplete));
     }

@@ -112,7 +112,8 @@ inline void ProcessRecord::stop_for_output(Stream stream, std::uint64_t bound) {
 
 inline void ProcessRecord::add_survivors(StopReport& report) {
     if (is_tree_empty(state.facts()) || !control.tree) return;
-    for (const TreeMember& member : tree_members()) {
+    error_code unlisted;
+    for (const TreeMember& member : tree_members(unlisted)) {
         if (member.state == 'Z' || member.state == 'X') continue;
         std::string reason = why_alive(member);
         Event failed = event(EventKind::cleanup_failed);
@@ -122,7 +123,9 @@ inline void ProcessRecord::add_survivors(StopReport& report) {
         context_->metrics.cleanup_failed();
         report.survivors.push_back({member.pid, member.command, std::move(reason)});
     }
-    if (report.survivors.empty()) report.survivors.push_back({0, {}, "that its tree has ended was not seen"});
+    if (unlisted) report.survivors.push_back({0, {}, "not known: its tree cannot be listed: " + unlisted.message()});
+    if (report.survivors.empty())
+        report.survivors.push_back({0, {}, "not known: that its tree has ended was not seen"});
 }
 
 inline void ProcessRecord::stop_ended(const std::shared_ptr<const StopReport>& report) {
@@ -137,19 +140,21 @@ inline void ProcessRecord::stop_ended(const std::shared_ptr<const StopReport>& r
     return text;
 }
 
-inline std::vector<TreeMember> ProcessRecord::tree_members() {
+inline std::vector<TreeMember> ProcessRecord::tree_members(error_code& ec) {
     std::vector<std::pair<Pid, bool>> found;  // and whether it has escaped
     context_->scheduler.call([&] {
-        for (const Pid member : control.members()) found.emplace_back(member, control.tree->has_escaped(member));
+        for (const Pid member : control.members(ec)) found.emplace_back(member, control.tree->has_escaped(member));
     });
     std::vector<TreeMember> members;
     for (const auto& [member_pid, escaped] : found) {
-        if (auto member = detail::member(member_pid)) {
-            member->escaped = escaped;
-            // While a new program takes the place of the old one, and once it has ended, the system tells none.
-            if (member_pid == pid && member->command.starts_with('[')) member->command = joined(command);
-            members.push_back(std::move(*member));
-        }
+        error_code unreadable;
+        auto member = detail::member(member_pid, unreadable);
+        if (unreadable) ec = unreadable;
+        if (!member) continue;
+        member->escaped = escaped;
+        // While a new program takes the place of the old one, and once it has ended, the system tells none.
+        if (member_pid == pid && member->command.starts_with('[')) member->command = joined(command);
+        members.push_back(std::move(*member));
     }
     return members;
 }
@@ -157,20 +162,22 @@ inline std::vector<TreeMember> ProcessRecord::tree_members() {
 /// A member before and after, so not another process that has got its pid meanwhile.
 inline MemberDetails ProcessRecord::inspect(Pid member) {
     return context_->scheduler.call([&] {
+        error_code unlisted;
         const auto is_member = [&] {
-            const auto members = control.members();
+            const auto members = control.members(unlisted);
             return std::find(members.begin(), members.end(), member) != members.end();
         };
         MemberDetails details = is_member() ? member_details(member) : MemberDetails();
-        return is_member() ? details : MemberDetails{.error = errc::not_found};
+        return is_member() ? details : MemberDetails{.error = unlisted ? unlisted : error_code(errc::not_found)};
     });
 }
 
-inline ResourceUsage ProcessRecord::usage() {
+inline ResourceUsage ProcessRecord::usage(error_code& ec) {
+    ec.clear();
     const ProcessFacts facts = state.facts();
     if (has_ended(facts)) return facts.usage;
     ResourceUsage sum;
-    for (const TreeMember& member : tree_members()) {
+    for (const TreeMember& member : tree_members(ec)) {
         sum.user_time += member.user_time;
         sum.system_time += member.system_time;
         sum.max_resident_bytes += member.resident_bytes;
@@ -206,7 +213,8 @@ inline void ProcessRecord::finish_output(CompletedProcess& result) {
     context_->scheduler.call([&] {
         if (output.is_open()) {
             result.incomplete = true;
-            result.pipe_holder = output.holder(control.members());
+            error_code unlisted;
+            result.pipe_holder = output.holder(control.members(unlisted));
         }
         output.close_pipes();
         result.out = output.take_capture(Stream::stdout_, result.truncated);

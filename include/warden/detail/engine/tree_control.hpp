@@ -17,6 +17,7 @@
 #include <boost/system/errc.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -61,13 +62,15 @@ protected:
 
 class TreeControl final : private EscalationTarget {
 public:
-    TreeControl(Scheduler& scheduler, TreeOwner& owner) : scheduler_(scheduler), owner_(owner) {}
+    TreeControl(Scheduler& scheduler, TreeOwner& owner)
+        : scheduler_(scheduler), owner_(owner), watch_timer_(scheduler) {}
     TreeControl(const TreeControl&) = delete;
     TreeControl& operator=(const TreeControl&) = delete;
 
     Tree tree;  ///< Set by the start; released when it is empty and everybody knows.
 
-    /// Begins to watch for the ends of the leader and of the tree.
+    /// Begins to watch for the ends of the leader and of the tree. A tree that the system refuses to watch is killed;
+    /// until its end can be seen, that is tried again.
     void watch();
 
     [[nodiscard]] bool has_leader_ended() const noexcept { return leader_ended_; }
@@ -76,7 +79,11 @@ public:
     /// It wrote too much, also if that is seen after its end.
     void note_output_limit() noexcept { reasons_.stop_began(StopReason::output_limit); }
 
-    [[nodiscard]] std::vector<Pid> members() { return tree ? tree->members() : std::vector<Pid>{}; }
+    /// `ec` says why there may be more.
+    [[nodiscard]] std::vector<Pid> members(error_code& ec) {
+        ec.clear();
+        return tree ? tree->members(ec) : std::vector<Pid>{};
+    }
 
     /// Begins to stop the tree, or hurries a stop that is under way; `done` is called at its end, at once if all is
     /// over.
@@ -97,6 +104,8 @@ private:
     void step_ended(const StopStep& step, const StopStepResult& result) override;
     void plan_ended(StopReport report) override;
 
+    [[nodiscard]] error_code try_to_watch();
+    void kill_unwatched();
     void begin_stop(StopPlan plan, StopReason reason);
     void end_leader(const LeaderExit& end, bool is_tree_empty);
     void note_empty();
@@ -111,6 +120,7 @@ private:
 
     Scheduler& scheduler_;
     TreeOwner& owner_;
+    Timer watch_timer_;  // while the system refuses to watch the tree
     std::shared_ptr<Escalation> escalation_;
     std::shared_ptr<const StopReport> last_stop_;
     std::vector<StopDone> stop_waiters_;
@@ -122,19 +132,33 @@ private:
 // -- implementation ----------------------------------------------------------
 
 inline void TreeControl::watch() {
-    const error_code unwatched =
-        tree->watch([this, keep = owner_.hold()](const LeaderExit& end, bool gone) { end_leader(end, gone); },
-                    [this, keep = owner_.hold()] {
-                        note_empty();
-                        owner_.tree_emptied();
-                    });
-    if (!unwatched) return;
-    // Its end would never be noticed: it is ended now, and how it ended is not known.
-    Event refused = owner_.event(EventKind::kill);
-    refused.message = "the system refuses to watch it: " + unwatched.message();
-    owner_.emit(std::move(refused));
+    if (const error_code refused = try_to_watch()) {
+        Event event = owner_.event(EventKind::kill);
+        event.message = "the system refuses to watch it: " + refused.message();
+        owner_.emit(std::move(event));
+        reasons_.stop_began(StopReason::asked);
+        reasons_.killed();
+        note_signal(signals::kill);
+        owner_.stop_requested();
+        kill_unwatched();
+    }
+}
+
+inline error_code TreeControl::try_to_watch() {
+    return tree->watch([this, keep = owner_.hold()](const LeaderExit& end, bool gone) { end_leader(end, gone); },
+                       [this, keep = owner_.hold()] {
+                           note_empty();
+                           owner_.tree_emptied();
+                       });
+}
+
+/// Its end would never be noticed: it is ended now.
+inline void TreeControl::kill_unwatched() {
+    constexpr std::chrono::milliseconds pause{50};
     static_cast<void>(tree->kill_tree());
-    end_leader({}, true);
+    watch_timer_.arm(scheduler_.now() + pause, [this, keep = owner_.hold()] {
+        if (tree && try_to_watch()) kill_unwatched();
+    });
 }
 
 inline void TreeControl::end_leader(const LeaderExit& end, bool is_tree_empty) {
@@ -170,8 +194,12 @@ inline void TreeControl::begin_stop(StopPlan plan, StopReason reason) {
     constexpr std::array<std::string_view, 4> reasons{"asked for", "timed out", "the host shuts down",
                                                       "too much output"};
     began.attributes = {{"warden.stop.reason", std::string(reasons[static_cast<std::size_t>(reason)])}};
-    if (tree->lists_cheaply())
-        began.attributes.emplace_back("warden.tree.members", static_cast<std::int64_t>(members().size()));
+    if (tree->lists_cheaply()) {
+        error_code unlisted;
+        const std::size_t count = members(unlisted).size();
+        if (unlisted) began.attributes.emplace_back("warden.tree.unlisted", unlisted.message());
+        else began.attributes.emplace_back("warden.tree.members", static_cast<std::int64_t>(count));
+    }
     if (!plan.reason().empty()) began.attributes.emplace_back("warden.stop.because", plan.reason());
     owner_.emit(std::move(began));
     escalation_ = std::make_shared<Escalation>(scheduler_, std::move(plan),
@@ -214,6 +242,7 @@ inline StopReport TreeControl::former_stop() const {
 }
 
 inline void TreeControl::release() {
+    watch_timer_.cancel();
     if (escalation_) {
         const auto escalation = escalation_;
         escalation->tree_gone();

@@ -7,8 +7,9 @@
 /// Knows:         which system this is, and what it does not say: POSIX alone knows no parents, commands, states, users
 ///                and pipes; Windows knows no holders of pipes.
 /// Thread-safety: safe. What vanishes while it is read is left out.
-/// Errors:        absent values.
+/// Errors:        an `error_code` where what is absent must not be taken for what is not there; else absent values.
 
+#include <warden/error.hpp>
 #include <warden/fwd.hpp>
 #include <warden/platform.hpp>
 #include <warden/process_info.hpp>
@@ -20,14 +21,15 @@
 
 namespace warden::detail {
 
-/// What is known of a process, by its pid; nothing if it is gone. One that has ended and is not reaped still exists.
-[[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
+/// What is known of a process, by its pid; nothing if it is gone, or if `ec` says why it cannot be looked at. One that
+/// has ended and is not reaped still exists.
+[[nodiscard]] inline std::optional<TreeMember> member(Pid pid, error_code& ec);
 
 /// What it executes, where, and its environment, as far as the system says; the rest has an error.
 [[nodiscard]] inline MemberDetails member_details(Pid pid);
 
-/// The children of a process; none where the system does not say.
-[[nodiscard]] inline std::vector<Pid> children(Pid pid);
+/// The children of a process; none where no system of this kind says. `ec` says why there may be more.
+[[nodiscard]] inline std::vector<Pid> children(Pid pid, error_code& ec);
 
 /// Who of `pids` has the pipe open for writing; 0 if nobody, or where the system does not say.
 [[nodiscard]] inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t pipe);

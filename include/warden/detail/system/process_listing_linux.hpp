@@ -16,9 +16,9 @@
 
 namespace warden::detail {
 
-inline std::optional<TreeMember> member(Pid pid) { return procfs::member(pid); }
+inline std::optional<TreeMember> member(Pid pid, error_code& ec) { return procfs::member(pid, ec); }
 
-inline std::vector<Pid> children(Pid pid) { return procfs::children(pid); }
+inline std::vector<Pid> children(Pid pid, error_code& ec) { return procfs::children(pid, ec); }
 
 inline Pid pipe_writer(const std::vector<Pid>& pids, std::uint64_t pipe) { return procfs::pipe_writer(pids, pipe); }
 

@@ -22,7 +22,10 @@
 
 namespace warden::detail {
 
-inline std::vector<Pid> children(Pid) { return {}; }
+inline std::vector<Pid> children(Pid, error_code& ec) {
+    ec.clear();
+    return {};
+}
 
 inline Pid pipe_writer(const std::vector<Pid>&, std::uint64_t) { return 0; }
 
@@ -31,7 +34,8 @@ inline MemberDetails member_details(Pid) {  // POSIX has no call that tells
 }
 
 /// The process by its pid alone, state '?'.
-inline std::optional<TreeMember> member(Pid pid) {
+inline std::optional<TreeMember> member(Pid pid, error_code& ec) {
+    ec.clear();
     if (pid <= 0 || (::kill(pid, 0) != 0 && errno != EPERM)) return std::nullopt;
     TreeMember found;
     found.pid = pid;

@@ -30,16 +30,17 @@ namespace warden::detail {
 
 inline Pid pipe_writer(const std::vector<Pid>&, std::uint64_t) { return 0; }
 
-/// Calls `each` with every process until it gives false.
+/// Calls `each` with every process until it gives false. Why there may be more.
 template <class F>
-void for_each_process(F each) {
+[[nodiscard]] error_code for_each_process(F each) {
     const UniqueHandle snapshot(::CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0));
+    if (!snapshot) return last_code();
     PROCESSENTRY32W entry{};
     entry.dwSize = sizeof entry;
-    for (BOOL more = snapshot && ::Process32FirstW(snapshot.get(), &entry); more;
-         more = ::Process32NextW(snapshot.get(), &entry)) {
-        if (!each(entry)) return;
+    for (BOOL more = ::Process32FirstW(snapshot.get(), &entry); more; more = ::Process32NextW(snapshot.get(), &entry)) {
+        if (!each(entry)) return {};
     }
+    return ::GetLastError() == ERROR_NO_MORE_FILES ? error_code() : last_code();
 }
 
 [[nodiscard]] inline UniqueHandle open_to_look(Pid pid) noexcept {
@@ -71,9 +72,9 @@ inline MemberDetails member_details(Pid pid) {  // Windows has no documented cal
 }
 
 /// The file that it executes stands for its command.
-inline std::optional<TreeMember> member(Pid pid) {
+inline std::optional<TreeMember> member(Pid pid, error_code& ec) {
     std::optional<TreeMember> result;
-    for_each_process([&](const PROCESSENTRY32W& entry) {
+    ec = for_each_process([&](const PROCESSENTRY32W& entry) {
         if (entry.th32ProcessID != static_cast<DWORD>(pid)) return true;
         result.emplace();
         result->pid = pid;
@@ -101,10 +102,10 @@ inline std::optional<TreeMember> member(Pid pid) {
 }
 
 /// Those that name `pid` as their parent and are not older than it.
-inline std::vector<Pid> children(Pid pid) {
+inline std::vector<Pid> children(Pid pid, error_code& ec) {
     std::vector<Pid> found;
     const std::uint64_t parent_birth = birth_of(pid);
-    for_each_process([&](const PROCESSENTRY32W& entry) {
+    ec = for_each_process([&](const PROCESSENTRY32W& entry) {
         const auto child = static_cast<Pid>(entry.th32ProcessID);
         if (entry.th32ParentProcessID != static_cast<DWORD>(pid) || child == pid) return true;
         const std::uint64_t birth = birth_of(child);

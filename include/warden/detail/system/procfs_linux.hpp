@@ -6,7 +6,7 @@
 ///
 /// Knows:         proc(5); names may hold anything, so `stat` is parsed from its last ')'.
 /// Thread-safety: safe. What vanishes while it is read is left out.
-/// Errors:        absent values.
+/// Errors:        absent values; an `error_code` where what is absent must not be taken for what is not there.
 
 #include <warden/error.hpp>
 #include <warden/fwd.hpp>
@@ -19,10 +19,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -64,14 +66,14 @@ struct Stat {
     return stat.state == 'X' || (stat.state == 'Z' && stat.threads <= 1);
 }
 
-/// The children of all threads of `pid`.
-[[nodiscard]] inline std::vector<Pid> children(Pid pid);
+/// The children of all threads of `pid`; none if it is gone. `ec` says why there may be more.
+[[nodiscard]] inline std::vector<Pid> children(Pid pid, error_code& ec);
 
-/// All descendants of `pid`, parents first.
-[[nodiscard]] inline std::vector<Pid> descendants(Pid pid);
+/// All descendants of `pid`, parents first. `ec` says why there may be more.
+[[nodiscard]] inline std::vector<Pid> descendants(Pid pid, error_code& ec);
 
-/// A process as a member of a tree; nothing if it is gone.
-[[nodiscard]] inline std::optional<TreeMember> member(Pid pid);
+/// A process as a member of a tree; nothing if it is gone, or if `ec` says why it cannot be looked at.
+[[nodiscard]] inline std::optional<TreeMember> member(Pid pid, error_code& ec);
 
 /// The process of a thread; 0 if it is gone.
 [[nodiscard]] inline Pid process_of(Pid thread);
@@ -189,44 +191,72 @@ inline std::optional<Stat> read_stat(Pid pid) {
     return parse_stat(read_file("/proc/" + std::to_string(pid) + "/stat"));
 }
 
-/// Appends the numbers of one file of children.
-inline void append_children(const std::string& file, std::vector<Pid>& found) {
-    const std::string text = read_file(file);
+/// Whether the kernel has that process; asked without /proc.
+[[nodiscard]] inline bool exists(Pid pid) noexcept { return ::kill(pid, 0) == 0 || errno != ESRCH; }
+
+/// Appends the numbers of one file of children. Why it cannot be read, or not to its end.
+inline error_code append_children(const std::string& path, std::vector<Pid>& found) {
+    constexpr std::size_t max_bytes = std::size_t{32} << 20;  // of as many processes as Linux can have
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return system_code(errno);
+    error_code ec;
+    const std::string text = read_open(file.get(), max_bytes, ec);
     for (std::size_t at = 0; at < text.size();) {
         const auto end = std::min(text.find(' ', at), text.size());
         if (const auto child = to_number<Pid>(std::string_view(text).substr(at, end - at))) found.push_back(*child);
         at = end + 1;
     }
+    return ec;
 }
 
-inline std::vector<Pid> children(Pid pid) {
+/// Whether `failed` says no more than that the process, or one of its threads, has ended.
+[[nodiscard]] inline bool has_vanished(Pid pid, const std::string& tasks, const error_code& failed) {
+    if (failed.value() != ENOENT && failed.value() != ESRCH) return false;
+    if (!exists(pid)) return true;
+    // It is there, but perhaps hidden from us (hidepid), or this kernel lists no children.
+    return ::access(tasks.c_str(), F_OK) == 0 && ::access("/proc/thread-self/children", F_OK) == 0;
+}
+
+inline std::vector<Pid> children(Pid pid, error_code& ec) {
     std::vector<Pid> found;
     const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
     struct stat status {};
+    ec.clear();
+    const auto look = [&](const error_code& failed) {
+        if (failed && !has_vanished(pid, tasks, failed)) ec = failed;
+    };
     if (::stat(tasks.c_str(), &status) == 0 && status.st_nlink == 3) {  // one thread, the usual case
-        append_children(tasks + '/' + std::to_string(pid) + "/children", found);
+        look(append_children(tasks + '/' + std::to_string(pid) + "/children", found));
         return found;
     }
-    for_each_entry(tasks, [&](std::string_view thread) {
+    look(for_each_entry(tasks, [&](std::string_view thread) {
         if (!thread.empty() && thread[0] != '.')
-            append_children(tasks + '/' + std::string(thread) + "/children", found);
-    });
+            look(append_children(tasks + '/' + std::string(thread) + "/children", found));
+    }));
     return found;
 }
 
-inline std::vector<Pid> descendants(Pid pid) {
-    std::vector<Pid> found = children(pid);
+inline std::vector<Pid> descendants(Pid pid, error_code& ec) {
+    std::vector<Pid> found = children(pid, ec);
+    std::unordered_set<Pid> known(found.begin(), found.end());  // who changes its parent meanwhile is listed twice
     for (std::size_t i = 0; i < found.size(); ++i) {
-        for (const Pid child : children(found[i])) {
-            if (std::find(found.begin(), found.end(), child) == found.end()) found.push_back(child);
+        error_code failed;
+        for (const Pid child : children(found[i], failed)) {
+            if (known.insert(child).second) found.push_back(child);
         }
+        if (failed) ec = failed;
     }
     return found;
 }
 
-inline std::optional<TreeMember> member(Pid pid) {
-    const auto stat = read_stat(pid);
-    if (!stat) return std::nullopt;
+inline std::optional<TreeMember> member(Pid pid, error_code& ec) {
+    ec.clear();
+    auto stat = read_stat(pid);
+    if (!stat && exists(pid)) stat = read_stat(pid);  // one with that pid began meanwhile, or it cannot be read
+    if (!stat) {
+        if (exists(pid)) ec = system_code(EACCES);
+        return std::nullopt;
+    }
     TreeMember result;
     result.pid = pid;
     result.parent = stat->parent;
