@@ -62,6 +62,8 @@ inline ForkedGuardian fork_guardian(const GuardianDuty& duty, Lifeline& lifeline
         lifeline.hold(UniqueFd(pipe_ends[1]));
     }
     forked.inherited = std::make_shared<const InheritedAttributes>(duty.reader->read());
+    ec = forked.inherited->unreadable;
+    if (ec) return forked;
     GuardianPorts ports{theirs.get(), host.get(), duty.group, duty.leaders, {}};
     std::strncpy(ports.group_name, duty.group_name.c_str(), sizeof ports.group_name - 1);
     const Cloned guardian = fork_apart([&ports]() WARDEN_IN_CHILD { run_guardian(ports); });

@@ -346,17 +346,19 @@ inline void Guardian::stop(SteadyTime deadline) {
         if (control_.is_open()) {
             control = control_.get();
             const GuardianCommand command = GuardianCommand::quit;
-            send_record(control, &command, sizeof command, nullptr, 0, nullptr, 0);
+            const long sent = send_record(control, &command, sizeof command, nullptr, 0, nullptr, 0);
+            if (sent < 0) ::shutdown(control, SHUT_WR);  // which says the same
         }
         if (pid_ != 0 && process_.is_open()) pidfd = process_.get();
     }
     arrived_.notify_all();
+    int refusals_left = 16;  // of poll(2), for want of memory
     while (pidfd >= 0) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SteadyTime::clock::now());
         struct pollfd ends[2] = {{pidfd, POLLIN, 0}, {control, POLLIN, 0}};
         const int result =
             ::poll(ends, 2, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, patience.count())));
-        if (result < 0 && errno == EINTR) continue;
+        if (result < 0 && (errno == EINTR || --refusals_left > 0)) continue;
         if (result == 0 && left > patience) {
             static_cast<void>(signal_pidfd(pidfd, SIGCONT));
             continue;

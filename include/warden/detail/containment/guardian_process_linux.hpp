@@ -91,18 +91,22 @@ WARDEN_IN_CHILD inline void end_group_in_guardian(const GuardedGroup& group, con
     }
 }
 
-/// Puts the ports at 3, 4, 5 and 6, the null device at 0, 1 and 2, and closes everything else.
+/// Puts the ports at 3, 4, 5 and 6, the null device at 0, 1 and 2, and closes everything else. A guardian that cannot
+/// have all of them ends: the host makes another.
 WARDEN_IN_CHILD inline void settle_descriptors(GuardianPorts& ports) noexcept {
     const int wanted[4] = {ports.control, ports.host, ports.group, ports.leaders};
     long copies[4] = {-1, -1, -1, -1};
     for (int i = 0; i < 4; ++i) {
-        if (wanted[i] >= 0) copies[i] = raw(SYS_fcntl, wanted[i], F_DUPFD_CLOEXEC, 10);
+        if (wanted[i] < 0) continue;
+        copies[i] = raw(SYS_fcntl, wanted[i], F_DUPFD_CLOEXEC, 10);
+        if (copies[i] < 0) exit_in_child(1);
     }
     int kept[4];
     std::uint32_t count = 0;
     for (int i = 0; i < 4; ++i) {
-        if (copies[i] >= 0) raw(SYS_dup3, copies[i], 3 + i, O_CLOEXEC);
-        if (copies[i] >= 0) kept[count++] = 3 + i;
+        if (copies[i] < 0) continue;
+        if (raw(SYS_dup3, copies[i], 3 + i, O_CLOEXEC) < 0) exit_in_child(1);
+        kept[count++] = 3 + i;
     }
     close_descriptors_in_child(kept, count);
     const long null = raw(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
@@ -148,7 +152,9 @@ WARDEN_IN_CHILD inline void make_keeper(const GuardianPorts& ports, GuardedGroup
         if (raw(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) exit_in_child(1);  // it would hold nothing
         children.keepers.unmap();
         children.orphans.unmap();
-        run_keeper({ends[1], open_child_signals(), ports.host});
+        const int child_signals = open_child_signals();
+        if (child_signals < 0) exit_in_child(1);  // it would miss the ends of its children
+        run_keeper({ends[1], child_signals, ports.host});
     }
     if (ready.pid > 0) children.keepers.add(ready.pid);
     const long sent = send_record(ports.control, &ready, sizeof ready, nullptr, 0, ends, ready.pid > 0 ? 1u : 0u);

@@ -38,6 +38,7 @@ struct InheritedAttributes {
     std::vector<gid_t> groups;
     std::vector<unsigned long> processors;  ///< The mask of sched_setaffinity(2).
     Confinement confinement;
+    error_code unreadable;  ///< Why not all of it is known; then nothing is to be launched by it.
 };
 
 /// Reads them, also after the program has changed its root directory.
@@ -60,17 +61,20 @@ private:
 inline InheritedAttributes InheritedReader::read() const {
     InheritedAttributes now;
     for (std::size_t i = 0; i < now.limits.size(); ++i) {
-        ::getrlimit(static_cast<decltype(RLIMIT_CPU)>(i), &now.limits[i]);
+        if (::getrlimit(static_cast<decltype(RLIMIT_CPU)>(i), &now.limits[i]) != 0) now.unreadable = system_code(errno);
     }
+    errno = 0;
     now.nice = ::getpriority(PRIO_PROCESS, 0);
+    if (now.nice == -1 && errno != 0) now.unreadable = system_code(errno);
     now.user = ::geteuid();
     now.group = ::getegid();
     now.groups.resize(64);
     int count = ::getgroups(64, now.groups.data());
     if (count < 0) {
-        now.groups.resize(static_cast<std::size_t>(::getgroups(0, nullptr)));
+        now.groups.resize(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
         count = ::getgroups(static_cast<int>(now.groups.size()), now.groups.data());
     }
+    if (count < 0) now.unreadable = system_code(errno);
     now.groups.resize(static_cast<std::size_t>(std::max(count, 0)));
     now.processors.resize(1024 / sizeof(unsigned long));  // 8,192 processors, the kernel's NR_CPUS at most
     const std::size_t mask_bytes = now.processors.size() * sizeof(unsigned long);

@@ -240,6 +240,11 @@ inline std::shared_ptr<Guardian> Mechanisms::guardian_for(const Confinement& con
 inline void Mechanisms::place_with_keeper(Tree& tree, std::string& advice, error_code& ec) {
     const SteadyTime deadline = deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10));
     InheritedAttributes now = reader_->read();
+    if (now.unreadable) {
+        ec = now.unreadable;
+        advice = "what a child of this thread inherits cannot be read";
+        return;
+    }
     for (;;) {
         auto guardian = guardian_for(now.confinement, advice, ec);
         if (ec) return;

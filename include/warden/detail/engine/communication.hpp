@@ -26,7 +26,8 @@ class Communication : public std::enable_shared_from_this<Communication> {
 public:
     using Done = std::function<void(const error_code&, CompletedProcess)>;
 
-    /// `done` is called once, on the loop: `errc::timed_out`, `errc::input_closed`, `operation_aborted`, or a result.
+    /// `done` is called once, on the loop: `errc::timed_out`, `errc::input_closed`, `operation_aborted`, the error of a
+    /// write, or a result.
     Communication(std::shared_ptr<Services> services, std::shared_ptr<ProcessRecord> record, Done done)
         : services_(std::move(services)),
           record_(std::move(record)),
@@ -39,6 +40,7 @@ public:
 
 private:
     void on_exit();
+    void written(const error_code& ec);
     void finish(const error_code& ec);
     /// On the loop, after what goes on there now.
     [[nodiscard]] Job later(void (Communication::*then)());
@@ -62,7 +64,8 @@ inline void Communication::start(std::string input, const Timeout& timeout) {
         const bool can_write = record.input && !record.input->is_closing();
         if (!text.empty() && !can_write) return self->finish(errc::input_closed);
         if (record.input) {
-            if (!text.empty()) record.input->write(std::move(text), [](const error_code&) {});  // it may end unread
+            if (!text.empty())
+                record.input->write(std::move(text), [self](const error_code& ec) { self->written(ec); });
             record.input->close_when_written();
         }
         if (has_ended(record.state.facts())) return self->on_exit();
@@ -72,6 +75,13 @@ inline void Communication::start(std::string input, const Timeout& timeout) {
             self->finish(has_ended(self->record_->state.facts()) ? error_code{} : errc::timed_out);
         });
     });
+}
+
+/// The process may close its input, or end, without having read all.
+inline void Communication::written(const error_code& ec) {
+    const bool is_unread = ec == errc::already_ended || ec == errc::input_closed ||
+                           ec == boost::system::errc::broken_pipe || ec == boost::system::errc::operation_canceled;
+    if (ec && !is_unread) finish(ec);
 }
 
 inline void Communication::cancel() {

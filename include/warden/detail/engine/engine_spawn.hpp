@@ -212,8 +212,8 @@ inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOp
         starting = record->advanced(Transition::start);
         output_.connect(*record, out, err);
         PreparedLaunch prepared(record->command, record->options, out, err);
+        output_.attach(*record, prepared);  // what may be refused comes before there is a process
         launch(*record, prepared, extension);
-        output_.attach(*record, prepared);
     } catch (const SpawnError& error) {
         if (reserved) table.release();
         report_failure(*record, std::move(starting), error);

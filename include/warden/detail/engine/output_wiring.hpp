@@ -186,7 +186,7 @@ inline void OutputWiring::collect_log(ProcessRecord& record) const {
         std::make_shared<LogCollector>(services_->loop, std::move(follower), record.output.router);
 }
 
-inline void OutputWiring::attach(ProcessRecord& record, PreparedLaunch& prepared) const {
+inline void OutputWiring::attach(ProcessRecord& record, PreparedLaunch& prepared) const try {
     for (std::size_t i = 0; i < 2; ++i) {
         if (!prepared.outputs[i]) continue;
         record.output.pumps[i] = std::make_shared<OutputPump>(
@@ -197,6 +197,8 @@ inline void OutputWiring::attach(ProcessRecord& record, PreparedLaunch& prepared
     if (prepared.input)
         record.input = std::make_shared<InputPump>(services_->loop, std::move(prepared.input),
                                                    record.options.terminal.has_value());
+} catch (const system_error& error) {
+    fail_start(record.command, error.code(), SpawnStep::descriptors, {}, "the system refuses to watch another pipe");
 }
 
 /// What the alert rules of one process lead to.

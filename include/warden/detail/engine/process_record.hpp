@@ -275,8 +275,9 @@ inline void ProcessRecord::settle(const LeaderExit& end) {
     if (control.reasons().was_forced(end.status)) context_->metrics.forced();
     note_limit(end, cause);
     context_->emit(exit_event(end, cause, happened, now));
-    if (output_open) {
+    if (output_open || output.has_failed()) {
         Event incomplete = event(EventKind::output_incomplete);
+        if (output.has_failed()) incomplete.message = "its output could not be read to the end";
         error_code unlisted;
         const Pid holder = output.holder(control.members(unlisted));
         incomplete.attributes = {{"warden.pipe_holder.pid", static_cast<std::int64_t>(holder)}};
@@ -296,7 +297,7 @@ inline void ProcessRecord::settle(const LeaderExit& end) {
         facts.ended = now;
         facts.tree_alive = !gone;
         facts.output_open = output_open;
-        facts.output_incomplete = output_open;
+        facts.output_incomplete = output_open || output.has_failed();
     });
     if (gone) release_tree();
 }

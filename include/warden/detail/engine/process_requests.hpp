@@ -217,6 +217,7 @@ inline void ProcessRecord::finish_output(CompletedProcess& result) {
             result.pipe_holder = output.holder(control.members(unlisted));
         }
         output.close_pipes();
+        result.incomplete = result.incomplete || output.has_failed();
         result.out = output.take_capture(Stream::stdout_, result.truncated);
         result.err = output.take_capture(Stream::stderr_, result.truncated);
     });

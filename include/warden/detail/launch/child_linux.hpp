@@ -137,8 +137,8 @@ WARDEN_IN_CHILD inline int close_one_by_one_in_child(const int* kept, std::uint3
     const long listing = raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (listing < 0) {
         struct rlimit limit {};
-        raw(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
-        const int end = limit.rlim_max < (1u << 20) ? static_cast<int>(limit.rlim_max) : 1 << 20;
+        const bool is_known = raw(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit) >= 0;
+        const int end = is_known && limit.rlim_max < (1u << 20) ? static_cast<int>(limit.rlim_max) : 1 << 20;
         for (int fd = 3; fd < end; ++fd) {
             if (!is_kept_in_child(kept, count, fd)) raw(SYS_close, fd);
         }
@@ -188,7 +188,9 @@ WARDEN_IN_CHILD inline int place_stdio_in_child(const ChildPlan& plan) noexcept 
 /// Resource limits, processors, priority, umask, then groups and ids: the last may take away the right to the former.
 WARDEN_IN_CHILD inline int take_limits_in_child(const ChildPlan& plan) noexcept {
     for (int i = 0; i < RLIM_NLIMITS; ++i) {
-        if ((plan.inherited_mask >> i & 1u) != 0) raw(SYS_prlimit64, 0, i, &plan.inherited[i], nullptr);
+        if ((plan.inherited_mask >> i & 1u) == 0) continue;
+        const long refused = raw(SYS_prlimit64, 0, i, &plan.inherited[i], nullptr);
+        if (refused < 0) return static_cast<int>(-refused);
     }
     if (plan.processors_bytes > 0) {
         const long refused =

@@ -55,6 +55,9 @@ public:
 
     [[nodiscard]] bool is_open() const noexcept { return pipe_.is_open(); }
 
+    /// Whether reading failed, so that not all that was written arrived.
+    [[nodiscard]] bool has_failed() const noexcept { return has_failed_; }
+
     /// Reads on after a pause.
     void resume() {
         if (paused_ && pipe_.is_open() && !router_->should_pause()) {
@@ -81,6 +84,7 @@ private:
     const std::size_t pipe_bytes_;
     Job closed_;
     bool paused_ = false;
+    bool has_failed_ = false;
     bool enlarged_ = false;
 };
 
@@ -146,7 +150,8 @@ inline bool OutputPump::read_some(std::size_t at_most) {
         if (size > 0) filled += static_cast<std::size_t>(size);
         else if (size < 0 && errno == EINTR) continue;
         else if (size < 0 && errno == EAGAIN) break;
-        else at_end = true;  // on a terminal, its end is EIO
+        else at_end = true;
+        if (size < 0 && at_end) has_failed_ = errno != EIO || ::isatty(pipe_.get()) == 0;  // the end of a terminal
     }
     constexpr std::size_t default_pipe_bytes = std::size_t{64} * 1024;
     if (!enlarged_ && filled >= default_pipe_bytes) {  // it floods: fewer, larger reads

@@ -83,6 +83,9 @@ public:
 
     [[nodiscard]] bool is_open() const noexcept { return pipe_.is_open(); }
 
+    /// Whether reading failed, so that not all that was written arrived.
+    [[nodiscard]] bool has_failed() const noexcept { return has_failed_; }
+
     /// Reads on after a pause.
     void resume() {
         if (!paused_ || !pipe_.is_open() || router_->should_pause()) return;
@@ -109,6 +112,7 @@ private:
     std::vector<char> buffer_;
     PipeOperation read_;
     bool paused_ = false;
+    bool has_failed_ = false;
 };
 
 /// Writes one input pipe, as fast as the process reads.
@@ -197,8 +201,10 @@ inline bool OutputPump::take(PipeOperation::Outcome outcome) {
     if (outcome.size > 0) router_->write(stream_, {buffer_.data(), outcome.size});
     const bool goes_on =
         outcome.error == ERROR_SUCCESS || outcome.error == ERROR_MORE_DATA || outcome.error == ERROR_OPERATION_ABORTED;
-    if (!goes_on) end();
-    return goes_on;
+    if (goes_on) return true;
+    has_failed_ = outcome.error != ERROR_BROKEN_PIPE && outcome.error != ERROR_HANDLE_EOF;
+    end();
+    return false;
 }
 
 /// Reads once, of a pipe that has something, or is at its end. False at the end.

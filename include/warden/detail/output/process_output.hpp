@@ -43,6 +43,11 @@ public:
         return (pumps[0] && pumps[0]->is_open()) || (pumps[1] && pumps[1]->is_open());
     }
 
+    /// Whether a pipe could not be read to its end.
+    [[nodiscard]] bool has_failed() const noexcept {
+        return (pumps[0] && pumps[0]->has_failed()) || (pumps[1] && pumps[1]->has_failed());
+    }
+
     /// Reads on after a pause.
     void resume() {
         for (const auto& pump : pumps) {
