@@ -36,6 +36,7 @@ add_library(headers_alone OBJECT EXCLUDE_FROM_ALL ${header_units})
 target_link_libraries(headers_alone PRIVATE warden::warden Catch2::Catch2 $<TARGET_NAME_IF_EXISTS:GTest::gtest>
     warden_warnings)
 target_compile_options(headers_alone PRIVATE -O0 -g0)
+set_target_properties(headers_alone PROPERTIES CXX_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/syntax_only.sh)
 add_check("headers: each compiles alone, without a warning"
     ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target headers_alone)
 
