@@ -15,19 +15,19 @@ set(rooms
     "detail/logs        | detail/logs/[^/]+        | ground words detail/base output detail/text detail/system"
     "logs               | logs/[^/]+               | ground words detail/base output detail/text detail/logs"
     "telemetry          | telemetry/[^/]+          | ground words output detail/text detail/logs logs"
-    "detached           | detached/[^/]+           | ground words output"
+    "detached           | detached/[^/]+           | ground words output logs front impl"
     "detail/runtime     | detail/runtime/[^/]+     | ground words detail/base detail/system telemetry"
     "detail/containment | detail/containment/[^/]+ | ground words detail/base detail/system detail/launch detail/runtime telemetry"
     "detail/output      | detail/output/[^/]+      | ground words detail/base output detail/text detail/system detail/logs logs detail/runtime"
     "detail/engine      | detail/engine/[^/]+      | ground words detail/base output detail/text detail/system detail/launch detail/logs logs telemetry detail/runtime detail/containment detail/output"
-    "front              | managed_process|process_manager | ground words output logs telemetry detached detail/launch detail/engine impl"
+    "front              | managed_process|process_manager | ground words output logs telemetry detail/launch detail/engine impl"
     "detail/detached    | detail/detached/[^/]+    | ground words detail/base output detail/text detail/system detail/launch detail/logs logs telemetry detached detail/runtime detail/containment detail/output detail/engine front"
-    "impl               | impl/[^/]+               | ground words detail/base detail/system detached detail/engine detail/detached front"
+    "impl               | impl/[^/]+               | ground words detail/base detail/system detail/launch logs detached detail/engine detail/detached front"
     "supervision        | supervision/[^/]+        | ground words detail/launch front"
     "testing            | testing/[^/]+            | ground words detail/system detail/launch detail/containment front"
     "top                | warden|no_direct_spawn|src | ground words output logs telemetry detached front impl supervision"
 )
-set(mutual "front impl")         # two rooms that include each other: a class, and its code
+set(mutual "front impl detached")         # two rooms that include each other: a class, and its code
 set(card_free "warden")          # the umbrella: includes only
 set(os_reader "platform")        # the one reader of the system's macros
 set(process_door "detail/launch/boost_process")  # with any suffix: the one door to Boost.Process

@@ -50,6 +50,7 @@ enum class errc : std::uint8_t {
     timed_out,                ///< The time allowed is over.
     shut_down,                ///< The manager has been destroyed or is being cleaned up.
     forked,                   ///< Called in a forked copy of the program that owns the processes.
+    detached,                 ///< The process belongs to its shim; `ProcessManager::detached()` reaches it.
 };
 
 /// The category of `errc`; its name is "warden".
@@ -99,7 +100,7 @@ private:
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-inline constexpr std::array<std::string_view, 21> errc_messages{
+inline constexpr std::array<std::string_view, 22> errc_messages{
     "success",
     "the command is empty or holds a NUL byte",
     "an environment key is empty or holds '=', or a NUL byte is in the environment",
@@ -121,8 +122,9 @@ inline constexpr std::array<std::string_view, 21> errc_messages{
     "the time allowed is over",
     "the manager is shut down",
     "this is a forked copy of the program that owns the processes",
+    "the process runs detached; reach it by ProcessManager::detached().find(uuid)",
 };
-static_assert(errc_messages.size() == static_cast<std::size_t>(errc::forked) + 1);
+static_assert(errc_messages.size() == static_cast<std::size_t>(errc::detached) + 1);
 
 class ErrorCategory final : public boost::system::error_category {
 public:

@@ -21,6 +21,7 @@ using NativeHandle = int;
 #endif
 
 class CommandLine;
+class DetachedProcesses;
 class ProcessPipe;
 class Environment;
 class ExitStatus;

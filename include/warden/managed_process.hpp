@@ -33,7 +33,8 @@
 namespace warden {
 
 /// Move-only. The destructor stops the tree by its stop plan and returns when it is gone, or when the plan is over
-/// (what is left then is reported as critical). It never throws.
+/// (what is left then is reported as critical). It never throws. That of a detached process says who it is and ends
+/// nothing; every other operation gives `errc::detached`.
 class ManagedProcess {
 public:
     /// Holds nothing.
@@ -196,6 +197,7 @@ private:
     ManagedProcess(std::shared_ptr<detail::Engine> engine, std::shared_ptr<detail::ProcessRecord> record)
         : engine_(std::move(engine)), record_(std::move(record)) {}
 
+    [[nodiscard]] error_code check_held() const;
     [[nodiscard]] error_code check() const;
     [[nodiscard]] error_code check_ready() const;
     [[nodiscard]] StopPlan own_plan() const;

@@ -65,6 +65,9 @@ struct ManagerConfig {
     LogRetention log_retention{};
     bool handle_signals = true;                  ///< WARDEN_HANDLE_SIGNALS: SIGTERM, SIGINT, SIGHUP
     Mechanism mechanism = Mechanism::automatic;  ///< WARDEN_MECHANISM
+    /// WARDEN_SHIM_PROGRAM: whose `main` begins with `run_shim_if_asked`, for detached processes. Default: this
+    /// program, if its `main` does; else `wardenctl` beside it or in PATH.
+    std::filesystem::path shim_program{};
     EventLogOptions event_log{};
     AlertOptions alerts{};
     Nanoseconds drain_timeout = std::chrono::seconds(2);  ///< WARDEN_DRAIN_TIMEOUT: for output after the exit
@@ -208,6 +211,8 @@ inline constexpr std::array environment_settings{
                        [](ManagerConfig& c, std::string_view t) { return assign_flag(c.handle_signals, t); }},
     EnvironmentSetting{"MECHANISM", false, "auto, cgroup, keeper, process_group or job_object",
                        [](ManagerConfig& c, std::string_view t) { return assign_mechanism(c.mechanism, t); }},
+    EnvironmentSetting{"SHIM_PROGRAM", false, "a path",
+                       [](ManagerConfig& c, std::string_view t) { return assign_path(c.shim_program, t); }},
     EnvironmentSetting{"DRAIN_TIMEOUT", false, a_duration,
                        [](ManagerConfig& c, std::string_view t) { return assign_duration(c.drain_timeout, t); }},
     EnvironmentSetting{"EVENT_LOG", false, a_flag,
@@ -298,6 +303,7 @@ inline std::vector<std::string> ManagerConfig::validate() const {
     };
     check_path("data_directory", data_directory);
     check_path("log_directory", log_directory);
+    check_path("shim_program", shim_program);
     check_path("event_log.path", event_log.path);
     append(event_log.limits.validate());
     append(event_log.on_limit.validate(event_log.limits));

@@ -159,6 +159,10 @@ public:
     /// Stops everything at the same time, within `graceful_timeout`, then by force. What each stop did, by uuid.
     std::map<Uuid, StopReport> cleanup_all();
 
+    /// Processes that outlive this program, started by it or by others with the same data directory. Needs
+    /// #include <warden/detached/detached.hpp>.
+    [[nodiscard]] DetachedProcesses detached() const;
+
     /// What holds processes here, and what that promises.
     [[nodiscard]] ContainmentReport containment() const;
     [[nodiscard]] MetricsSnapshot metrics() const;

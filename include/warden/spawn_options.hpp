@@ -63,6 +63,9 @@ struct SpawnOptions {
     ResourceLimits limits{};
     ContainmentDemand containment{};
     Identity identity = Identity();  // with {} GCC 12 warns, wrongly, in the code that makes one of these
+    /// The process outlives this program, held by a shim: the program that calls `spawn` includes
+    /// <warden/detached/detached.hpp>. The handle that it returns says who the process is, and ends nothing.
+    bool detached = false;
     std::vector<PreflightCheck> preflight{};
     LineCallback on_line{};
     ChunkCallback on_chunk{};

@@ -15,6 +15,8 @@
 #error "include <warden/src.hpp> before any other header of warden"
 #endif
 
+#include <warden/detached/detached.hpp>
+#include <warden/impl/detached.hpp>
 #include <warden/impl/managed_process.hpp>
 #include <warden/impl/process_manager.hpp>
 #include <warden/output/alert_regex.hpp>

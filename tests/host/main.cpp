@@ -3,10 +3,14 @@
 //
 //     host MECHANISM KIND FIFO ENDING DIRECTORY
 //
+// Or is a shim, or starts a detached process (detach.hpp).
+//
 // The member of its process that counts announces "ready <pid>" on the FIFO, the host its names; then it waits for a
 // byte on its standard input, and ends. Ending `stay` waits for a signal; whatever happens, the host is gone after a
 // minute.
+#include "detach.hpp"
 #include <support/process.hpp>
+#include <warden/detached/shim.hpp>
 #include <warden/warden.hpp>
 
 #include <chrono>
@@ -158,6 +162,8 @@ extern "C" const char* __asan_default_options() { return "handle_segv=0:handle_a
 extern "C" const char* __tsan_default_options() { return "handle_segv=0:handle_abort=0"; }
 
 int main(int argc, char* argv[]) {
+    if (const auto code = warden::run_shim_if_asked(argc, argv)) return *code;
+    if (argc > 1 && argv[1] == std::string_view("detach")) return detach(argc, argv);
     if (argc < 6) return 64;
     const std::string kind = argv[2];
     const std::string fifo = argv[3];

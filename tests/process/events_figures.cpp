@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // No dead rows: each figure, each kind of event and each code that warden names occurs in a run of a few processes.
+#include "detached.hpp"
 #include <support/fixture.hpp>
 #include <support/lives.hpp>
 #include <support/start.hpp>
@@ -291,6 +292,14 @@ const std::map<errc, std::function<error_code()>> ways{
      [] {
          TestManager manager;
          return in_a_fork([&] { return thrown_by([&] { static_cast<void>(manager->list()); }).first; });
+     }},
+    {errc::detached,
+     [] {
+         const DetachedRun run(Mechanism::automatic);
+         warden::ProcessManager manager(run.config());
+         error_code ec;
+         manager.spawn({"sleep", "60"}, with([](auto& o) { o.detached = true; })).kill(ec);
+         return ec;
      }},
 };
 

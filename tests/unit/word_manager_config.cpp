@@ -59,6 +59,7 @@ TEST_CASE("configuration: every variable sets its setting, and where it came fro
                                     {"WARDEN_LOG_MAX_AGE", "3d"},
                                     {"WARDEN_HANDLE_SIGNALS", "no"},
                                     {"WARDEN_MECHANISM", "keeper"},
+                                    {"WARDEN_SHIM_PROGRAM", "/shim"},
                                     {"WARDEN_DRAIN_TIMEOUT", "250ms"},
                                     {"WARDEN_EVENT_LOG", "off"},
                                     {"WARDEN_REDACT_ARGUMENTS", "yes"},
@@ -73,6 +74,7 @@ TEST_CASE("configuration: every variable sets its setting, and where it came fro
     CHECK(config.log_retention.max_age == 72h);
     CHECK_FALSE(config.handle_signals);
     CHECK(config.mechanism == Mechanism::keeper);
+    CHECK(config.shim_program == "/shim");
     CHECK(config.drain_timeout == 250ms);
     CHECK_FALSE(config.event_log.enabled);
     CHECK(config.redact_arguments);

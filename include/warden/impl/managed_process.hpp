@@ -97,7 +97,7 @@ WARDEN_INLINE Cancel begin_communicate(Engine& engine, const Record& record, std
 
 template <class F>
 auto ManagedProcess::read(F f) const -> std::invoke_result_t<F, detail::ProcessRecord&> {
-    return check() ? std::invoke_result_t<F, detail::ProcessRecord&>{} : f(*record_);
+    return check_held() ? std::invoke_result_t<F, detail::ProcessRecord&>{} : f(*record_);
 }
 
 WARDEN_INLINE ManagedProcess& ManagedProcess::operator=(ManagedProcess&& other) noexcept {
@@ -108,10 +108,15 @@ WARDEN_INLINE ManagedProcess& ManagedProcess::operator=(ManagedProcess&& other) 
     return *this;
 }
 
-WARDEN_INLINE error_code ManagedProcess::check() const {
+WARDEN_INLINE error_code ManagedProcess::check_held() const {
     if (!record_) return errc::no_process;
     if (!engine_->services->is_owner()) return errc::forked;
     return {};
+}
+
+WARDEN_INLINE error_code ManagedProcess::check() const {
+    if (const error_code ec = check_held()) return ec;
+    return record_->options.detached ? error_code(errc::detached) : error_code();
 }
 
 WARDEN_INLINE void ManagedProcess::end() noexcept {
@@ -121,7 +126,7 @@ WARDEN_INLINE void ManagedProcess::end() noexcept {
         detail::leave_to_owner(std::move(engine_));
         return;
     }
-    if (!detail::is_tree_empty(record_->state.facts())) {
+    if (!record_->options.detached && !detail::is_tree_empty(record_->state.facts())) {
         try {
             static_cast<void>(engine_->stop(
                 {record_}, [](const auto& record) { return record.stop_plan; }, detail::StopReason::asked));

@@ -136,7 +136,9 @@ WARDEN_INLINE Pid ProcessManager::guardian_pid() const { return engine_->guardia
 
 WARDEN_INLINE ManagedProcess ProcessManager::start(CommandLine command, SpawnOptions options,
                                                    detail::LaunchExtension* extension) {
-    return {engine_, engine_->spawn(std::move(command), std::move(options), Output::log, extension)};
+    auto record = options.detached ? engine_->spawn_detached(std::move(command), std::move(options), extension)
+                                   : engine_->spawn(std::move(command), std::move(options), Output::log, extension);
+    return {engine_, std::move(record)};
 }
 
 WARDEN_INLINE ManagedProcess ProcessManager::spawn(CommandLine command, SpawnOptions options, error_code& ec) {

@@ -10,6 +10,7 @@
 /// Errors:        SpawnError from `spawn`; nothing else throws.
 
 #include <warden/detail/containment/mechanisms.hpp>
+#include <warden/detail/engine/detached_door.hpp>
 #include <warden/detail/engine/engine_api.hpp>
 #include <warden/detail/engine/health_monitor.hpp>
 #include <warden/detail/engine/output_wiring.hpp>
@@ -46,7 +47,11 @@ public:
     void set_up();
 
     [[nodiscard]] std::shared_ptr<ProcessRecord> spawn(CommandLine command, SpawnOptions options,
-                                                       const Output& default_output, LaunchExtension* extension);
+                                                       const Output& default_output, LaunchExtension* extension,
+                                                       const Uuid& uuid = new_uuid());
+    /// Has the process started by a shim: `SpawnOptions::detached`. The record only says who it is.
+    [[nodiscard]] std::shared_ptr<ProcessRecord> spawn_detached(CommandLine command, SpawnOptions options,
+                                                                LaunchExtension* extension);
 
     /// Stops all of them at the same time and waits until they are gone or their plans are over. In the order of
     /// `records`. From a callback for output of one of them, not until the rest of its output was consumed.

@@ -148,10 +148,45 @@ inline void check_natives(const ProcessRecord& record, const Output& out, const 
     }
 }
 
+/// What must hold before a shim is asked, which makes the rest of the checks.
+inline void check_detached(const CommandLine& command, const SpawnOptions& options, LaunchExtension* extension) {
+    refuse_mistakes(command, options, Output::log, nullptr);
+    if (extension) {
+        fail_start(command, errc::invalid_options, SpawnStep::validation, {},
+                   "initializers run in a child of this program; a detached process is none");
+    }
+    if (!detached_door()) {
+        fail_start(command, errc::invalid_options, SpawnStep::validation, {},
+                   "a detached process needs #include <warden/detached/detached.hpp> in this program");
+    }
+    check_preflight(command, options);
+}
+
+inline std::shared_ptr<ProcessRecord> Engine::spawn_detached(CommandLine command, SpawnOptions options,
+                                                             LaunchExtension* extension) {
+    if (!services->is_owner()) fail_start(command, errc::forked, SpawnStep::setup);
+    check_detached(command, options, extension);
+    if (options.name.empty()) options.name = std::filesystem::path(command.program()).filename().string();
+    auto record = std::make_shared<ProcessRecord>(services, new_uuid(), std::move(command), std::move(options));
+    auto starting = record->advanced(Transition::start);
+    try {
+        detached_door().load()(*record, services->config);
+    } catch (const SpawnError& error) {
+        report_failure(*record, std::move(starting), error);
+        throw;
+    }
+    services->emit(std::move(*starting), *record->advanced(Transition::launched, EventKind::spawn));
+    return record;
+}
+
 /// Takes a place in the table.
 inline void Engine::admit(const ProcessRecord& record, const Output& default_output, const Output& out,
                           const Output& err, const LaunchExtension* extension) {
     refuse_mistakes(record.command, record.options, default_output, extension);
+    if (record.options.detached) {
+        fail_start(record.command, errc::invalid_options, SpawnStep::validation, {},
+                   "a detached process is started by spawn, and nothing waits for it");
+    }
     check_natives(record, out, err);
     const std::size_t limit = services->config.max_processes;
     const error_code ec = cleaning_up_ ? error_code(errc::shut_down) : table.reserve(limit);
@@ -189,14 +224,15 @@ inline void Engine::begin(const std::shared_ptr<ProcessRecord>& record, Event st
 }
 
 inline std::shared_ptr<ProcessRecord> Engine::spawn(CommandLine command, SpawnOptions options,
-                                                    const Output& default_output, LaunchExtension* extension) {
+                                                    const Output& default_output, LaunchExtension* extension,
+                                                    const Uuid& uuid) {
     const SteadyTime began = services->loop.now();
     if (!services->is_owner()) fail_start(command, errc::forked, SpawnStep::setup);
     if (set_up_error_) fail_start(command, set_up_error_->code, SpawnStep::setup, {}, set_up_error_->message);
     occupy_standard_descriptors();
     if (options.name.empty() && !command.validate())
         options.name = std::filesystem::path(command.program()).filename().string();
-    auto record = std::make_shared<ProcessRecord>(services, new_uuid(), std::move(command), std::move(options));
+    auto record = std::make_shared<ProcessRecord>(services, uuid, std::move(command), std::move(options));
     const Output out = record->options.stdout_.value_or(default_output);
     const Output err = record->options.terminal ? Output::merge : record->options.stderr_.value_or(default_output);
     bool reserved = false;

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// @file
+/// The handle of a detached process, in any program of the same user: it ends nothing when it is destroyed.
+///
+/// Knows:         the uuid, and where the record is.
+/// Does not know: the process itself; each call looks anew, and asks its shim.
+/// Thread-safety: all const functions from any threads at once.
+/// Errors:        `error_code& ec` last, or system_error: errc::no_process for an empty handle, errc::not_found if
+/// there
+///                is no record any more, errc::already_ended, errc::timed_out if the shim does not answer in time, or
+///                what the shim answers. `operation_not_supported` on systems that have no shims yet.
+/// Waits:         at most some seconds for an answer, unless it says otherwise.
+
+#include <warden/detached/record.hpp>
+#include <warden/exit_status.hpp>
+#include <warden/logs/log_follower.hpp>
+#include <warden/platform.hpp>
+#include <warden/stop_plan.hpp>
+#include <warden/timeout.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace warden {
+
+class DetachedProcess {
+public:
+    /// Holds nothing.
+    DetachedProcess() noexcept = default;
+    /// Of the process with that uuid whose record is below `data_directory`; whether there is one, the calls say.
+    DetachedProcess(std::filesystem::path data_directory, const Uuid& uuid)
+        : data_directory_(std::move(data_directory)), uuid_(uuid) {}
+
+    [[nodiscard]] explicit operator bool() const noexcept { return !uuid_.is_nil(); }
+    [[nodiscard]] const Uuid& uuid() const noexcept { return uuid_; }
+
+    /// Its record, and what is true of it now.
+    [[nodiscard]] DetachedInfo info() const;
+    [[nodiscard]] DetachedInfo info(error_code& ec) const;
+    [[nodiscard]] DetachedState state() const { return info().state; }
+
+    /// Waits until the process itself has ended; what it started may live on. Unknown if nobody can tell: it is lost,
+    /// or the system was started again. No polling: its shim says when.
+    ExitStatus wait() const;
+    /// Nothing if it still runs then. Any duration, saturating.
+    template <class Rep, class Period>
+    [[nodiscard]] std::optional<ExitStatus> wait_for(std::chrono::duration<Rep, Period> length) const {
+        return wait_until_steady(detail::deadline_after(SteadyTime::clock::now(), detail::saturated(length)));
+    }
+
+    /// Stops the tree by its own stop plan, or by `plan`; returns when it is gone or the plan is over. Clean, without
+    /// steps, if nothing of it lived.
+    /// @throws system_error errc::invalid_options, naming every mistake of the plan, or a step that calls a function.
+    StopReport stop() const;
+    StopReport stop(const StopPlan& plan) const;
+    /// By force, at once.
+    StopReport force_stop() const { return stop(StopPlan::now()); }
+
+    /// Sends a signal to the process itself.
+    void signal(int number) const;
+    void signal(int number, error_code& ec) const;
+    /// Writes to its standard input; needs `Input::pipe`. Returns when all of it is in the pipe; `errc::timed_out` if
+    /// that takes longer than ten seconds: it is written later then, as the process reads.
+    void write(std::string_view text) const;
+    void write(std::string_view text, error_code& ec) const;
+    void close_stdin() const;
+    void close_stdin(error_code& ec) const;
+
+    /// The newest lines of its log, also after its end.
+    [[nodiscard]] std::vector<std::string> tail(std::size_t lines) const;
+    /// Empty if nothing is logged.
+    [[nodiscard]] std::filesystem::path log_path() const { return info().record.log_path; }
+    /// Its log as it grows. @throws system_error errc::not_found if nothing is logged; or why it cannot be read.
+    [[nodiscard]] LogFollower follow(LogFollower::From from = LogFollower::From::beginning) const;
+
+    /// Removes the record of a process that has ended; its logs stay. `operation_in_progress` for one that has not.
+    void remove() const;
+    void remove(error_code& ec) const;
+
+    friend bool operator==(const DetachedProcess&, const DetachedProcess&) = default;
+
+private:
+    [[nodiscard]] std::optional<ExitStatus> wait_until_steady(SteadyTime deadline) const;
+    StopReport stop_by(const StopPlan* plan) const;
+
+    std::filesystem::path data_directory_;
+    Uuid uuid_{};
+};
+
+}  // namespace warden
