@@ -54,3 +54,12 @@ check_example("wardenctl, logs followed by a reader that goes away" RUN wardenct
 check_example("wardenctl, no such log" RUN wardenctl logs nobody EXIT 125
     OUTPUT "no log of 'nobody' below .*logs: looked for a process of that name" "WARDEN_DATA_DIRECTORY")
 check_example("wardenctl, no word for logs" RUN wardenctl logs EXIT 125 OUTPUT "one name or uuid of a process")
+
+# -- the tool, and processes that outlive it ---------------------------------------------
+if(WARDEN_BUILD_TESTS AND NOT WARDEN_PORTABLE_POSIX)
+    add_test(NAME "example: wardenctl, detached processes" COMMAND ${CMAKE_COMMAND}
+        -D README=${PROJECT_SOURCE_DIR}/README.md
+        -D WARDENCTL=$<TARGET_FILE:wardenctl> -D GENERATE=$<TARGET_FILE:generate>
+        -D DATA=${CMAKE_CURRENT_BINARY_DIR}/detached -P ${CMAKE_CURRENT_LIST_DIR}/check_detached.cmake)
+    set_tests_properties("example: wardenctl, detached processes" PROPERTIES LABELS example TIMEOUT 180)
+endif()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // wardenctl logs: the newest lines of a log, found by the name or uuid of its process, and what comes after them.
 
+#include "detached.hpp"
 #include "system.hpp"
 #include "verb.hpp"
 #include <warden/detail/output/line_format.hpp>
@@ -33,6 +34,13 @@ struct Request {
     bool raw = false;
 };
 
+/// The log that a detached process with that uuid or name keeps elsewhere; empty if there is none.
+std::filesystem::path find_elsewhere(const std::string& word) try {
+    return detached_processes().find(word).log_path();
+} catch (const warden::system_error&) {
+    return {};  // what was looked for first is said
+}
+
 /// What has a slash, or is of a drive, is a path; a file of the working directory is one too, unless a process is
 /// called so.
 std::filesystem::path find(const std::string& word) try {
@@ -41,6 +49,7 @@ std::filesystem::path find(const std::string& word) try {
 } catch (const warden::system_error& error) {
     if (error.code() == warden::errc::invalid_configuration || error.code() == warden::errc::ambiguous) throw;
     if (std::filesystem::is_regular_file(word)) return word;
+    if (std::filesystem::path log = find_elsewhere(word); !log.empty()) return log;
     throw std::runtime_error(std::string(error.what()) +
                              " (WARDEN_DATA_DIRECTORY says where the logs are; a path to any log has a slash in it)");
 }
@@ -110,18 +119,12 @@ int logs(const Request& request, const Words& words) {
     return 0;
 }
 
-class LogsHelp : public CLI::Formatter {
-    std::string make_usage(const CLI::App*, std::string) const override {
-        return "Usage: wardenctl logs [OPTIONS] NAME|UUID|PATH\n";
-    }
-};
-
 }  // namespace
 
 Verb add_logs(CLI::App& app) {
     const auto request = std::make_shared<Request>();
     CLI::App* command = app.add_subcommand("logs", "Shows the newest lines of a log, and follows it");
-    command->formatter(std::make_shared<LogsHelp>());
+    set_usage(*command, "logs [OPTIONS] NAME|UUID|PATH");
     command->allow_extras();
     command->add_flag("-f,--follow", request->follow, "Goes on with what comes, across rotations, until Ctrl-C");
     command->add_option("-n,--lines", request->lines, "How many of the newest lines")

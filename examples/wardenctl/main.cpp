@@ -3,6 +3,7 @@
 
 #include "system.hpp"
 #include "verb.hpp"
+#include <warden/detached/shim.hpp>
 #include <warden/version.hpp>
 
 #include <CLI/App.hpp>
@@ -46,6 +47,7 @@ wardenctl::Words words_of(const CLI::App& command, const std::vector<std::string
 }  // namespace
 
 int main(int argc, char** argv) try {
+    if (const auto code = warden::run_shim_if_asked(argc, argv)) return *code;  // for detached processes
     std::vector<std::string> before = wardenctl::begin(argc, argv);
     const auto separator = std::find(before.begin(), before.end(), "--");
     const bool separated = separator != before.end();
@@ -61,7 +63,10 @@ int main(int argc, char** argv) try {
     app.footer(
         "wardenctl VERB --help says more. Settings come from WARDEN_* variables too, for example\n"
         "WARDEN_DATA_DIRECTORY and WARDEN_MECHANISM.");
-    const std::vector verbs{wardenctl::add_run(app), wardenctl::add_logs(app)};
+    const std::vector verbs{wardenctl::add_run(app),     wardenctl::add_list(app),       wardenctl::add_status(app),
+                            wardenctl::add_logs(app),    wardenctl::add_attach(app),     wardenctl::add_wait(app),
+                            wardenctl::add_stop(app),    wardenctl::add_force_stop(app), wardenctl::add_remove(app),
+                            wardenctl::add_cleanup(app), wardenctl::add_health(app)};
 
     try {
         check_verb(app, before);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // wardenctl run: one command, contained, its output copied and logged; ends with its exit code.
 
+#include "detached.hpp"
 #include "system.hpp"
 #include "verb.hpp"
 #include <warden/process_manager.hpp>
@@ -38,6 +39,7 @@ using namespace std::chrono_literals;
 struct Request {
     warden::SpawnOptions options;
     std::optional<warden::Mechanism> mechanism;
+    bool detach = false;
     bool quiet = false;
     bool json = false;
     bool verbose = false;
@@ -50,17 +52,11 @@ warden::ManagerConfig config_for(const Request& request) {
     return config;
 }
 
-int exit_code_of(const warden::SpawnError& error) {
+int exit_code_of_start(const warden::SpawnError& error) {
     if (error.step() != warden::SpawnStep::executable) return own_failure;
     const bool in_no_directory = !error.path().has_parent_path();  // searched for; some may have been closed to us
     const bool missing = error.code() == boost::system::errc::no_such_file_or_directory;
     return missing || in_no_directory ? not_found : not_executable;
-}
-
-int exit_code_of(const warden::ExitStatus& status, warden::ExitCause cause) {
-    if (cause == warden::ExitCause::timed_out) return timed_out;
-    if (status.exited()) return status.code();
-    return status.signaled() ? ended_by_signal + status.signal() : own_failure;
 }
 
 void tell_start(const warden::ProcessInfo& info) {
@@ -76,7 +72,7 @@ void tell_end(const warden::ProcessInfo& info) {
               << info.runtime / 1ms << " ms\n";
 }
 
-std::string to_json(const warden::ProcessInfo& info, int code) {
+std::string end_in_json(const warden::ProcessInfo& info, int code) {
     boost::json::array arguments(info.command.arguments().begin(), info.command.arguments().end());
     boost::json::object json{
         {"uuid", to_string(info.uuid)},
@@ -133,8 +129,24 @@ warden::ProcessInfo supervise(warden::ProcessManager& manager, const Request& re
     return process.info();
 }
 
+/// Starts the command as a process that outlives this program.
+int detach(const Request& request, const Words& words) {
+    warden::SpawnOptions options = request.options;
+    options.stdin_ = warden::Input::null;
+    options.overflow_policy = warden::OverflowPolicy::drop;  // nobody of this program reads
+    const warden::DetachedProcesses processes(config_for(request));
+    const warden::DetachedInfo info = processes.spawn(words, std::move(options)).info();
+    if (request.verbose) {
+        std::cerr << "wardenctl: pid " << info.record.process.pid << ", " << to_string(info.record.mechanism)
+                  << "\nwardenctl: log " << info.record.log_path.string() << '\n';
+    }
+    print((request.json ? to_json(info) : to_string(info.record.uuid)) + '\n');
+    return 0;
+}
+
 int run(const Request& request, const Words& words) try {
     if (words.empty()) throw CLI::RequiredError("a command after the options");
+    if (request.detach) return detach(request, words);
     const auto copying = std::make_shared<Copying>();
     warden::ProcessInfo info;
     {
@@ -143,32 +155,14 @@ int run(const Request& request, const Words& words) try {
     }  // all output is copied
     const int code = exit_code_of(*info.exit_status, info.cause);
     if (request.verbose) tell_end(info);
-    if (request.json) (request.quiet ? std::cout : std::cerr) << to_json(info, code) << std::flush;
+    if (request.json) (request.quiet ? std::cout : std::cerr) << end_in_json(info, code) << std::flush;
     if (!copying->failed || copying->error == std::errc::broken_pipe) return code;
     std::cerr << "wardenctl: the output could not be copied: " << copying->error.message() << '\n';
     return code == 0 ? own_failure : code;
 } catch (const warden::SpawnError& error) {
     std::cerr << "wardenctl: " << error.what() << '\n';
-    return exit_code_of(error);
+    return exit_code_of_start(error);
 }
-
-/// Calls `take` with the duration in the text that the option is given.
-template <class Take>
-void add_duration(CLI::App& app, const std::string& name, const std::string& help, Take take) {
-    const auto parse = [name, take](const std::string& text) {
-        const auto length = warden::parse_duration(text);
-        if (!length || *length <= 0ns)
-            throw CLI::ValidationError(name, "'" + text + "' is no duration; write 90s or 5m");
-        take(*length);
-    };
-    app.add_option_function<std::string>(name, parse, help)->type_name("DURATION");
-}
-
-class RunHelp : public CLI::Formatter {
-    std::string make_usage(const CLI::App*, std::string) const override {
-        return "Usage: wardenctl run [OPTIONS] [--] COMMAND [ARGUMENTS...]\n";
-    }
-};
 
 }  // namespace
 
@@ -182,8 +176,10 @@ Verb add_run(CLI::App& app) {
     options.timeout = warden::no_timeout;
 
     CLI::App* command = app.add_subcommand("run", "Runs one command, contained, and ends with its exit code");
-    command->formatter(std::make_shared<RunHelp>());
+    set_usage(*command, "run [OPTIONS] [--] COMMAND [ARGUMENTS...]");
     command->prefix_command();
+    command->add_flag("-d,--detach", request->detach,
+                      "The command goes on when wardenctl has ended; prints its uuid and ends");
     command->add_option("--name", options.name, "For people and logs; default: the file name of the program");
     command->add_option("--type", options.type, "A free word; the logs of one type share a folder")
         ->capture_default_str();
@@ -217,12 +213,15 @@ Verb add_run(CLI::App& app) {
         ->allow_extra_args(false);
     command->add_flag("-q,--quiet", request->quiet, "No copy of its output: only the log");
     command->add_flag("--json", request->json,
-                      "At the end one JSON object about it on stderr (with --quiet on stdout)");
+                      "At the end one JSON object about it on stderr (with --quiet or --detach on stdout)");
     command->add_flag("-v,--verbose", request->verbose, "Says uuid, pid, log and containment on stderr");
     command->footer(
         "Its output goes to a bounded log, and to stdout and stderr; it reads the stdin of wardenctl.\n"
         "Ctrl-C ends it and all that it started; a second one at once.\n"
-        "Exit code: that of the command; 128+N when signal N ended it; 124 timed out; 125 wardenctl itself\n"
+        "With -d its stdin is empty, and it ends by itself, by its timeout, or by wardenctl stop.\n"
+        "Example: wardenctl run -d --type generation --timeout 2h -- python3 -u generate.py\n"
+        "Exit code: that of the command (with -d: 0, it runs); 128+N when signal N ended it; 124 timed out; 125 "
+        "wardenctl itself\n"
         "failed; 126 the command cannot be executed; 127 it was not found.");
     return {command, [request](const Words& words) { return run(*request, words); }};
 }

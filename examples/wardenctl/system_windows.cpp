@@ -63,10 +63,20 @@ std::error_code copy_to(warden::Stream stream, std::string_view text) {
     return {};
 }
 
-bool is_terminal() {
+bool is_terminal(warden::Stream stream) {
     DWORD mode = 0;
-    return ::GetConsoleMode(::GetStdHandle(STD_OUTPUT_HANDLE), &mode) != 0;
+    const DWORD which = stream == warden::Stream::stdout_ ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE;
+    return ::GetConsoleMode(::GetStdHandle(which), &mode) != 0;
 }
+
+std::size_t terminal_columns() {
+    CONSOLE_SCREEN_BUFFER_INFO screen{};
+    if (!is_terminal()) return 0;
+    if (::GetConsoleScreenBufferInfo(::GetStdHandle(STD_OUTPUT_HANDLE), &screen) == 0) return 80;
+    return static_cast<std::size_t>(screen.srWindow.Right - screen.srWindow.Left + 1);
+}
+
+bool may_use_colours() { return false; }  // a console obeys no escape sequences unless it is told to
 
 warden::StopPlan plan_without_reader() { return warden::StopPlan::standard(); }
 
@@ -78,6 +88,47 @@ bool wait_for_more(const warden::LogFollower& follower) {
     if (::WaitForSingleObject(event, static_cast<DWORD>(longest.count())) == WAIT_FAILED)
         throw std::system_error(code_of(::GetLastError()), "WaitForSingleObject");
     return !reader_is_gone();
+}
+
+namespace {
+
+HANDLE bell_ended = nullptr;
+HANDLE bell_interrupt = nullptr;
+HANDLE bell_quit = nullptr;
+
+BOOL WINAPI on_request(DWORD event) {
+    ::SetEvent(event == CTRL_BREAK_EVENT ? bell_quit : bell_interrupt);
+    return TRUE;
+}
+
+}  // namespace
+
+Bell::Bell() {
+    for (HANDLE* const event : {&bell_ended, &bell_interrupt, &bell_quit}) {
+        *event = ::CreateEventW(nullptr, FALSE, FALSE, nullptr);
+        if (*event == nullptr) throw std::system_error(code_of(::GetLastError()), "CreateEvent");
+    }
+    ::SetConsoleCtrlHandler(on_request, TRUE);
+}
+
+Bell::~Bell() {
+    ::SetConsoleCtrlHandler(on_request, FALSE);
+    for (const HANDLE event : {bell_ended, bell_interrupt, bell_quit}) ::CloseHandle(event);
+}
+
+void Bell::ring() noexcept { ::SetEvent(bell_ended); }
+
+Attention Bell::wait(const warden::LogFollower& follower) {
+    constexpr auto longest = warden::detail::PathWatch::look_interval;
+    const HANDLE events[] = {bell_interrupt, bell_quit, bell_ended,
+                             warden::detail::LogFollowerAccess::wait_handle(follower)};
+    switch (::WaitForMultipleObjects(4, events, FALSE, static_cast<DWORD>(longest.count()))) {
+        case WAIT_OBJECT_0: return Attention::interrupt;
+        case WAIT_OBJECT_0 + 1: return Attention::quit;
+        case WAIT_OBJECT_0 + 2: return Attention::ended;
+        case WAIT_FAILED: throw std::system_error(code_of(::GetLastError()), "WaitForMultipleObjects");
+        default: return reader_is_gone() ? Attention::no_reader : Attention::output;
+    }
 }
 
 void wait_for_own_end() {

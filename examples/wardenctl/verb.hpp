@@ -4,6 +4,8 @@
 /// @file
 /// What a verb of wardenctl is. Each has a file of its own, which adds it to the command line.
 
+#include <warden/exit_status.hpp>
+
 #include <CLI/App.hpp>
 
 #include <functional>
@@ -22,6 +24,8 @@ struct Verb {
 
 /// Exit codes, as timeout(1), env(1) and the shells have them.
 enum ExitCode : int {
+    something_is_left = 1,  ///< Not everything could be done; what is left was said.
+    is_not_running = 3,     ///< As init scripts have it.
     timed_out = 124,
     own_failure = 125,  ///< Of wardenctl itself: a wrong option, no log directory, ...
     not_executable = 126,
@@ -29,7 +33,23 @@ enum ExitCode : int {
     ended_by_signal = 128,  ///< Plus the number of the signal.
 };
 
+/// The exit code that stands for the end of a process.
+[[nodiscard]] inline int exit_code_of(const warden::ExitStatus& status, warden::ExitCause cause) {
+    if (cause == warden::ExitCause::timed_out) return timed_out;
+    if (status.exited()) return status.code();
+    return status.signaled() ? ended_by_signal + status.signal() : own_failure;
+}
+
 [[nodiscard]] Verb add_run(CLI::App& app);
+[[nodiscard]] Verb add_list(CLI::App& app);
+[[nodiscard]] Verb add_status(CLI::App& app);
 [[nodiscard]] Verb add_logs(CLI::App& app);
+[[nodiscard]] Verb add_attach(CLI::App& app);
+[[nodiscard]] Verb add_wait(CLI::App& app);
+[[nodiscard]] Verb add_stop(CLI::App& app);
+[[nodiscard]] Verb add_force_stop(CLI::App& app);
+[[nodiscard]] Verb add_remove(CLI::App& app);
+[[nodiscard]] Verb add_cleanup(CLI::App& app);
+[[nodiscard]] Verb add_health(CLI::App& app);
 
 }  // namespace wardenctl
