@@ -420,7 +420,7 @@ TEST_CASE("registry: a word is a uuid, a name, or the beginning of a uuid") {
     CHECK(found("web") == "aaaa22 .");
 }
 
-TEST_CASE("registry: a thousand and ten thousand records are listed in a fraction of a second") {
+TEST_CASE("registry: a record among ten thousand costs about as much to list as one among a thousand") {
     const Directory data;
     const Registry registry = open(data.path());
     const auto fill = [&](unsigned from, unsigned to) {
@@ -434,7 +434,7 @@ TEST_CASE("registry: a thousand and ten thousand records are listed in a fractio
     };
     const auto milliseconds = [&](std::size_t count) {
         double least = 1e9;
-        for (int round = 0; round < 3; ++round) {
+        for (int round = 0; round < 2; ++round) {
             const auto begin = std::chrono::steady_clock::now();
             error_code ec;
             const auto listing = registry.scan(ec);
@@ -452,5 +452,5 @@ TEST_CASE("registry: a thousand and ten thousand records are listed in a fractio
     fill(1'000, 10'000);
     const double ten_thousand = milliseconds(10'000);
     std::cout << "registry: 1,000 records in " << thousand << " ms, 10,000 in " << ten_thousand << " ms\n";
-    CHECK(ten_thousand < 5'000);  // of a loaded machine with sanitizers
+    CHECK(ten_thousand < 40 * thousand);  // ten times as many: no more than four times as much for each
 }

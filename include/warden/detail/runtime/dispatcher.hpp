@@ -109,6 +109,7 @@ private:
     std::condition_variable output_wanted_;
     std::deque<Job> output_;
     std::size_t output_idle_ = 0;
+    std::size_t output_running_ = 0;  // threads that look through output, and may post callbacks
     std::size_t outstanding_ = 0;
     std::size_t idle_ = 0;        // threads for callbacks that wait
     std::uint64_t taken_ = 0;     // callbacks so far
@@ -177,7 +178,7 @@ inline void Dispatcher::post_output(Job job) {
     const std::lock_guard lock(mutex_);
     const bool is_short = output_.size() >= output_idle_ && output_threads_.size() < max_output_threads;
     if (is_short && !is_closing()) add_output_thread();
-    if (output_threads_.empty()) {  // the system refuses threads, or this is the end
+    if (output_running_ == 0) {  // the system refuses threads, or this is the end
         callbacks_.push_back(std::move(job));
         return callback_wanted_.notify_one();
     }
@@ -190,6 +191,7 @@ inline void Dispatcher::add_output_thread() {
     try {
         const AllSignalsBlocked blocked;  // inherited by the thread
         output_threads_.emplace_back([this] { run_output(); });
+        ++output_running_;
         ids_.push_back(output_threads_.back().get_id());
     } catch (const std::exception&) {
         return;
@@ -202,6 +204,7 @@ inline void Dispatcher::run_output() {
         if (!output_.empty()) {
             run_first(output_, lock);
         } else if (is_finished()) {
+            if (--output_running_ == 0) callback_wanted_.notify_all();
             return;
         } else {
             ++output_idle_;
@@ -230,7 +233,7 @@ inline void Dispatcher::run_callbacks() {
         if (!callbacks_.empty()) {
             ++taken_;
             run_first(callbacks_, lock);
-        } else if (is_finished()) {
+        } else if (is_finished() && output_running_ == 0) {
             return;
         } else {
             ++idle_;
@@ -306,7 +309,7 @@ inline void Dispatcher::stop() {
         internal_wanted_.notify_one();
         output_wanted_.notify_all();
     }
-    for (auto& thread : output_threads_) {  // what they look through may lead to callbacks
+    for (auto& thread : output_threads_) {
         if (thread.joinable()) thread.join();
     }
     for (auto& thread : callback_threads_) {
