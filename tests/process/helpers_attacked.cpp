@@ -98,9 +98,10 @@ TEST_CASE("helpers: a health report says that helpers were stopped, and resumes 
     SKIP_UNLESS_AVAILABLE(OnKeeper);
     TestManager manager{Mechanism::keeper};
     CHECK(manager->run(victim("exit", "3")).status.code() == 3);
-    const auto all = keepers(*manager);
-    REQUIRE_FALSE(all.empty());
     signal_guardian(*manager, SIGSTOP);
+    REQUIRE(eventually([&] { return is_stopped(static_cast<pid_t>(manager->guardian_pid())); }));
+    const auto all = keepers(*manager);  // from now on no others come
+    REQUIRE_FALSE(all.empty());
     signal_keepers(*manager, SIGSTOP);
     CHECK(eventually([&] { return std::all_of(all.begin(), all.end(), is_stopped); }));
     CHECK(guardian_health(*manager).status == warden::HealthStatus::degraded);

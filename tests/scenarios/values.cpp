@@ -109,8 +109,8 @@ TEMPLATE_TEST_CASE("values: communicate refuses input that no pipe would take", 
 
 TEMPLATE_TEST_CASE("stop: what a step ran into is in the report", "[stop]", EVERY_MECHANISM) {
     SKIP_UNLESS_AVAILABLE(TestType);
+    Gate gate;  // until the thread that opens it has ended with the manager
     TestManager manager{TestType::mechanism};
-    Gate gate;
     auto process = ready(manager, {"ignore", "out", "ready\n", "await", gate.name()});
     const auto throws = [](warden::Pid, auto) -> std::string { throw std::runtime_error("on fire"); };
     const auto complains = [](warden::Pid, auto) { return std::string("the answer was 500"); };

@@ -47,7 +47,8 @@ public:
     KeeperTree(KeeperTree&&) = delete;
     ~KeeperTree();
 
-    /// Has the keeper launch the leader. On failure nothing is left of it.
+    /// Has the keeper launch the leader. On failure nothing is left of it. A keeper that somebody kills before it has
+    /// read the request is replaced.
     void launch(const ChildPlan& plan, ChildAnswer& answer);
 
     /// From now on tells the end of the leader and of the tree; see `LeaderExitHandler`.
@@ -72,6 +73,8 @@ private:
     [[nodiscard]] bool is_ready() const noexcept;    // the keeper has nobody any more
     [[nodiscard]] bool is_lost() const noexcept;     // the keeper was killed
     [[nodiscard]] bool is_unknown() const noexcept;  // and nobody knows what is left
+    [[nodiscard]] bool try_launch(const ChildPlan& plan, ChildAnswer& answer);
+    [[nodiscard]] bool take_another_keeper(SteadyTime deadline);
     [[nodiscard]] long await_answer(LaunchReply& reply) noexcept;
 
     const std::shared_ptr<Guardian> guardian_;
@@ -128,7 +131,24 @@ inline void take_inherited(const InheritedAttributes& now, const InheritedAttrib
 }
 
 inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
-    const auto fail = [&](int error, SpawnStep step) { answer = {error, static_cast<std::int32_t>(step), 0}; };
+    const SteadyTime deadline = deadline_after(SteadyTime::clock::now(), std::chrono::seconds(10));
+    while (!try_launch(plan, answer) && take_another_keeper(deadline)) {}
+}
+
+inline bool KeeperTree::take_another_keeper(SteadyTime deadline) {
+    error_code ec;
+    SpareKeeper another = guardian_->take_keeper(deadline, ec);
+    if (ec || another.inherited->confinement != host_.confinement) return false;
+    keeper_ = std::move(another);
+    return true;
+}
+
+/// False if the keeper has ended without having read the request: the system says so by ECONNRESET, or when it is sent.
+inline bool KeeperTree::try_launch(const ChildPlan& plan, ChildAnswer& answer) {
+    const auto fail = [&](int error, SpawnStep step) {
+        answer = {error, static_cast<std::int32_t>(step), 0};
+        return true;
+    };
     LaunchRequest request{};
     request.plan = plan;
     take_inherited(host_, *keeper_.inherited, request);
@@ -152,14 +172,20 @@ inline void KeeperTree::launch(const ChildPlan& plan, ChildAnswer& answer) {
     const bool beside = static_cast<bool>(file);
     const long sent = send_record(keeper_.socket.get(), &request, sizeof request, text.data(), beside ? 0 : text.size(),
                                   fds, beside ? 5 : 4);
-    if (sent < 0) return fail(static_cast<int>(-sent), SpawnStep::containment);
+    if (sent < 0) {
+        fail(static_cast<int>(-sent), SpawnStep::containment);
+        return sent != -EPIPE && sent != -ECONNRESET;
+    }
     LaunchReply reply{};
     const long size = await_answer(reply);
-    if (size != static_cast<long>(sizeof reply))
-        return fail(size < 0 ? static_cast<int>(-size) : EPIPE, SpawnStep::containment);
+    if (size != static_cast<long>(sizeof reply)) {
+        fail(size < 0 ? static_cast<int>(-size) : EPIPE, SpawnStep::containment);
+        return size != -ECONNRESET;
+    }
     answer = reply.answer;
     pid_ = answer.error == 0 ? reply.pid : 0;
     refused_ = answer.error != 0;
+    return true;
 }
 
 /// Waits for the answer to a launch, in this thread. Its size, 0 if the keeper has ended, or a negative errno.
