@@ -61,7 +61,7 @@ public:
         : data_directory_(std::move(data_directory)), uuid_(uuid) {}
 
     /// The status, or nothing: then the record may say more, or the deadline has come.
-    /// @throws system_error if there is nothing to wait for, and the process lives all the same.
+    /// @throws system_error if the shim did not answer time and again, and nothing says that it has ended.
     [[nodiscard]] std::optional<ExitStatus> next(const DetachedInfo& info, SteadyTime deadline);
 
 private:
@@ -139,7 +139,7 @@ inline std::optional<ExitStatus> ShimWait::next(const DetachedInfo& info, Steady
     const Sighting shim = look_for(own_pid_space(), info.record.shim);
     if (shim.presence == Presence::alive && shim.pidfd) {  // it takes no more connections, or ends
         static_cast<void>(await_ready(shim.pidfd.get(), POLLIN, deadline));
-    } else if (shim.presence != Presence::ended || ++failures_ >= max_failures) {
+    } else if (++failures_ >= max_failures) {  // one that ends has written the record before it closes a connection
         throw system_error(ec, "its shim does not answer");
     }
     return std::nullopt;
