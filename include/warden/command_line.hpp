@@ -60,9 +60,10 @@ public:
     /// std::initializer_list, whose array GCC 12 cannot keep in a coroutine.
     template <detail::WordLike Program, detail::WordLike First, detail::WordLike... Rest>
     CommandLine(const Program& program, const First& first, const Rest&... rest) : program_(detail::to_word(program)) {
-        arguments_.reserve(1 + sizeof...(rest));
-        arguments_.push_back(detail::to_word(first));
-        (arguments_.push_back(detail::to_word(rest)), ...);
+        arguments_.resize(1 + sizeof...(rest));
+        auto next = arguments_.begin();
+        *next = detail::to_word(first);
+        ((*++next = detail::to_word(rest)), ...);
     }
 
     /// `{"ls"}`: a program without arguments.
