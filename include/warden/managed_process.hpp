@@ -157,7 +157,31 @@ public:
     /// in `write(2)`, until half of that is read; a line longer than that comes in parts. `communicate` and `run`
     /// return what was not read. `errc::invalid_options` if stdout is not captured.
     template <class Token>
-    auto async_read_line(Token&& token);
+    auto async_read_line(Token&& token) {
+        return async_read(Stream::stdout_, CapturePart::line, std::forward<Token>(token));
+    }
+    /// The same of either stream; of stderr where that is captured.
+    template <class Token>
+    auto async_read_line(Stream stream, Token&& token) {
+        return async_read(stream, CapturePart::line, std::forward<Token>(token));
+    }
+    /// The same with many lines at a time: all whole lines that are there, one or more, as the process wrote them, each
+    /// with its line end; the last line of the output may have none.
+    template <class Token>
+    auto async_read_lines(Stream stream, Token&& token) {
+        return async_read(stream, CapturePart::lines, std::forward<Token>(token));
+    }
+    /// The same with all bytes that are there, one or more.
+    template <class Token>
+    auto async_read_bytes(Stream stream, Token&& token) {
+        return async_read(stream, CapturePart::bytes, std::forward<Token>(token));
+    }
+
+    /// Reads what is in the pipe of a stream now, and no more: the process gets SIGPIPE, or EPIPE, if it writes there.
+    /// What reads of it ends. Twice is once. `errc::invalid_options` if this program does not read the stream by a pipe
+    /// of its own: not for a terminal, nor for a stderr that is merged.
+    void close_output(Stream stream);
+    void close_output(Stream stream, error_code& ec);
 
     // -- ending it; for one that has ended, these do nothing and are no error
     // --------------------------------------------
@@ -197,6 +221,8 @@ private:
     ManagedProcess(std::shared_ptr<detail::Engine> engine, std::shared_ptr<detail::ProcessRecord> record)
         : engine_(std::move(engine)), record_(std::move(record)) {}
 
+    template <class Token>
+    auto async_read(Stream stream, CapturePart part, Token&& token);
     [[nodiscard]] error_code check_held() const;
     [[nodiscard]] error_code check() const;
     [[nodiscard]] error_code check_ready() const;
@@ -246,14 +272,15 @@ auto ManagedProcess::async_write(std::string text, Token&& token) {
 }
 
 template <class Token>
-auto ManagedProcess::async_read_line(Token&& token) {
-    return detail::initiate<std::string>(std::forward<Token>(token), engine_, check(), [record = record_](auto done) {
-        if (auto answer = detail::read_line_now(record)) {  // without a thread in between
-            done(answer->code, std::move(answer->line));
-            return detail::Cancel();
-        }
-        return detail::begin_read_line(record, std::move(done));
-    });
+auto ManagedProcess::async_read(Stream stream, CapturePart part, Token&& token) {
+    return detail::initiate<std::string>(
+        std::forward<Token>(token), engine_, check(), [record = record_, stream, part](auto done) {
+            if (auto answer = detail::read_now(record, stream, part)) {  // without a thread in between
+                done(answer->code, std::move(answer->line));
+                return detail::Cancel();
+            }
+            return detail::begin_read(record, stream, part, std::move(done));
+        });
 }
 
 template <class Token>

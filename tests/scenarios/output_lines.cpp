@@ -8,7 +8,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <csignal>
+#include <functional>
+#include <future>
+#include <iostream>
+#include <latch>
+#include <utility>
 
 using namespace support;
 using namespace std::chrono_literals;
@@ -235,3 +242,143 @@ TEMPLATE_TEST_CASE("output: lines for an execution context that is gone are drop
     CHECK(status->code() == 3);
     CHECK(process.communicate().out == "first\nsecond\nthird\n");
 }
+
+namespace {
+
+using Reader =
+    std::function<void(warden::ManagedProcess&, warden::Stream, std::function<void(error_code, std::string)>)>;
+
+/// Reads a stream to its end, part after part; the parts. `begun` is called when the first read waits.
+std::vector<std::string> parts_of(
+    warden::ManagedProcess& process, warden::Stream stream, const Reader& read,
+    const std::function<void()>& begun = [] {}) {
+    std::vector<std::string> parts;
+    for (bool is_first = true;; is_first = false) {
+        std::promise<std::pair<error_code, std::string>> next;
+        read(process, stream, [&](error_code ec, std::string text) { next.set_value({ec, std::move(text)}); });
+        if (is_first) begun();
+        auto [ec, text] = next.get_future().get();
+        if (ec) {
+            CHECK(ec == boost::asio::error::eof);
+            return parts;
+        }
+        parts.push_back(std::move(text));
+    }
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+    std::string text;
+    for (const auto& part : parts) text += part;
+    return text;
+}
+
+const Reader by_lines = [](auto& process, auto stream, auto done) {
+    process.async_read_lines(stream, std::move(done));
+};
+const Reader by_bytes = [](auto& process, auto stream, auto done) {
+    process.async_read_bytes(stream, std::move(done));
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("output: both streams are read while they come, one after the other too, and nothing is lost",
+                   "[output]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.stdout_ = options.stderr_ = warden::Output::capture;
+    options.capture_bytes = 4096;  // far less than is written: the process waits for who reads
+    const std::string text = [] {
+        std::string all;
+        for (int i = 0; i < 100'000; ++i) all += std::to_string(i) + (i % 2 == 0 ? "\n" : "\r\n");
+        return all + "no newline";
+    }();
+    options.stdin_ = warden::Input::pipe;
+    auto process = manager->spawn(play("tee"), options);
+    std::latch reading(2);
+    const auto begun = [&] { reading.count_down(); };
+    auto input = std::async(std::launch::async, [&] {
+        reading.wait();  // what nobody reads is kept up to the bound only
+        process.write(text);
+        process.close_stdin();
+    });
+    auto err =
+        std::async(std::launch::async, [&] { return parts_of(process, warden::Stream::stderr_, by_bytes, begun); });
+    const auto out = parts_of(process, warden::Stream::stdout_, by_lines, begun);
+    input.get();
+    CHECK(joined(out) == text);
+    CHECK(joined(err.get()) == text);
+    for (std::size_t i = 0; i + 1 < out.size(); ++i) CHECK(out[i].ends_with('\n'));
+    CHECK(out.size() < 100'000);
+    CHECK(process.wait().success());
+    auto merged = manager->spawn(play("out", "x"), talking());
+    CHECK(code_of<std::string>([&](auto done) { merged.async_read_bytes(warden::Stream::stderr_, std::move(done)); }) ==
+          warden::errc::invalid_options);
+}
+
+TEMPLATE_TEST_CASE("output: a stream that nobody reads any more does not hold up the other one", "[output]",
+                   EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.stdout_ = options.stderr_ = warden::Output::capture;
+    options.capture_bytes = 1000;
+    std::promise<std::string> first;
+    std::promise<std::string> complaint;
+    auto process = manager->spawn(play("again", "3000", "x", "err", "at last\n", "again", "10000000", "y"), options);
+    process.async_read_bytes(warden::Stream::stdout_,
+                             [&](error_code, std::string text) { first.set_value(std::move(text)); });
+    CHECK_FALSE(first.get_future().get().empty());
+    process.async_read_lines(warden::Stream::stderr_,
+                             [&](error_code, std::string text) { complaint.set_value(std::move(text)); });
+    auto complained = complaint.get_future();
+    REQUIRE(complained.wait_for(20s) == std::future_status::ready);
+    CHECK(complained.get() == "at last\n");
+    process.stop(warden::StopPlan::now());
+}
+
+TEMPLATE_TEST_CASE("output: many lines come with one hand-off, millions a second", "[output]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.stdout_ = warden::Output::capture;
+    const std::string line = "a line of output that is of a usual length, which is about sixty\n";
+    const std::size_t count = is_slow ? 100'000 : 1'000'000;
+    auto process = manager->spawn(play("again", std::to_string(count), line), options);
+    const auto begin = std::chrono::steady_clock::now();
+    std::size_t lines = 0;
+    std::promise<void> over;
+    std::function<void(error_code, std::string)> next = [&](error_code ec, const std::string& text) {
+        lines += static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+        if (ec) over.set_value();
+        else process.async_read_lines(warden::Stream::stdout_, next);
+    };
+    process.async_read_lines(warden::Stream::stdout_, next);
+    over.get_future().get();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    CHECK(lines == count);
+    std::cout << "lines read asynchronously: " << static_cast<double>(count) / took.count() / 1e6
+              << " million a second\n";
+    CHECK(process.wait().success());
+}
+
+#if WARDEN_OS_POSIX
+TEMPLATE_TEST_CASE("output: closing the end that is read ends a process that writes on", "[output]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    SpawnOptions options;
+    options.stdout_ = warden::Output::capture;
+    options.stderr_ = warden::Output::merge;
+    auto process = manager->spawn(play("again", "1000000000", "y\n"), options);
+    std::promise<error_code> first;
+    process.async_read_lines(warden::Stream::stdout_, [&](error_code ec, const std::string&) { first.set_value(ec); });
+    CHECK_FALSE(first.get_future().get());
+    process.close_output(warden::Stream::stdout_);
+    process.close_output(warden::Stream::stdout_);
+    CHECK(process.wait().signal() == SIGPIPE);
+    static_cast<void>(parts_of(process, warden::Stream::stdout_, by_bytes));  // ends
+    error_code ec;
+    process.close_output(warden::Stream::stderr_, ec);
+    CHECK(ec == warden::errc::invalid_options);
+}
+#endif

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+using warden::CapturePart;
 using warden::error_code;
 using warden::detail::LineCapture;
 
@@ -25,9 +26,10 @@ public:
     explicit Readers(LineCapture& capture) : capture_(capture) {}
 
     std::uint64_t read() {
-        return capture_.read([this, number = ++count_](const error_code& ec, const std::string& line) {
-            told_.push_back(std::to_string(number) + ": " + (ec == eof ? "end" : line));
-        });
+        return capture_.read(CapturePart::line,
+                             [this, number = ++count_](const error_code& ec, const std::string& line) {
+                                 told_.push_back(std::to_string(number) + ": " + (ec == eof ? "end" : line));
+                             });
     }
     [[nodiscard]] const std::vector<std::string>& told() const { return told_; }
 
@@ -40,7 +42,7 @@ private:
 using Told = std::vector<std::string>;
 
 std::string line_now(LineCapture& capture) {
-    const auto answer = capture.read_now();
+    const auto answer = capture.read_now(CapturePart::line);
     if (!answer) return "(wait)";
     return answer->code == eof ? "(end)" : answer->line;
 }
@@ -95,17 +97,17 @@ TEST_CASE("line capture: readers who read again when they are told come after th
     LineCapture capture(1000);
     Told told;
     const auto read = [&](auto&& self, char who, int times) -> void {
-        static_cast<void>(capture.read([&, who, times](const error_code&, const std::string& line) {
+        static_cast<void>(capture.read(CapturePart::line, [&, who, times](const error_code&, const std::string& line) {
             told.push_back(who + line);
             if (times > 1) self(self, who, times - 1);
-            CHECK_FALSE(capture.read_now().has_value());  // nobody is overtaken
+            CHECK_FALSE(capture.read_now(CapturePart::line).has_value());  // nobody is overtaken
         }));
     };
     read(read, 'A', 3);
     read(read, 'B', 2);
     CHECK(capture.append("1\n2\n3\n4\n5\n") == 0);
     CHECK(told == Told{"A1", "B2", "A3", "B4", "A5"});
-    CHECK_FALSE(capture.read_now().has_value());
+    CHECK_FALSE(capture.read_now(CapturePart::line).has_value());
 }
 
 TEST_CASE("line capture: the writer waits while too much is unread, until half of it is read or somebody waits") {
@@ -169,11 +171,11 @@ TEST_CASE("line capture: threads that read and one that writes: each line comes 
     for (auto& mine : got) {
         readers.emplace_back([&] {
             for (;;) {
-                auto answer = capture.read_now();
+                auto answer = capture.read_now(CapturePart::line);
                 if (!answer) {
                     std::mutex waiting;
                     std::condition_variable told;
-                    static_cast<void>(capture.read([&](const error_code& ec, std::string line) {
+                    static_cast<void>(capture.read(CapturePart::line, [&](const error_code& ec, std::string line) {
                         const std::lock_guard lock(waiting);
                         answer = LineCapture::Answer{ec, std::move(line)};
                         told.notify_one();
@@ -202,4 +204,42 @@ TEST_CASE("line capture: threads that read and one that writes: each line comes 
     std::sort(all.begin(), all.end());
     CHECK(all.size() == lines);
     CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
+}
+
+TEST_CASE("line capture: a reader of many lines gets all that are whole, one of bytes all that is there") {
+    LineCapture capture(1000);
+    CHECK(capture.append("one\ntwo\r\nthr") == 0);
+    CHECK(capture.read_now(CapturePart::line)->line == "one");
+    CHECK(capture.append("ee\nfour\nfi") == 0);
+    CHECK(capture.read_now(CapturePart::lines)->line == "two\r\nthree\nfour\n");
+    CHECK_FALSE(capture.read_now(CapturePart::lines));
+    CHECK(capture.append("v") == 0);
+    CHECK_FALSE(capture.read_now(CapturePart::lines));
+    CHECK(capture.append("e\nsi") == 0);
+    CHECK(capture.read_now(CapturePart::lines)->line == "five\n");
+    CHECK(capture.read_now(CapturePart::bytes)->line == "si");
+    CHECK_FALSE(capture.read_now(CapturePart::bytes));
+    std::vector<std::string> told;
+    const auto note = [&](const error_code& ec, const std::string& text) { told.push_back(ec ? "end" : text); };
+    static_cast<void>(capture.read(CapturePart::lines, note));
+    static_cast<void>(capture.read(CapturePart::bytes, note));
+    CHECK(capture.append("x\nseven") == 0);
+    CHECK(told == std::vector<std::string>{"x\n", "seven"});
+    CHECK(capture.append("no end") == 0);
+    static_cast<void>(capture.read(CapturePart::lines, note));
+    static_cast<void>(capture.read(CapturePart::lines, note));
+    capture.end();
+    CHECK(told == std::vector<std::string>{"x\n", "seven", "no end", "end"});
+}
+
+TEST_CASE("line capture: lines that are longer than the bound come in parts as large as it, and the writer waits") {
+    LineCapture capture(10);
+    bool room = false;
+    capture.on_room([&] { room = true; });
+    CHECK_FALSE(capture.read_now(CapturePart::lines));
+    CHECK(capture.append("0123456789ab") == 0);
+    CHECK(capture.must_pause());
+    CHECK(capture.read_now(CapturePart::lines)->line == "0123456789ab");
+    CHECK(room);
+    CHECK_FALSE(capture.must_pause());
 }

@@ -71,16 +71,16 @@ WARDEN_INLINE Cancel begin_write(const Record& record, std::string text, Done<> 
     return [done = std::move(done)] { done(aborted()); };
 }
 
-WARDEN_INLINE std::optional<LineCapture::Answer> read_line_now(const Record& record) {
-    LineCapture* const lines = record->lines();
-    return lines ? lines->read_now() : LineCapture::Answer{errc::invalid_options, {}};
+WARDEN_INLINE std::optional<LineCapture::Answer> read_now(const Record& record, Stream stream, CapturePart part) {
+    LineCapture* const capture = record->capture_of(stream);
+    return capture ? capture->read_now(part) : LineCapture::Answer{errc::invalid_options, {}};
 }
 
-WARDEN_INLINE Cancel begin_read_line(const Record& record, Done<std::string> done) {
-    const std::uint64_t id = record->lines()->read(done);
-    return [done = std::move(done), id, weak = std::weak_ptr(record)] {
+WARDEN_INLINE Cancel begin_read(const Record& record, Stream stream, CapturePart part, Done<std::string> done) {
+    const std::uint64_t id = record->capture_of(stream)->read(part, done);
+    return [done = std::move(done), id, stream, weak = std::weak_ptr(record)] {
         const auto held = weak.lock();
-        if (!held || held->lines()->cancel(id)) done(aborted(), {});  // else the line is on its way
+        if (!held || held->capture_of(stream)->cancel(id)) done(aborted(), {});  // else the part is on its way
     };
 }
 
@@ -313,6 +313,15 @@ WARDEN_INLINE void ManagedProcess::wait_ready(Timeout timeout) {
 WARDEN_INLINE void ManagedProcess::write(std::string_view text) {
     detail::or_throw("write", [&](error_code& ec) { write(text, ec); });
 }
+WARDEN_INLINE void ManagedProcess::close_output(Stream stream, error_code& ec) {
+    ec = check();
+    if (!ec) ec = record_->close_output(stream);
+}
+
+WARDEN_INLINE void ManagedProcess::close_output(Stream stream) {
+    detail::or_throw("close_output", [&](error_code& ec) { close_output(stream, ec); });
+}
+
 WARDEN_INLINE void ManagedProcess::close_stdin() {
     detail::or_throw("close_stdin", [&](error_code& ec) { close_stdin(ec); });
 }

@@ -20,6 +20,13 @@
 
 namespace warden {
 
+/// What a reader takes of a capture at a time.
+enum class CapturePart : std::uint8_t {
+    line,   ///< One line, without its LF or CR LF.
+    lines,  ///< All whole lines that are there, as they were written.
+    bytes,  ///< All that is there.
+};
+
 class Capture {
 public:
     /// Keeps at most `max_bytes`; 0 only counts.
@@ -35,6 +42,10 @@ public:
     /// Takes the first line, without its LF or CR LF; nothing if its end has not come yet. With `at_end`, and when the
     /// bound is reached, what is there is a line too.
     [[nodiscard]] std::optional<std::string> take_line(bool at_end);
+
+    /// Takes that part from the beginning; nothing if it has not come yet. With `at_end` what is there is a line, or
+    /// whole lines, too; so it is when the bound is reached and no line end is there.
+    [[nodiscard]] std::optional<std::string> take_part(CapturePart part, bool at_end);
 
     [[nodiscard]] std::string_view text() const noexcept { return std::string_view(kept_).substr(taken_); }
     [[nodiscard]] bool is_full() const noexcept { return text().size() >= max_bytes_; }
@@ -80,6 +91,27 @@ inline std::optional<std::string> Capture::take_line(bool at_end) {
         taken_ = 0;
     }
     return result;
+}
+
+inline std::optional<std::string> Capture::take_part(CapturePart part, bool at_end) {
+    if (part == CapturePart::line) return take_line(at_end);
+    if (text().empty()) return std::nullopt;
+    std::size_t end = kept_.size();
+    if (part == CapturePart::lines && !at_end) {
+        const std::size_t newline = text().substr(searched_).rfind('\n');
+        if (newline != std::string_view::npos) {
+            end = taken_ + searched_ + newline + 1;
+        } else if (!is_full()) {
+            searched_ = text().size();
+            return std::nullopt;
+        }
+    }
+    std::string rest = kept_.substr(end);
+    kept_.resize(end);
+    kept_.erase(0, taken_);
+    searched_ = rest.size();
+    taken_ = 0;
+    return std::exchange(kept_, std::move(rest));
 }
 
 inline std::string Capture::take() noexcept {

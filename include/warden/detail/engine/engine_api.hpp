@@ -48,9 +48,9 @@ using Record = std::shared_ptr<ProcessRecord>;
 /// Begins to stop the tree, or hurries a stop that is under way.
 [[nodiscard]] Cancel begin_stop(const Record& record, StopPlan plan, Done<StopReport> done);
 [[nodiscard]] Cancel begin_write(const Record& record, std::string text, Done<> done);
-/// The next line, or why there will be none; nothing if somebody has to wait, which `begin_read_line` does.
-[[nodiscard]] std::optional<LineCapture::Answer> read_line_now(const Record& record);
-[[nodiscard]] Cancel begin_read_line(const Record& record, Done<std::string> done);
+/// The next part, or why there will be none; nothing if somebody has to wait, which `begin_read` does.
+[[nodiscard]] std::optional<LineCapture::Answer> read_now(const Record& record, Stream stream, CapturePart part);
+[[nodiscard]] Cancel begin_read(const Record& record, Stream stream, CapturePart part, Done<std::string> done);
 [[nodiscard]] Cancel begin_communicate(Engine& engine, const Record& record, std::string input, Timeout timeout,
                                        Done<CompletedProcess> done);
 [[nodiscard]] Cancel begin_run(const std::shared_ptr<Engine>& engine, CommandLine command, SpawnOptions options,

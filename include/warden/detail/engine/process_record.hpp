@@ -91,11 +91,12 @@ public:
 
     void write(std::string text, InputPump::Done done);
     [[nodiscard]] error_code close_input();
+    [[nodiscard]] error_code close_output(Stream stream);
     [[nodiscard]] error_code resize_terminal(const Terminal& size);
 
-    /// What is captured of stdout, to be read by line; null if nothing is.
-    [[nodiscard]] LineCapture* lines() noexcept {
-        auto& capture = output.router->routes[0].capture;
+    /// What is captured of a stream, to be read while it comes; null if nothing is.
+    [[nodiscard]] LineCapture* capture_of(Stream stream) noexcept {
+        auto& capture = output.router->routes[static_cast<std::size_t>(stream)].capture;
         return capture ? &*capture : nullptr;
     }
 

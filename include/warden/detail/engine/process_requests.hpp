@@ -193,6 +193,15 @@ inline void ProcessRecord::write(std::string text, InputPump::Done done) {
     });
 }
 
+inline error_code ProcessRecord::close_output(Stream stream) {
+    const auto& pump = output.pumps[static_cast<std::size_t>(stream)];
+    if (!pump || options.terminal) return errc::invalid_options;
+    return context_->scheduler.call([&] {
+        pump->close();
+        return error_code();
+    });
+}
+
 inline error_code ProcessRecord::close_input() {
     return context_->scheduler.call([&] {
         if (!input) return error_code(errc::input_closed);

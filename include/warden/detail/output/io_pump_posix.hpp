@@ -60,7 +60,7 @@ public:
 
     /// Reads on after a pause.
     void resume() {
-        if (paused_ && pipe_.is_open() && !router_->should_pause()) {
+        if (paused_ && pipe_.is_open() && !router_->should_pause(stream_)) {
             paused_ = false;
             wait();
         }
@@ -134,7 +134,7 @@ inline void OutputPump::wait() {
     pipe_.wait_readable([self = shared_from_this()](const error_code& ec) {
         if (ec || !self->pipe_.is_open()) return;
         if (!self->read_some(self->loop_.read_buffer().size())) return;
-        if (self->router_->should_pause()) self->paused_ = true;
+        if (self->router_->should_pause(self->stream_)) self->paused_ = true;
         else self->wait();
     });
 }

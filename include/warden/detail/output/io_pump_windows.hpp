@@ -88,7 +88,7 @@ public:
 
     /// Reads on after a pause.
     void resume() {
-        if (!paused_ || !pipe_.is_open() || router_->should_pause()) return;
+        if (!paused_ || !pipe_.is_open() || router_->should_pause(stream_)) return;
         paused_ = false;
         read();
     }
@@ -191,7 +191,7 @@ inline void OutputPump::read() {
         },
         [self = shared_from_this()](PipeOperation::Outcome outcome) {
             if (!self->take(outcome)) return;
-            if (self->router_->should_pause()) self->paused_ = true;
+            if (self->router_->should_pause(self->stream_)) self->paused_ = true;
             else self->read();
         });
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 /// @file
-/// What is captured of one stream: all of it for who collects it, line after line for who reads while it comes.
+/// What is captured of one stream: all of it for who collects it, part after part for who reads while it comes.
 ///
 /// Knows:         the readers that wait, in the order of their calls; when the writer has to wait for them.
 /// Does not know: pipes, executors. A reader is told outside of the lock, which is held for copies only.
@@ -31,7 +31,7 @@ class LineCapture {
 public:
     using LineDone = std::function<void(const error_code&, std::string)>;
 
-    /// A line, or error::eof after the last one.
+    /// A part, or error::eof after the last one.
     struct Answer {
         error_code code{};
         std::string line{};
@@ -50,15 +50,15 @@ public:
     /// Nothing will come any more.
     void end();
 
-    /// Whether who appends should wait until `on_room`: somebody reads lines, and as much as is captured at most is
+    /// Whether who appends should wait until `on_room`: somebody reads, and as much as is captured at most is
     /// unread.
     [[nodiscard]] bool must_pause();
 
-    /// The next line if it is there and nobody waits for it: no reader is overtaken.
-    [[nodiscard]] std::optional<Answer> read_now();
+    /// The next part if it is there and nobody waits for one: no reader is overtaken.
+    [[nodiscard]] std::optional<Answer> read_now(CapturePart part);
 
-    /// `done` is called once with the next line, at once or by the thread that appends it. The number is for `cancel`.
-    [[nodiscard]] std::uint64_t read(LineDone done);
+    /// `done` is called once with the next part, at once or by the thread that appends it. The number is for `cancel`.
+    [[nodiscard]] std::uint64_t read(CapturePart part, LineDone done);
 
     /// Whether a reader waited: he is not called any more. Otherwise he was called, or is just being called.
     [[nodiscard]] bool cancel(std::uint64_t id);
@@ -68,7 +68,7 @@ public:
 
 private:
     // under the lock
-    [[nodiscard]] std::optional<Answer> next();
+    [[nodiscard]] std::optional<Answer> next(CapturePart part);
     [[nodiscard]] bool has_room() const noexcept {
         return !is_full() && (!readers_.empty() || capture_.text().size() <= capture_.max_bytes() / 2);
     }
@@ -85,9 +85,13 @@ private:
     std::function<void()> on_room_;
     std::mutex mutex_;
     Capture capture_;
-    std::map<std::uint64_t, LineDone> readers_;  // those that wait
+    struct Reader {
+        CapturePart part;
+        LineDone done;
+    };
+    std::map<std::uint64_t, Reader> readers_;  // those that wait
     std::uint64_t next_id_ = 1;
-    bool is_read_ = false;     // by line: nothing is dropped
+    bool is_read_ = false;     // by parts: nothing is dropped
     bool is_serving_ = false;  // answers are on their way to readers: who comes now comes after them
     bool is_paused_ = false;
     bool at_end_ = false;
@@ -95,13 +99,13 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
-inline std::optional<LineCapture::Answer> LineCapture::next() {
-    if (auto line = capture_.take_line(at_end_)) return Answer{{}, std::move(*line)};
+inline std::optional<LineCapture::Answer> LineCapture::next(CapturePart part) {
+    if (auto text = capture_.take_part(part, at_end_)) return Answer{{}, std::move(*text)};
     if (at_end_) return Answer{boost::asio::error::eof, {}};
     return std::nullopt;
 }
 
-/// Calls readers that wait, in their order, as long as there are lines for them; unless a thread is doing that, which
+/// Calls readers that wait, in their order, as long as there are parts for them; unless a thread is doing that, which
 /// then goes on.
 inline void LineCapture::serve(std::unique_lock<std::mutex>& lock) {
     if (is_serving_) return;
@@ -109,9 +113,9 @@ inline void LineCapture::serve(std::unique_lock<std::mutex>& lock) {
     is_serving_ = true;
     for (;;) {
         while (!readers_.empty()) {
-            auto answer = next();
+            auto answer = next(readers_.begin()->second.part);
             if (!answer) break;
-            served.emplace_back(std::move(readers_.extract(readers_.begin()).mapped()), std::move(*answer));
+            served.emplace_back(std::move(readers_.extract(readers_.begin()).mapped().done), std::move(*answer));
         }
         if (served.empty()) break;
         lock.unlock();
@@ -141,22 +145,22 @@ inline bool LineCapture::must_pause() {
     return is_paused_ = is_read_ && (is_full() || (is_paused_ && !has_room()));
 }
 
-inline std::optional<LineCapture::Answer> LineCapture::read_now() {
+inline std::optional<LineCapture::Answer> LineCapture::read_now(CapturePart part) {
     std::unique_lock lock(mutex_);
     is_read_ = true;
     if (is_serving_ || !readers_.empty()) return std::nullopt;
-    auto answer = next();
+    auto answer = next(part);
     const bool room = answer && stop_pause();
     lock.unlock();
     if (room) on_room_();
     return answer;
 }
 
-inline std::uint64_t LineCapture::read(LineDone done) {
+inline std::uint64_t LineCapture::read(CapturePart part, LineDone done) {
     std::unique_lock lock(mutex_);
     is_read_ = true;
     const std::uint64_t id = next_id_++;
-    readers_.emplace(id, std::move(done));
+    readers_.emplace(id, Reader{part, std::move(done)});
     serve(lock);
     const bool room = stop_pause();
     lock.unlock();

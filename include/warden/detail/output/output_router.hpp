@@ -68,8 +68,8 @@ public:
     /// Whole lines of a file that the process writes itself; `lost` bytes are missing before or between them.
     void collect(std::string_view lines, std::uint64_t lost);
 
-    /// Whether reading should pause until a consumer has room.
-    [[nodiscard]] bool should_pause();
+    /// Whether reading a stream should pause until a consumer has room.
+    [[nodiscard]] bool should_pause(Stream stream);
     void on_room(const std::function<void()>& f);
     /// Called on the loop when a log cannot be written any more, and when it can again. Set it before the first
     /// `write`.
@@ -242,11 +242,10 @@ inline void OutputRouter::finish(Stream stream) {
     if (route.capture) route.capture->end();
 }
 
-inline bool OutputRouter::should_pause() {
-    for (auto& route : routes) {
-        if (route.capture && route.capture->must_pause()) return true;
-        if (route.file && !route.file->has_room()) return true;
-    }
+inline bool OutputRouter::should_pause(Stream stream) {
+    StreamRoute& route = routes[static_cast<std::size_t>(stream)];
+    if (route.capture && route.capture->must_pause()) return true;
+    if (route.file && !route.file->has_room()) return true;
     if (!pause_for_slow) return false;
     for (const auto* queue : queues()) {
         if (queue && !queue->has_room()) return true;
