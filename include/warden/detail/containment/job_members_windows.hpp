@@ -30,8 +30,8 @@ namespace warden::detail {
 /// The living members of a job and of those nested in it. `ec` says why there may be more.
 [[nodiscard]] inline std::vector<Pid> job_members(HANDLE job, error_code& ec);
 
-/// How many live; nothing is told without memory being there for it.
-[[nodiscard]] inline DWORD living_members(HANDLE job) noexcept;
+/// Whether no member lives. Not, if the system does not say.
+[[nodiscard]] inline bool has_no_members(HANDLE job) noexcept;
 
 /// The process `pid`, if it is a living member of `job`; no handle otherwise. SYNCHRONIZE comes with `access`.
 [[nodiscard]] inline UniqueHandle open_member(HANDLE job, Pid pid, DWORD access) noexcept;
@@ -86,10 +86,11 @@ inline std::vector<Pid> job_members(HANDLE job, error_code& ec) {
     return found;
 }
 
-inline DWORD living_members(HANDLE job) noexcept {
+inline bool has_no_members(HANDLE job) noexcept {
     JOBOBJECT_BASIC_ACCOUNTING_INFORMATION facts{};
-    ::QueryInformationJobObject(job, JobObjectBasicAccountingInformation, &facts, sizeof facts, nullptr);
-    return facts.ActiveProcesses;
+    constexpr DWORD size = sizeof facts;
+    return ::QueryInformationJobObject(job, JobObjectBasicAccountingInformation, &facts, size, nullptr) != 0 &&
+           facts.ActiveProcesses == 0;
 }
 
 inline UniqueHandle open_member(HANDLE job, Pid pid, DWORD access) noexcept {

@@ -193,7 +193,7 @@ inline void JobTree::State::wait_leader() {
         if (ec) ::TerminateJobObject(self->job.get(), killed_exit_code);  // what cannot be waited for is not left alone
         const LeaderExit end = ec ? LeaderExit() : self->leader_end();
         self->leader_ended = true;
-        const bool is_tree_empty = living_members(self->job.get()) == 0;
+        const bool is_tree_empty = has_no_members(self->job.get());
         if (is_tree_empty) self->tree_empty = nullptr;
         tell(end, is_tree_empty);
         self->look();
@@ -203,7 +203,7 @@ inline void JobTree::State::wait_leader() {
 /// Whether the tree is tree_empty now; if not, waits for one of those that are left.
 inline void JobTree::State::look() {
     if (!leader_ended || !tree_empty) return;
-    if (living_members(job.get()) != 0) return wait_member();
+    if (!has_no_members(job.get())) return wait_member();
     const auto tell = std::exchange(tree_empty, nullptr);
     tell();
 }
@@ -224,7 +224,7 @@ inline void JobTree::State::wait_member() {
         });
         return;
     }
-    if (living_members(job.get()) == 0) look();
+    if (has_no_members(job.get())) look();
 }
 
 inline void JobTree::State::on_job_message(DWORD message) {
@@ -324,7 +324,7 @@ inline error_code JobTree::signal_tree(int signal) {
     if (!state_) return nobody_there();
     const error_code ec = signal_members(signal);
     if (!ec || ec == errc::invalid_signal) return ec;
-    return living_members(state_->job.get()) == 0 ? nobody_there() : ec;
+    return has_no_members(state_->job.get()) ? nobody_there() : ec;
 }
 
 inline error_code JobTree::signal_members(int signal) {
