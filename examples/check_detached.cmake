@@ -57,6 +57,25 @@ expect(124 "has not ended within 0.1s" ${WARDENCTL} wait --timeout 100ms ${begin
 expect(1 "forced .* has not ended; wardenctl stop ends it" ${WARDENCTL} remove ${beginning})
 expect(0 "\"clean\":true,.*\"action\":\"kill\"" ${WARDENCTL} force-stop --json ${beginning})
 
+# -- started again: the same, linked; one at a time of a name; a command for the end
+expect(0 "" ${WARDENCTL} run -d --type web --name server --env COLOUR=blue -- sh -c "echo $COLOUR && exec sleep 1000")
+set(server ${output})
+expect(125 "cannot start 'sleep'.*already|cannot start 'sleep'.*${server}" ${WARDENCTL} run -d --if-running refuse --name server -- sleep 1000)
+expect(0 "^${server}$" ${WARDENCTL} run -d --if-running reuse --name server -- sleep 1000)
+expect(0 "^{\"uuid\":\"${hex}.*\"restarted_from\":\"${server}\"" ${WARDENCTL} restart --pause 10ms --json server)
+expect(0 "\nrestart of ${server}\n" ${WARDENCTL} status server)
+expect(0 "^blue$" sh -c "'${WARDENCTL}' logs -f server | head -n 1")
+expect(1 "server .* was not started again: it was restarted as ${hex}" ${WARDENCTL} restart ${server})
+expect(0 "server" ${WARDENCTL} stop server)
+expect(125 "requires --detach" ${WARDENCTL} run --on-end true -- true)
+expect(0 "" ${WARDENCTL} run -d --name hooked --on-end "echo $WARDEN_NAME $WARDEN_EXIT && exit 9" -- sh -c "exit 4")
+expect(4 "" ${WARDENCTL} wait hooked)
+expect(3 "" ${WARDENCTL} status --json hooked)
+string(JSON shim GET "${output}" shim_pid)
+expect(0 "" tail --pid=${shim} -f /dev/null)  # until the hook has ended too
+expect(0 "^hooked exited with code 4$" ${WARDENCTL} logs hooked-end)
+expect(3 "end hook +failed: exited with code 9" ${WARDENCTL} status hooked)
+
 # -- the story of examples/generate.cpp; Ctrl-C while attached stops it, Ctrl-\ does not
 expect(0 "^${uuid}$" ${GENERATE} -d 10000)
 expect(0 "generation +[0-9]+ +${output} +/.* +running$" ${WARDENCTL} list --type generation)
@@ -75,7 +94,7 @@ expect(125 "nobody knows how orphan .* ended: its shim, pid ${shim}, ended witho
 expect(3 "state +lost\n" ${WARDENCTL} status orphan)
 expect(1 "degraded\n.*detached +degraded +[0-9]+ records, 1 lost" ${WARDENCTL} health)
 expect(0 "orphan .*: lost, removed.*would remove 1" ${WARDENCTL} cleanup --dry-run)
-expect(0 "{\"removed\":1,\"ended\":0,\"failed\":0,\"damaged\":0,\"dry_run\":false}" ${WARDENCTL} cleanup --json)
+expect(0 "{\"removed\":1,\"ended\":0,\"failed\":0,\"damaged\":0,\"leftovers\":0,\"dry_run\":false}" ${WARDENCTL} cleanup --json)
 expect(0 "^ok\n" ${WARDENCTL} health)
 
 # -- on a terminal of 60 columns the table fits; escape sequences do not get to it, colours do

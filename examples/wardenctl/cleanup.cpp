@@ -88,13 +88,16 @@ int cleanup(const Request& request, const Words& words) {
         failed += fate == Fate::failed ? 1 : 0;
         if (!request.json) print(line_of(info, fate, mistake));
     }
+    const std::size_t leftovers = request.dry_run ? 0 : detached_processes().remove_leftovers();
     const auto number = [](std::size_t count) { return std::to_string(count); };
     if (request.json) {
         print("{\"removed\":" + number(removed) + ",\"ended\":" + number(ended) + ",\"failed\":" + number(failed) +
-              ",\"damaged\":" + number(damaged) + ",\"dry_run\":" + (request.dry_run ? "true" : "false") + "}\n");
+              ",\"damaged\":" + number(damaged) + ",\"leftovers\":" + number(leftovers) +
+              ",\"dry_run\":" + (request.dry_run ? "true" : "false") + "}\n");
     } else {
         print((request.dry_run ? "would remove " : "removed ") + number(removed) + ", of which " + number(ended) +
-              " still ran; " + number(failed) + " failed; " + number(damaged) + " are damaged or foreign\n");
+              " still ran; " + number(failed) + " failed; " + number(damaged) + " are damaged or foreign" +
+              (leftovers == 0 ? "" : "; " + number(leftovers) + " files without a record were removed") + '\n');
     }
     return failed == 0 ? 0 : something_is_left;
 }
@@ -112,7 +115,9 @@ Verb add_cleanup(CLI::App& app) {
     command->add_flag("--json", request->json, "One JSON object: how many");
     command->footer(
         "A process that is lost and still runs is stopped by its plan. The records of those that are lost or\n"
-        "gone are removed; logs stay. What is damaged or foreign is said, and left alone.\n"
+        "gone are removed; logs stay. What is damaged or foreign is said, and left alone. Files beside the records "
+        "that\n"
+        "killed programs left an hour ago are removed.\n"
         "Example: wardenctl cleanup --older-than 7d\n"
         "Exit code: 0; 1 something could not be ended or removed; 125 the records cannot be read.");
     return {command, [request](const Words& words) { return cleanup(*request, words); }};

@@ -44,6 +44,7 @@ void write_exit(JsonWriter& json, const warden::DetachedExit& exit) {
     json.name("system_seconds").real(std::chrono::duration<double>(exit.usage.system_time).count());
     json.name("max_resident_bytes").unsigned_integer(exit.usage.max_resident_bytes);
     if (!exit.reason.empty()) json.name("reason").string(exit.reason);
+    if (!exit.hook_problem.empty()) json.name("hook_problem").string(exit.hook_problem);
 }
 
 }  // namespace

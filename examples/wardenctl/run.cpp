@@ -146,6 +146,8 @@ int detach(const Request& request, const Words& words) {
 
 int run(const Request& request, const Words& words) try {
     if (words.empty()) throw CLI::RequiredError("a command after the options");
+    if (!request.detach && (request.options.end_hook || request.options.if_running != warden::IfRunning::start_another))
+        throw CLI::RequiresError("--on-end, --if-running", "--detach");
     if (request.detach) return detach(request, words);
     const auto copying = std::make_shared<Copying>();
     warden::ProcessInfo info;
@@ -211,6 +213,22 @@ Verb add_run(CLI::App& app) {
     command->add_option_function<std::vector<std::string>>("--env", set_variable, "A variable of its environment")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
+    const auto set_wish = [request](const std::string& wish) {
+        if (wish == "refuse") request->options.if_running = warden::IfRunning::refuse;
+        else if (wish == "reuse") request->options.if_running = warden::IfRunning::reuse;
+        else throw CLI::ValidationError("--if-running", "'" + wish + "' is none; write refuse or reuse");
+    };
+    command
+        ->add_option_function<std::string>("--if-running", set_wish,
+                                           "With -d, if one of its name runs: refuse, or reuse that one")
+        ->type_name("WISH");
+    const auto set_hook = [request](const std::string& text) {
+        request->options.end_hook = warden::EndHook{warden::CommandLine::shell(text)};
+    };
+    command
+        ->add_option_function<std::string>("--on-end", set_hook,
+                                           "With -d, a shell command for when it has ended; it has a minute")
+        ->type_name("COMMAND");
     command->add_flag("-q,--quiet", request->quiet, "No copy of its output: only the log");
     command->add_flag("--json", request->json,
                       "At the end one JSON object about it on stderr (with --quiet or --detach on stdout)");
@@ -219,6 +237,7 @@ Verb add_run(CLI::App& app) {
         "Its output goes to a bounded log, and to stdout and stderr; it reads the stdin of wardenctl.\n"
         "Ctrl-C ends it and all that it started; a second one at once.\n"
         "With -d its stdin is empty, and it ends by itself, by its timeout, or by wardenctl stop.\n"
+        "The command of --on-end finds WARDEN_RECORD, WARDEN_UUID, WARDEN_NAME, WARDEN_LOG and WARDEN_EXIT.\n"
         "Example: wardenctl run -d --type generation --timeout 2h -- python3 -u generate.py\n"
         "Exit code: that of the command (with -d: 0, it runs); 128+N when signal N ended it; 124 timed out; 125 "
         "wardenctl itself\n"

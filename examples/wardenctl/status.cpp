@@ -48,6 +48,8 @@ std::string in_full(const warden::DetachedInfo& info) {
         text += field("exit", record.exit->status.to_string() + ", " + std::string(to_string(record.exit->cause)));
         text += field("ended", to_text(record.exit->at));
         if (!record.exit->reason.empty()) text += field("reason", visible(record.exit->reason));
+        if (!record.exit->hook_problem.empty())
+            text += field("end hook", "failed: " + visible(record.exit->hook_problem));
     }
     text += field("log", record.log_path.empty() ? "none" : visible(record.log_path.string()));
     return text;

@@ -48,6 +48,7 @@ enum ExitCode : int {
 [[nodiscard]] Verb add_wait(CLI::App& app);
 [[nodiscard]] Verb add_stop(CLI::App& app);
 [[nodiscard]] Verb add_force_stop(CLI::App& app);
+[[nodiscard]] Verb add_restart(CLI::App& app);
 [[nodiscard]] Verb add_remove(CLI::App& app);
 [[nodiscard]] Verb add_cleanup(CLI::App& app);
 [[nodiscard]] Verb add_health(CLI::App& app);

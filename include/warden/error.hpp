@@ -51,6 +51,7 @@ enum class errc : std::uint8_t {
     shut_down,                ///< The manager has been destroyed or is being cleaned up.
     forked,                   ///< Called in a forked copy of the program that owns the processes.
     detached,                 ///< The process belongs to its shim; `ProcessManager::detached()` reaches it.
+    already_running,          ///< A detached process of that name runs, or may run, or something that it started.
 };
 
 /// The category of `errc`; its name is "warden".
@@ -100,7 +101,7 @@ private:
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-inline constexpr std::array<std::string_view, 22> errc_messages{
+inline constexpr std::array<std::string_view, 23> errc_messages{
     "success",
     "the command is empty or holds a NUL byte",
     "an environment key is empty or holds '=', or a NUL byte is in the environment",
@@ -123,8 +124,9 @@ inline constexpr std::array<std::string_view, 22> errc_messages{
     "the manager is shut down",
     "this is a forked copy of the program that owns the processes",
     "the process runs detached; reach it by ProcessManager::detached().find(uuid)",
+    "a process of that name runs, or may run",
 };
-static_assert(errc_messages.size() == static_cast<std::size_t>(errc::detached) + 1);
+static_assert(errc_messages.size() == static_cast<std::size_t>(errc::already_running) + 1);
 
 class ErrorCategory final : public boost::system::error_category {
 public:

@@ -20,6 +20,7 @@
 #include <warden/streams.hpp>
 #include <warden/timeout.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -38,6 +39,23 @@ struct PreflightCheck {
     std::string name{};  ///< "python3 is installed"
     /// Nothing if all is well; else what is missing and how to mend it. May throw; that is a failure too.
     std::function<std::optional<std::string>()> run{};
+};
+
+/// What the start of a detached process does if one of its name runs.
+enum class IfRunning : std::uint8_t {
+    start_another,
+    refuse,  ///< The start fails with `errc::already_running`.
+    reuse,   ///< The start returns the one that runs.
+};
+
+/// A command that the shim of a detached process runs when the process itself has ended and its record says how; what
+/// it started may live on. The command is contained like any process, as the user of the shim, in the environment and
+/// the working directory of the process; its output goes to a log of its own, `<name>-end`. It finds `WARDEN_RECORD`
+/// (the path of the record), `WARDEN_UUID`, `WARDEN_NAME`, `WARDEN_LOG` (the path) and `WARDEN_EXIT` (in words) in its
+/// environment. That it failed is told as an event, and in the record. It is not run if the shim was killed.
+struct EndHook {
+    CommandLine command{};
+    Nanoseconds timeout = std::chrono::minutes(1);  ///< Then it is stopped, and has failed.
 };
 
 /// All of it has defaults; name what differs.
@@ -66,6 +84,12 @@ struct SpawnOptions {
     /// The process outlives this program, held by a shim: the program that calls `spawn` includes
     /// <warden/detached/detached.hpp>. The handle that it returns says who the process is, and ends nothing.
     bool detached = false;
+    /// For detached processes. With anything but `start_another`, programs that start one of the same name in the same
+    /// data directory at the same moment start one. What cannot be told for sure is `errc::already_running`: an
+    /// unreadable record, a process that is being stopped, something that one of the name left. `reuse` is for
+    /// `DetachedProcesses::spawn`.
+    IfRunning if_running = IfRunning::start_another;
+    std::optional<EndHook> end_hook{};  ///< For detached processes.
     std::vector<PreflightCheck> preflight{};
     LineCallback on_line{};
     ChunkCallback on_chunk{};
@@ -163,6 +187,12 @@ inline std::vector<std::string> SpawnOptions::validate(const Output& default_out
     range("pipe_bytes", pipe_bytes, 4096, std::size_t{1} << 26);
     if ((max_output_bytes && *max_output_bytes == 0) || (max_stderr_bytes && *max_stderr_bytes == 0))
         found.emplace_back("a bound on output is 0; for no output at all set the stream to null");
+    if (!detached && (if_running != IfRunning::start_another || end_hook))
+        found.emplace_back("if_running and end_hook are for detached processes");
+    if (end_hook && end_hook->command.validate())
+        found.emplace_back("the command of end_hook is empty or holds a NUL byte");
+    if (end_hook && end_hook->timeout <= Nanoseconds::zero())
+        found.emplace_back("the timeout of end_hook is not positive");
     if (drain_timeout && *drain_timeout < Nanoseconds::zero())
         found.emplace_back("drain_timeout is negative; it must be 0 or more");
     return found;

@@ -5,6 +5,7 @@
 #include <support/catch.hpp>
 #include <support/record.hpp>
 #include <support/skip.hpp>
+#include <warden/detail/detached/leftovers_posix.hpp>
 #include <warden/detail/detached/registry.hpp>
 
 #include <algorithm>
@@ -342,7 +343,20 @@ TEST_CASE("registry: what writers leave that were killed is removed an hour late
     const auto now = fs::file_time_type::clock::now();
     fs::last_write_time(registry.files().path() / ".new-old", now - std::chrono::hours(2));
     error_code ec;
-    CHECK(registry.files().remove_leftovers(ec) == 1);
+    const std::string alone = to_string(support::uuid_ending_in(9)) + ".socket";
+    const std::string beside = to_string(full_record().uuid) + ".request";
+    const std::string lock = warden::detail::RecordFiles::lock_name_of("train");
+    write(registry, full_record());
+    for (const std::string& name : {alone, beside}) std::ofstream(registry.files().path() / name) << "x";
+    REQUIRE(::mkfifo((registry.files().path() / lock).c_str(), 0600) == 0);
+    for (const std::string& name : {alone, beside, lock})
+        fs::last_write_time(registry.files().path() / name, now - std::chrono::hours(2));
+    CHECK(warden::detail::remove_leftovers(registry.files(), ec) == 3);
+    CHECK_FALSE(fs::exists(registry.files().path() / alone));
+    CHECK_FALSE(fs::exists(registry.files().path() / lock));
+    CHECK(fs::exists(registry.files().path() / beside));
+    CHECK(registry.remove(full_record().uuid, ec));
+    CHECK_FALSE(fs::exists(registry.files().path() / beside));
     CHECK_FALSE(fs::exists(registry.files().path() / ".new-old"));
     CHECK(fs::exists(registry.files().path() / ".new-young"));
 }

@@ -5,6 +5,7 @@
 #include <support/catch.hpp>
 #include <support/skip.hpp>
 #include <warden/detail/logs/log_access.hpp>
+#include <warden/detail/logs/log_files.hpp>
 #include <warden/logs/log_reader.hpp>
 #include <warden/logs/log_sink.hpp>
 

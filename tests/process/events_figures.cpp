@@ -301,6 +301,13 @@ const std::map<errc, std::function<error_code()>> ways{
          manager.spawn({"sleep", "60"}, with([](auto& o) { o.detached = true; })).kill(ec);
          return ec;
      }},
+    {errc::already_running,
+     [] {
+         const DetachedRun run(Mechanism::automatic);
+         const warden::SpawnOptions options{.if_running = warden::IfRunning::refuse};
+         static_cast<void>(run.processes().spawn({"sleep", "60"}, options));
+         return thrown_by([&] { static_cast<void>(run.processes().spawn({"sleep", "60"}, options)); }).first;
+     }},
 };
 
 }  // namespace

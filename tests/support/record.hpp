@@ -18,6 +18,8 @@ inline constexpr std::string_view record_version_1 =
     R"("boot_id":"2f1c8a9e-0b1d-4e2f-9a3b-4c5d6e7f8091"},)"
     R"("process":{"pid":4002,"start_ticks":123457,"pidfs_inode":78,"namespaces":17293822569102704640,)"
     R"("boot_id":"2f1c8a9e-0b1d-4e2f-9a3b-4c5d6e7f8091"},)"
+    R"("guardian":{"pid":4000,"start_ticks":123455,"pidfs_inode":76,"namespaces":17293822569102704640,)"
+    R"("boot_id":"2f1c8a9e-0b1d-4e2f-9a3b-4c5d6e7f8091"},)"
     R"("started_at":"2026-01-31T23:59:59.123456789Z","log":"/var/log/a.log","error_log":"/var/log/a_error.log",)"
     R"("mechanism":"cgroup","control_group":"/sys/fs/cgroup/warden-a","timeout_ns":600000000000,)"
     R"("stop_plan":[{"action":"signal","grace_ns":1000000000,"signal":2},)"
@@ -28,7 +30,7 @@ inline constexpr std::string_view record_version_1 =
     R"("log_options":{"max_lines":100,"max_chars":2000,"kept_files":3,"format":"json_lines"},"survive_shim":true,)"
     R"("restarted_from":"0190f5f2-9c1e-4a6b-8d3e-5f6071829303",)"
     R"("exit":{"signal":11,"core_dumped":true,"cause":"crashed","at":"2026-02-01T00:00:01.000000000Z",)"
-    R"("user_ns":1500000000,"system_ns":2,"max_resident_bytes":4096,"major_faults":3,"reason":"because"}})"
+    R"("user_ns":1500000000,"system_ns":2,"max_resident_bytes":4096,"major_faults":3,"reason":"because","hook_problem":"it failed"}})"
     "\n";
 
 inline warden::Uuid uuid_ending_in(std::uint8_t last) {
@@ -52,6 +54,7 @@ inline warden::DetachedRecord full_record() {
     record.starter = {1, 7, 0, 0, {}};
     record.shim = {4001, 123456, 77, 17293822569102704640u, "2f1c8a9e-0b1d-4e2f-9a3b-4c5d6e7f8091"};
     record.process = {4002, 123457, 78, 17293822569102704640u, "2f1c8a9e-0b1d-4e2f-9a3b-4c5d6e7f8091"};
+    record.guardian = {4000, 123455, 76, 17293822569102704640u, "2f1c8a9e-0b1d-4e2f-9a3b-4c5d6e7f8091"};
     record.started_at = std::chrono::time_point_cast<std::chrono::system_clock::duration>(midnight - 876543211ns);
     record.log_path = "/var/log/a.log";
     record.error_log_path = "/var/log/a_error.log";
@@ -74,7 +77,8 @@ inline warden::DetachedRecord full_record() {
                                        warden::ExitCause::crashed,
                                        midnight + 1s,
                                        {1500ms, 2ns, 4096, 3},
-                                       "because"};
+                                       "because",
+                                       "it failed"};
     return record;
 }
 

@@ -81,6 +81,20 @@ public:
     /// Its log as it grows. @throws system_error errc::not_found if nothing is logged; or why it cannot be read.
     [[nodiscard]] LogFollower follow(LogFollower::From from = LogFollower::From::beginning) const;
 
+    /// Stops it as `stop` does, if something of it lives, and starts it again `pause` later, with the same command and
+    /// options and another uuid; its record says from which. What is not set in the options, such as the rest of the
+    /// environment, is that of this program. The checks of `preflight` are not made again. Nothing is started before
+    /// nothing is left of the old tree. Waits at most a minute for another program that starts one of its name.
+    /// @throws system_error errc::already_running: something of it is left, or it was restarted before, as one that
+    /// runs; errc::not_found: no record, or it is of a version that kept no options. SpawnError if it cannot be started
+    /// again: then it is stopped.
+    [[nodiscard]] DetachedProcess restart(Nanoseconds pause = Nanoseconds::zero()) const {
+        return restart_by(nullptr, pause);
+    }
+    [[nodiscard]] DetachedProcess restart(const StopPlan& plan, Nanoseconds pause = Nanoseconds::zero()) const {
+        return restart_by(&plan, pause);
+    }
+
     /// Removes the record of a process that has ended; its logs stay. `operation_in_progress` for one that has not.
     void remove() const;
     void remove(error_code& ec) const;
@@ -90,6 +104,7 @@ public:
 private:
     [[nodiscard]] std::optional<ExitStatus> wait_until_steady(SteadyTime deadline) const;
     StopReport stop_by(const StopPlan* plan) const;
+    [[nodiscard]] DetachedProcess restart_by(const StopPlan* plan, Nanoseconds pause) const;
 
     std::filesystem::path data_directory_;
     Uuid uuid_{};

@@ -29,7 +29,7 @@ public:
 
     /// Starts a process that outlives this program. Returns when the program has been executed, and its record is on
     /// the disk. Options that need this program, such as callbacks, are refused (`errc::invalid_options`), each by
-    /// name.
+    /// name. With `if_running` set it waits at most a minute for other programs that start one of the name.
     /// @throws SpawnError: the step that failed, the path, the system's code. Then nothing of the attempt is left.
     [[nodiscard]] DetachedProcess spawn(CommandLine command, SpawnOptions options = {}) const;
     [[nodiscard]] DetachedProcess spawn(CommandLine command, SpawnOptions options, error_code& ec) const;
@@ -45,6 +45,9 @@ public:
     /// Removes the records of processes that have ended: those that ended before `max_age`, and the oldest of what is
     /// more than `keep`. How many.
     std::size_t prune(std::size_t keep, Nanoseconds max_age) const;
+    /// Removes what programs that were killed have left beside the records, an hour ago or earlier: files that were
+    /// being written, sockets, locks. How many.
+    std::size_t remove_leftovers() const;
 
 private:
     ManagerConfig config_;

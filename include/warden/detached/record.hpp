@@ -66,12 +66,14 @@ struct DetachedExit {
     ExitCause cause = ExitCause::unknown;
     std::chrono::system_clock::time_point at{};
     ResourceUsage usage{};
-    std::string reason{};  ///< That of the stop, if it had one; or why a start failed.
+    std::string reason{};        ///< That of the stop, if it had one; or why a start failed.
+    std::string hook_problem{};  ///< How `SpawnOptions::end_hook` failed; empty if it did not, or still runs.
 
     friend bool operator==(const DetachedExit&, const DetachedExit&) = default;
 };
 
-/// One detached process. Values of the environment are never recorded.
+/// One detached process. Values of the environment are never recorded here; what `restart` needs of them is beside the
+/// record, in `<uuid>.request`.
 struct DetachedRecord {
     int version = detached_record_version;
     Uuid uuid{};
@@ -84,6 +86,8 @@ struct DetachedRecord {
     ProcessIdentity starter{};  ///< The program that asked for the process.
     ProcessIdentity shim{};     ///< Who holds the process; pid 0 before that one has begun.
     ProcessIdentity process{};  ///< The leader; pid 0 before its program has been executed.
+    /// What ends the tree if the shim is killed, and then ends itself; pid 0 if nothing does.
+    ProcessIdentity guardian{};
     std::chrono::system_clock::time_point started_at{};
     std::filesystem::path log_path{};  ///< Absolute; empty if nothing is logged.
     std::filesystem::path error_log_path{};

@@ -12,6 +12,9 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
+#include <warden/detail/detached/leftovers_posix.hpp>
+#include <warden/detail/detached/one_of_name_posix.hpp>
+#include <warden/detail/detached/restart_posix.hpp>
 #include <warden/detail/detached/shim_client_posix.hpp>
 #include <warden/detail/detached/shim_launch_posix.hpp>
 #include <warden/detail/detached/shim_main_posix.hpp>
@@ -27,6 +30,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -52,6 +56,8 @@ WARDEN_INLINE ShimRequest make_request(const Uuid& uuid, const CommandLine& comm
     request.uuid = uuid;
     request.command = command;
     options.detached = false;
+    options.if_running = IfRunning::start_another;
+    if (options.name.empty()) options.name = std::filesystem::path(command.program()).filename().string();
     options.preflight.clear();  // were made here
     options.timeout = options.timeout.value_or(config.default_timeout);
     options.stop_plan = options.stop_plan.value_or(config.stop_plan);
@@ -66,12 +72,45 @@ WARDEN_INLINE ShimRequest make_request(const Uuid& uuid, const CommandLine& comm
     request.config = config;
     request.config.data_directory = absolute(data_directory_of(config));
     request.config.log_directory = absolute(log_directory_of(config));
+    if (config.shim_program.has_parent_path()) request.config.shim_program = absolute(config.shim_program);
     return request;
 }
 
+/// Takes the lock of the name, unless the start does not depend on who runs. The one that is to be reused instead of a
+/// start, or nothing. The lock uses `registry`. @throws SpawnError
+WARDEN_INLINE std::optional<Uuid> admit_by_name(const ShimRequest& request, IfRunning wish, Registry& registry,
+                                                NameLock& lock) {
+    if (wish == IfRunning::start_another) return std::nullopt;
+    error_code ec;
+    std::string why;
+    const auto fail = [&] { fail_start(request.command, ec, SpawnStep::setup, registry.files().path(), why); };
+    registry = Registry::open(request.config.data_directory, true, ec, why);
+    if (ec) fail();
+    const SteadyTime deadline = deadline_after(SteadyTime::clock::now(), name_lock_patience);
+    lock = NameLock::acquire(registry.files(), request.options.name, deadline, ec);
+    why = "another program is starting one of the name '" + request.options.name + "'";
+    if (ec) fail();
+    const auto running = find_running(registry, request.options.name, ec, why);
+    if (ec) fail();
+    if (!running) return std::nullopt;
+    if (wish == IfRunning::reuse) return running->record.uuid;
+    ec = errc::already_running;
+    why = uuid_text(running->record.uuid) + ", pid " + std::to_string(running->record.process.pid);
+    fail();
+    return std::nullopt;
+}
+
 WARDEN_INLINE void start_detached(ProcessRecord& record, const ManagerConfig& config) {
+    const ShimRequest request = make_request(record.uuid, record.command, record.options, config);
+    NameLock lock;
+    if (record.options.if_running == IfRunning::reuse) {
+        fail_start(record.command, errc::invalid_options, SpawnStep::validation, {},
+                   "if_running = reuse is for manager.detached().spawn, whose handle can be that of the one that runs");
+    }
+    Registry registry;
+    static_cast<void>(admit_by_name(request, record.options.if_running, registry, lock));
     record.started_at = std::chrono::system_clock::now();
-    record.pid = start_by_shim(make_request(record.uuid, record.command, record.options, config));
+    record.pid = start_by_shim(request);
 }
 
 /// Opens the door for `SpawnOptions::detached`.
@@ -146,6 +185,30 @@ WARDEN_INLINE StopReport DetachedProcess::stop_by(const StopPlan* plan) const {
 WARDEN_INLINE StopReport DetachedProcess::stop() const { return stop_by(nullptr); }
 WARDEN_INLINE StopReport DetachedProcess::stop(const StopPlan& plan) const { return stop_by(&plan); }
 
+WARDEN_INLINE DetachedProcess DetachedProcess::restart_by(const StopPlan* plan, Nanoseconds pause) const {
+    const DetachedInfo now = info();
+    if (now.state == DetachedState::corrupt || now.state == DetachedState::foreign)
+        throw system_error(errc::not_found, "its record is " + std::string(to_string(now.state)) + ": " + now.problem);
+    error_code ec;
+    const detail::Registry registry = detail::open_registry(data_directory_, false, ec);
+    if (ec) throw system_error(ec, "restart");
+    detail::ShimRequest request = detail::kept_request(registry, uuid_);
+    const detail::NameLock lock = detail::lock_name(registry, now.record.name);
+    detail::refuse_second_restart(registry, uuid_);
+    const StopReport report = stop_by(plan);
+    if (!report.clean()) throw system_error(errc::already_running, report.survivors.front().reason);
+    const Nanoseconds hook = request.options.end_hook ? request.options.end_hook->timeout : Nanoseconds::zero();
+    std::string why;
+    ec = detail::await_tree_end(registry.files(), info(), detail::patience_after(hook), why);
+    if (ec) throw system_error(ec, why);
+    std::this_thread::sleep_for(pause);
+    request.uuid = detail::new_uuid();
+    request.restarted_from = uuid_;
+    request.config.data_directory = data_directory_;
+    static_cast<void>(detail::start_by_shim(request));
+    return {data_directory_, request.uuid};
+}
+
 WARDEN_INLINE void DetachedProcess::signal(int number, error_code& ec) const {
     detail::ask_running(*this, data_directory_, {{"op", "signal"}, {"signal", number}}, ec);
 }
@@ -188,7 +251,7 @@ WARDEN_INLINE void DetachedProcess::remove(error_code& ec) const {
         return;
     }
     const detail::Registry registry = detail::open_registry(data_directory_, false, ec);
-    if (!ec) detail::remove_files_of(registry, uuid_, ec);
+    if (!ec) static_cast<void>(registry.remove(uuid_, ec));
 }
 WARDEN_INLINE void DetachedProcess::remove() const {
     detail::or_throw("remove", [&](error_code& ec) { remove(ec); });
@@ -197,11 +260,16 @@ WARDEN_INLINE void DetachedProcess::remove() const {
 // -- all of them ------------------------------------------------------------------------------------------------------
 
 WARDEN_INLINE DetachedProcess DetachedProcesses::spawn(CommandLine command, SpawnOptions options) const {
+    options.detached = true;
     detail::refuse_mistakes(command, options, Output::log, nullptr);
+    const IfRunning wish = options.if_running;
     detail::check_preflight(command, options);
-    const Uuid uuid = detail::new_uuid();
-    static_cast<void>(detail::start_by_shim(detail::make_request(uuid, command, std::move(options), config_)));
-    return find(uuid);
+    const auto request = detail::make_request(detail::new_uuid(), command, std::move(options), config_);
+    detail::Registry registry;
+    detail::NameLock lock;
+    if (const auto running = detail::admit_by_name(request, wish, registry, lock)) return find(*running);
+    static_cast<void>(detail::start_by_shim(request));
+    return find(request.uuid);
 }
 
 WARDEN_INLINE DetachedProcess DetachedProcesses::spawn(CommandLine command, SpawnOptions options,
@@ -257,6 +325,16 @@ WARDEN_INLINE std::size_t DetachedProcesses::prune(std::size_t keep, Nanoseconds
         find(one.record.uuid).remove(ec);
         if (!ec) ++removed;
     }
+    return removed;
+}
+
+WARDEN_INLINE std::size_t DetachedProcesses::remove_leftovers() const {
+    error_code ec;
+    const detail::Registry registry = detail::open_registry(detail::data_directory_of(config_), false, ec);
+    if (ec == boost::system::errc::no_such_file_or_directory) return 0;
+    detail::throw_if(ec, "remove_leftovers");
+    const std::size_t removed = detail::remove_leftovers(registry.files(), ec);
+    detail::throw_if(ec, "remove_leftovers");
     return removed;
 }
 

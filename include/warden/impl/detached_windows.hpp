@@ -46,6 +46,9 @@ WARDEN_INLINE std::optional<ExitStatus> DetachedProcess::wait_until_steady(Stead
 }
 WARDEN_INLINE ExitStatus DetachedProcess::wait() const { detail::throw_no_detached(); }
 WARDEN_INLINE StopReport DetachedProcess::stop_by(const StopPlan*) const { detail::throw_no_detached(); }
+WARDEN_INLINE DetachedProcess DetachedProcess::restart_by(const StopPlan*, Nanoseconds) const {
+    detail::throw_no_detached();
+}
 WARDEN_INLINE StopReport DetachedProcess::stop() const { return stop_by(nullptr); }
 WARDEN_INLINE StopReport DetachedProcess::stop(const StopPlan& plan) const { return stop_by(&plan); }
 WARDEN_INLINE void DetachedProcess::signal(int, error_code& ec) const { ec = detail::no_detached(); }
@@ -73,6 +76,7 @@ WARDEN_INLINE DetachedProcess DetachedProcesses::find(const Uuid& uuid) const {
 }
 WARDEN_INLINE DetachedProcess DetachedProcesses::find(std::string_view) const { detail::throw_no_detached(); }
 WARDEN_INLINE std::size_t DetachedProcesses::prune(std::size_t, Nanoseconds) const { detail::throw_no_detached(); }
+WARDEN_INLINE std::size_t DetachedProcesses::remove_leftovers() const { detail::throw_no_detached(); }
 
 WARDEN_INLINE DetachedProcesses ProcessManager::detached() const { return DetachedProcesses(config()); }
 

@@ -21,6 +21,7 @@
 #include <warden/detail/logs/trusted_directory_posix.hpp>
 #include <warden/detail/system/random_uuid.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
+#include <warden/detail/text/file_name.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -62,6 +63,9 @@ class RecordFiles {
 public:
     static constexpr std::size_t max_names = 100'000;
     static constexpr std::string_view suffix = ".json";
+    static constexpr std::string_view socket_suffix = ".socket";
+    static constexpr std::string_view request_suffix = ".request";
+    static constexpr std::string_view lock_prefix = ".name-";
 
     RecordFiles() = default;
 
@@ -76,28 +80,38 @@ public:
     /// Where the record of a process is.
     [[nodiscard]] std::filesystem::path path_of(const Uuid& uuid) const { return path_ / name_of(uuid); }
     [[nodiscard]] static std::string name_of(const Uuid& uuid) { return uuid_text(uuid).append(suffix); }
+    /// What is beside the record of a process: the socket of its shim, and the request that `restart` makes again.
+    [[nodiscard]] static std::string socket_name_of(const Uuid& uuid) { return uuid_text(uuid).append(socket_suffix); }
+    [[nodiscard]] static std::string request_name_of(const Uuid& uuid) {
+        return uuid_text(uuid).append(request_suffix);
+    }
+    /// The lock of all processes with a name.
+    [[nodiscard]] static std::string lock_name_of(std::string_view name) {
+        return std::string(lock_prefix) + distinct_file_name(name, 120) + ".lock";
+    }
 
     /// Replaces the record, or makes it (0600). It is on the disk when this returns; whoever reads meanwhile, and a
     /// system that fails meanwhile, has either the old one or the new one. On error the old one is there.
-    void write(const Uuid& uuid, std::string_view text, error_code& ec) const;
+    void write(const Uuid& uuid, std::string_view text, error_code& ec) const { write(name_of(uuid), text, ec); }
+    /// The same for any file of the directory.
+    void write(const std::string& name, std::string_view text, error_code& ec) const;
 
     /// What is at `name`, a plain file name: at most `max_bytes` and one more byte of it. Never waits, follows no link.
     [[nodiscard]] RecordText read(const std::string& name, std::size_t max_bytes) const;
 
     [[nodiscard]] RecordNames names(error_code& ec) const;
 
-    /// False if there is none.
+    /// The record, after what is beside it. False if there is none.
     bool remove(const Uuid& uuid, error_code& ec) const;
 
-    /// Removes what writers have left that were killed: temporary files of an hour ago. How many.
-    std::size_t remove_leftovers(error_code& ec) const;
+    /// Calls `each` with every name in the directory, until it returns false.
+    template <class F>
+    error_code for_each_name(F each) const;
 
 private:
     error_code write_once(const std::string& name, std::string_view text) const;
     error_code fill(int fd, std::string_view text) const;
     error_code store_names() const;
-    template <class F>
-    error_code for_each_name(F each) const;
 
     std::filesystem::path path_;
     UniqueFd directory_;
@@ -139,8 +153,7 @@ inline RecordFiles RecordFiles::open(const std::filesystem::path& data_directory
     return {};
 }
 
-inline void RecordFiles::write(const Uuid& uuid, std::string_view text, error_code& ec) const {
-    const std::string name = name_of(uuid);
+inline void RecordFiles::write(const std::string& name, std::string_view text, error_code& ec) const {
     ec = write_once(name, text);
     // Taken for a leftover, because this program was stopped for an hour or the clock was set.
     if (ec.value() == ENOENT) ec = write_once(name, text);
@@ -224,27 +237,16 @@ inline RecordNames RecordFiles::names(error_code& ec) const {
 
 inline bool RecordFiles::remove(const Uuid& uuid, error_code& ec) const {
     ec.clear();
-    const std::string name = name_of(uuid);
-    if (::unlinkat(directory_.get(), name.c_str(), 0) == 0) {
+    for (const std::string& name : {socket_name_of(uuid), request_name_of(uuid)}) {
+        if (::unlinkat(directory_.get(), name.c_str(), 0) != 0 && errno != ENOENT) ec = last_error();
+    }
+    if (ec) return false;
+    if (::unlinkat(directory_.get(), name_of(uuid).c_str(), 0) == 0) {
         ec = store_names();
         return true;
     }
     if (errno != ENOENT) ec = last_error();
     return false;
-}
-
-inline std::size_t RecordFiles::remove_leftovers(error_code& ec) const {
-    std::size_t removed = 0;
-    ec = for_each_name([&](std::string_view entry) {
-        if (!entry.starts_with(temporary_record_prefix)) return true;
-        const std::string name(entry);
-        struct ::stat status {};
-        const bool is_old = ::fstatat(directory_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-                            status.st_mtime + 3600 < ::time(nullptr);
-        if (is_old && ::unlinkat(directory_.get(), name.c_str(), 0) == 0) ++removed;
-        return true;
-    });
-    return removed;
 }
 
 }  // namespace warden::detail

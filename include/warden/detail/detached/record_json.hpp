@@ -58,6 +58,7 @@ public:
         identity("starter", record.starter);
         identity("shim", record.shim);
         identity("process", record.process);
+        identity("guardian", record.guardian);
         time("started_at", record.started_at);
         path("log", record.log_path);
         path("error_log", record.error_log_path);
@@ -172,6 +173,7 @@ private:
         number("max_resident_bytes", exit.usage.max_resident_bytes);
         number("major_faults", exit.usage.major_faults);
         if (!exit.reason.empty()) text("reason", exit.reason);
+        if (!exit.hook_problem.empty()) text("hook_problem", exit.hook_problem);
         json_.end_object();
     }
 

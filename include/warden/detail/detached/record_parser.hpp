@@ -87,6 +87,7 @@ public:
         record.starter = identity(object, "starter", 1);
         record.shim = identity(object, "shim", 2);
         record.process = identity(object, "process", 2);
+        record.guardian = identity(object, "guardian", 2);
         record.started_at = time(object, "started_at");
         record.log_path = path(object, "log");
         record.error_log_path = path(object, "error_log");
@@ -306,6 +307,7 @@ private:
         exit.usage.max_resident_bytes = natural(*members, "max_resident_bytes").value_or(0);
         exit.usage.major_faults = natural(*members, "major_faults").value_or(0);
         exit.reason = text(*members, "reason");
+        exit.hook_problem = text(*members, "hook_problem");
         to_.record.exit = std::move(exit);
     }
 

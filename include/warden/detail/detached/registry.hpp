@@ -80,7 +80,7 @@ public:
     /// whose uuid begins with `word`. Empty if there is none.
     [[nodiscard]] DetachedMatches find(std::string_view word, error_code& ec) const;
 
-    /// The record only. False if there is none.
+    /// @see RecordFiles::remove
     bool remove(const Uuid& uuid, error_code& ec) const { return files_.remove(uuid, ec); }
 
 private:

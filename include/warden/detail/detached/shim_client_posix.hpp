@@ -26,8 +26,6 @@
 #include <string>
 #include <utility>
 
-#include <unistd.h>
-
 namespace warden::detail {
 
 /// For an answer that the shim gives at once, and for what comes after the end of a plan.
@@ -71,12 +69,6 @@ private:
     int failures_ = 0;
 };
 
-/// The record, and what is beside it.
-inline void remove_files_of(const Registry& registry, const Uuid& uuid, error_code& ec) {
-    ::unlinkat(registry.files().descriptor(), socket_name(uuid).c_str(), 0);
-    static_cast<void>(registry.remove(uuid, ec));
-}
-
 // -- implementation ----------------------------------------------------------
 
 inline json::value ask_shim(const std::filesystem::path& data_directory, const Uuid& uuid, const json::object& request,
@@ -84,7 +76,7 @@ inline json::value ask_shim(const std::filesystem::path& data_directory, const U
     std::string why;
     const RecordFiles files = RecordFiles::open(data_directory, false, ec, why);
     if (ec) return nullptr;
-    LineChannel channel(connect_at({files.descriptor(), files.path()}, socket_name(uuid), ec));
+    LineChannel channel(connect_at({files.descriptor(), files.path()}, RecordFiles::socket_name_of(uuid), ec));
     if (ec) return nullptr;
     if ((ec = channel.send(json::serialize(request), deadline))) return nullptr;
     const std::string line = channel.receive(deadline, ec);

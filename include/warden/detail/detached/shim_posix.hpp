@@ -16,6 +16,7 @@
 #include <warden/detail/detached/shim_answer.hpp>
 #include <warden/detail/detached/shim_child_linux.hpp>
 #include <warden/detail/detached/shim_child_portable.hpp>
+#include <warden/detail/detached/shim_hook_posix.hpp>
 #include <warden/detail/detached/shim_server_posix.hpp>
 #include <warden/detail/engine/engine.hpp>
 
@@ -57,12 +58,16 @@ private:
 
     void open_registry();
     void draft_record();
+    void keep_request();
     void start_process();
+    void write_first_record();
     void write_record();
     void remove_files() noexcept;
     void watch();
     void note_stopping();
     void note_end();
+    void run_hook();
+    void end_hook(std::string problem);
     [[nodiscard]] bool is_over();
 
     void take(Connection connection, std::string_view request);
@@ -89,6 +94,7 @@ private:
     const std::shared_ptr<ShimServer> server_ = std::make_shared<ShimServer>();
     std::shared_ptr<Engine> engine_;
     std::shared_ptr<ProcessRecord> process_;
+    ShimHook hook_;
     std::vector<Connection> waiting_;
     std::size_t stops_ = 0;      // that are under way
     std::size_t unwritten_ = 0;  // bytes for standard input
@@ -107,11 +113,8 @@ inline void Shim::start() {
     open_registry();
     draft_record();
     try {
-        write_record();
-        if (record_error_) {
-            fail_start(request_.command, record_error_, SpawnStep::setup, registry_.files().path_of(request_.uuid),
-                       "the record of the process cannot be written");
-        }
+        keep_request();
+        write_first_record();
         start_process();
     } catch (...) {
         if (engine_) engine_->shut_down();
@@ -127,7 +130,7 @@ inline void Shim::open_registry() {
     registry_ = Registry::open(data_directory_of(request_.config), true, ec, why);
     if (ec) fail_start(request_.command, ec, SpawnStep::setup, data_directory_of(request_.config), why);
     const SocketDirectory directory{registry_.files().descriptor(), registry_.files().path()};
-    const std::string name = socket_name(request_.uuid);
+    const std::string name = RecordFiles::socket_name_of(request_.uuid);
     UniqueFd listener = listen_at(directory, name, ec);
     if (!ec) {
         ec = server_->open(std::move(listener),
@@ -164,25 +167,42 @@ inline void Shim::draft_record() {
 inline void Shim::start_process() {
     engine_ = std::make_shared<Engine>(request_.config);
     engine_->set_up();
-    process_ = engine_->spawn(request_.command, request_.options, Output::log, nullptr, request_.uuid);
+    SpawnOptions options = request_.options;
+    options.end_hook.reset();  // is run here
+    process_ = engine_->spawn(request_.command, std::move(options), Output::log, nullptr, request_.uuid);
     record_.state = DetachedState::running;
     record_.process = identity_of_child(process_->pid);
     record_.started_at = process_->started_at;
     record_.log_path = process_->log_path;
     record_.error_log_path = process_->error_log_path;
     record_.mechanism = process_->containment.mechanism;
+    if (const Pid guardian = engine_->guardian_pid(); guardian > 0) record_.guardian = identity_of_child(guardian);
+    write_first_record();
+}
+
+/// What `restart` needs, beside the record: only this holds values of the environment that were set.
+inline void Shim::keep_request() {
+    ShimRequest kept = request_;
+    kept.options.working_directory = record_.working_directory;
+    error_code ec;
+    const std::string name = RecordFiles::request_name_of(request_.uuid);
+    registry_.files().write(name, write_request(kept), ec);
+    if (!ec) return;
+    fail_start(request_.command, ec, SpawnStep::setup, registry_.files().path() / name,
+               "what a restart needs cannot be written");
+}
+
+/// Of a start, which fails if the record cannot be written.
+inline void Shim::write_first_record() {
     write_record();
-    if (record_error_) {
-        fail_start(request_.command, record_error_, SpawnStep::setup, registry_.files().path_of(request_.uuid),
-                   "the record of the process cannot be written");
-    }
+    if (!record_error_) return;
+    fail_start(request_.command, record_error_, SpawnStep::setup, registry_.files().path_of(request_.uuid),
+               "the record of the process cannot be written");
 }
 
 inline void Shim::write_record() { registry_.write(record_, record_error_); }
 
 inline void Shim::remove_files() noexcept {
-    const int directory = registry_.files().descriptor();
-    ::unlinkat(directory, socket_name(request_.uuid).c_str(), 0);
     error_code ignored;
     registry_.remove(request_.uuid, ignored);
 }
@@ -219,8 +239,9 @@ inline void Shim::note_end() {
         empty_since_ = SteadyTime::clock::now();
     }
     if (!has_ended(facts)) return;
+    const bool is_first = !record_.exit;
     DetachedExit exit = record_.exit.value_or(DetachedExit{});
-    if (!record_.exit) exit.at = std::chrono::system_clock::now();
+    if (is_first) exit.at = std::chrono::system_clock::now();
     exit.status = *facts.status;
     exit.cause = facts.cause;
     exit.usage = facts.usage;
@@ -230,6 +251,24 @@ inline void Shim::note_end() {
     record_.exit = std::move(exit);
     write_record();
     for (const Connection connection : std::exchange(waiting_, {})) answer_wait(connection);
+    if (is_first && request_.options.end_hook) run_hook();
+}
+
+inline void Shim::run_hook() {
+    hook_.start(*engine_, *request_.options.end_hook, request_.options, record_, registry_.files(),
+                [this] { server_->post([this] { end_hook(hook_.finish()); }); });
+    if (!hook_.is_running()) end_hook(hook_.finish());
+}
+
+/// That the hook failed is in the record, and an event.
+inline void Shim::end_hook(std::string problem) {
+    if (problem.empty()) return;
+    Event event = process_->event(EventKind::alert);
+    event.severity = Severity::error;
+    event.message = "the end hook failed: " + problem;
+    engine_->services->emit(std::move(event));
+    record_.exit->hook_problem = std::move(problem);
+    write_record();
 }
 
 /// With the status: the record may be on a disk that is full.
@@ -244,17 +283,18 @@ inline void Shim::run() {
         if (asked_to_end_ && !is_ending) {
             is_ending = true;
             process_->stop(record_.stop_plan, StopReason::host_shutdown, {});
+            hook_.stop();
         }
         return is_over();
     });
     running_ = nullptr;
     engine_->shut_down();
-    ::unlinkat(registry_.files().descriptor(), socket_name(request_.uuid).c_str(), 0);
+    ::unlinkat(registry_.files().descriptor(), RecordFiles::socket_name_of(request_.uuid).c_str(), 0);
 }
 
 /// A record that could not be written, as on a full disk, is tried again. Who waits for an answer gets it.
 inline bool Shim::is_over() {
-    if (!is_tree_empty_) return false;
+    if (!is_tree_empty_ || hook_.is_running()) return false;
     const SteadyTime now = SteadyTime::clock::now();
     if (record_error_ && now < deadline_after(empty_since_, retry_patience)) {
         write_record();

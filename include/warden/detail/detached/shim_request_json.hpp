@@ -287,6 +287,8 @@ inline constexpr std::array carried_outputs{Output::null, Output::log, Output::m
     to["max_output_bytes"] = json_of_optional(options.max_output_bytes);
     to["max_stderr_bytes"] = json_of_optional(options.max_stderr_bytes);
     to["metadata"] = std::move(metadata);
+    if (const auto& hook = options.end_hook)
+        to["end_hook"] = json::object{{"command", json_of(hook->command)}, {"timeout", json_of(hook->timeout)}};
     return to;
 }
 
@@ -317,6 +319,8 @@ inline constexpr std::array carried_outputs{Output::null, Output::log, Output::m
     options.max_output_bytes = optional_of<std::uint64_t>(value.at("max_output_bytes"));
     options.max_stderr_bytes = optional_of<std::uint64_t>(value.at("max_stderr_bytes"));
     for (const auto& [key, text] : value.at("metadata").as_object()) options.metadata[std::string(key)] = text_of(text);
+    if (const json::value* hook = value.as_object().if_contains("end_hook"))
+        options.end_hook = EndHook{command_of(hook->at("command")), time_of(hook->at("timeout"))};
     return options;
 }
 
@@ -329,7 +333,8 @@ inline constexpr std::array carried_outputs{Output::null, Output::log, Output::m
         {"max_files", config.log_retention.max_files},       {"max_age", json_of(config.log_retention.max_age)},
         {"drain_timeout", json_of(config.drain_timeout)},    {"consumer_queue_bytes", config.consumer_queue_bytes},
         {"max_line_bytes", config.max_line_bytes},           {"pipe_bytes", config.pipe_bytes},
-        {"redact_arguments", config.redact_arguments},       {"redact_secrets", config.redact_secrets}};
+        {"redact_arguments", config.redact_arguments},       {"redact_secrets", config.redact_secrets},
+        {"shim_program", json_of(config.shim_program)}};
 }
 
 [[nodiscard]] inline ManagerConfig config_of(const json::value& value) {
@@ -346,6 +351,7 @@ inline constexpr std::array carried_outputs{Output::null, Output::log, Output::m
     config.pipe_bytes = value.at("pipe_bytes").to_number<std::size_t>();
     config.redact_arguments = value.at("redact_arguments").as_bool();
     config.redact_secrets = value.at("redact_secrets").as_bool();
+    config.shim_program = text_of(value.at("shim_program"));
     return config;
 }
 

@@ -12,9 +12,7 @@
 #include <warden/detail/system/pipe_posix.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/error.hpp>
-#include <warden/process_info.hpp>
-
-#include <boost/uuid/uuid_io.hpp>
+#include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
 #include <cerrno>
@@ -30,9 +28,6 @@
 #include <unistd.h>
 
 namespace warden::detail {
-
-/// The name of the socket of a process, beside its record.
-[[nodiscard]] inline std::string socket_name(const Uuid& uuid) { return to_string(uuid) + ".socket"; }
 
 /// The directory that sockets are in, open and trusted.
 struct SocketDirectory {
