@@ -15,7 +15,7 @@
 #include <warden/detail/containment/pidfd_linux.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
 #include <warden/detail/runtime/scheduler.hpp>
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 
@@ -303,7 +303,11 @@ struct CgroupTree::Watch {
 };
 
 inline CgroupTree::~CgroupTree() {
-    if (watch_) watch_->again.cancel();
+    if (watch_) {
+        watch_->leader.close();
+        watch_->events.close();
+        watch_->again.cancel();
+    }
     watch_.reset();
     forget_leader();
     UniqueFd escapee;

@@ -18,7 +18,7 @@
 /// ends are told late: at the next `await` or `look_again`, which put the handler back in front of the host's.
 
 #include <warden/detail/containment/child_events_portable.hpp>
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/error.hpp>
 #include <warden/exit_status.hpp>
 #include <warden/fwd.hpp>

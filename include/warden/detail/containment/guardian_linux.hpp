@@ -17,7 +17,7 @@
 #include <warden/detail/containment/spare_keeper_linux.hpp>
 #include <warden/detail/containment/unsettled_trees_linux.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/detail/system/thread_cancellation.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/timeout.hpp>

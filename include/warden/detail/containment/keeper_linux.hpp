@@ -15,7 +15,7 @@
 #include <warden/containment.hpp>
 #include <warden/detail/containment/guardian_linux.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 
 #if WARDEN_OS_LINUX

@@ -21,7 +21,7 @@
 #include <warden/detail/containment/pidfd_linux.hpp>
 #include <warden/detail/launch/clone_launcher_linux.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/detail/system/procfs_linux.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 

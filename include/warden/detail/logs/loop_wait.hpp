@@ -7,14 +7,13 @@
 /// Knows:         which system this is.
 /// Does not know: what happened.
 /// Thread-safety: on the loop, after `assign`.
-/// Allocates:     as Asio does; on Windows a handler a wait.
+/// Allocates:     as the loop does; on Windows a handler a wait.
 
 #include <warden/detail/logs/loop_wait_posix.hpp>
 #include <warden/detail/logs/loop_wait_windows.hpp>
 #include <warden/detail/logs/path_watch.hpp>
+#include <warden/detail/system/event_loop.hpp>
 #include <warden/error.hpp>
-
-#include <boost/asio/io_context.hpp>
 
 #include <concepts>
 #include <type_traits>
@@ -24,7 +23,7 @@ namespace warden::detail {
 /// Made with the loop, of which it is a guest; closed when it is destroyed.
 template <class Wait>
 concept WaitsInLoop =
-    std::constructible_from<Wait, boost::asio::io_context&> && !std::is_copy_constructible_v<Wait> &&
+    std::constructible_from<Wait, EventLoop&> && !std::is_copy_constructible_v<Wait> &&
     requires(Wait & wait, const Wait& held, PathWatch::Handle handle, void (*look)(), error_code& ec) {
     // Waits for this one, which stays with its owner, from now on.
     wait.assign(handle, ec);

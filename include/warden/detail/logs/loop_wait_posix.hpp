@@ -7,15 +7,13 @@
 /// Knows:         its descriptor.
 /// Does not know: what happened.
 /// Thread-safety: on the loop, after `assign`.
-/// Allocates:     as Asio does.
+/// Allocates:     as the loop does.
 
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_POSIX
 #include <warden/error.hpp>
-
-#include <boost/asio/io_context.hpp>
 
 #include <utility>
 
@@ -24,7 +22,7 @@ namespace warden::detail {
 /// See `WaitsInLoop`.
 class LoopWait {
 public:
-    explicit LoopWait(boost::asio::io_context& loop) : watch_(loop) {}
+    explicit LoopWait(EventLoop& loop) : watch_(loop) {}
     LoopWait(const LoopWait&) = delete;
     ~LoopWait() { close(); }
 

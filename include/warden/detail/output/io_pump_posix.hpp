@@ -11,7 +11,7 @@
 #include <warden/detail/base/job.hpp>
 #include <warden/detail/output/output_router.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
 #include <warden/error.hpp>

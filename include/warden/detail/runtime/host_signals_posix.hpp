@@ -12,7 +12,7 @@
 #include <warden/detail/runtime/io_loop.hpp>
 #include <warden/detail/runtime/set_up_error.hpp>
 #include <warden/detail/runtime/termination_signals_posix.hpp>
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/detail/system/pipe_posix.hpp>
 
 #if WARDEN_OS_POSIX

@@ -4,7 +4,7 @@
 /// @file
 /// The one thread that does all I/O and waiting of a manager.
 ///
-/// Knows:         an Asio context, its thread, the timers, the buffer that all pipes are read into.
+/// Knows:         an event loop, its thread, the timers, the buffer that all pipes are read into.
 /// Does not know: what its handlers do. It sleeps until something happens; it never polls.
 /// Thread-safety: `post`, `dispatch`, `call` and `now` from any thread; `read_buffer` on the loop only.
 /// Errors:        system_error from the constructor: no thread, or no descriptor, is available.
@@ -12,13 +12,9 @@
 #include <warden/detail/base/function_ref.hpp>
 #include <warden/detail/runtime/loop_alarm.hpp>
 #include <warden/detail/runtime/scheduler.hpp>
+#include <warden/detail/system/event_loop.hpp>
 #include <warden/detail/system/signal_mask.hpp>
 #include <warden/detail/system/thread_cancellation.hpp>
-
-#include <boost/asio/execution/blocking.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/require.hpp>
 
 #include <condition_variable>
 #include <cstddef>
@@ -35,14 +31,14 @@ public:
     IoLoop();
     ~IoLoop() { stop(); }
 
-    [[nodiscard]] boost::asio::io_context& context() noexcept { return context_; }
+    [[nodiscard]] EventLoop& context() noexcept { return context_; }
     [[nodiscard]] SteadyTime now() const noexcept override { return SteadyTime::clock::now(); }
 
     [[nodiscard]] bool is_loop_thread() const noexcept override {
         return std::this_thread::get_id() == thread_.get_id();
     }
 
-    void post(Job job) override;
+    void post(Job job) override { context_.post(std::move(job)); }
 
     void dispatch(Job job) override;
 
@@ -76,8 +72,7 @@ private:
     std::mutex timers_mutex_;  // before the context, whose handlers may hold timers
     TimerQueue timers_;
     SteadyTime alarm_at_ = SteadyTime::max();
-    boost::asio::io_context context_{1};
-    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+    EventLoop context_;
     LoopAlarm alarm_;
     std::vector<char> buffer_;
     std::mutex mutex_;
@@ -87,13 +82,9 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
-inline IoLoop::IoLoop() : work_(context_.get_executor()), alarm_(context_, [this] { run_due_timers(); }) {
+inline IoLoop::IoLoop() : alarm_(context_, [this] { run_due_timers(); }) {
     const AllSignalsBlocked blocked;  // inherited by the thread: a signal of the host is never delivered there
     thread_ = std::thread([this] { context_.run(); });
-}
-
-inline void IoLoop::post(Job job) {
-    boost::asio::require(context_.get_executor(), boost::asio::execution::blocking.never).execute(std::move(job));
 }
 
 inline void IoLoop::dispatch(Job job) {
@@ -169,7 +160,6 @@ inline Job IoLoop::disarm(TimerEntry& entry) noexcept {
 }
 
 inline void IoLoop::stop() {
-    work_.reset();
     context_.stop();
     if (!thread_.joinable()) return;
     thread_.join();
@@ -177,8 +167,7 @@ inline void IoLoop::stop() {
         const std::lock_guard lock(mutex_);
         stopped_ = true;
     }
-    context_.restart();
-    context_.poll();
+    context_.run_queued();
     std::unique_lock lock(timers_mutex_);
     while (Job job = timers_.take_due(SteadyTime::max(), timers_.mark())) {  // it may hold what holds the loop
         lock.unlock();

@@ -10,7 +10,7 @@
 /// Errors:        system_error from the constructor: too many descriptors.
 
 #include <warden/detail/base/job.hpp>
-#include <warden/detail/system/descriptor_watch_posix.hpp>
+#include <warden/detail/system/descriptor_watch.hpp>
 #include <warden/timeout.hpp>
 
 #if WARDEN_OS_LINUX
@@ -28,7 +28,7 @@ namespace warden::detail {
 class LoopAlarm {
 public:
     /// `ring` is called on the loop whenever an armed deadline has passed, and perhaps without one.
-    LoopAlarm(boost::asio::io_context& loop, Job ring);
+    LoopAlarm(EventLoop& loop, Job ring);
 
     /// Rings at `deadline`, instead of at the deadline before.
     void arm(SteadyTime deadline) noexcept;
@@ -43,7 +43,7 @@ private:
 
 // -- implementation ----------------------------------------------------------
 
-inline LoopAlarm::LoopAlarm(boost::asio::io_context& loop, Job ring)
+inline LoopAlarm::LoopAlarm(EventLoop& loop, Job ring)
     : watch_(loop), descriptor_(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)), ring_(std::move(ring)) {
     if (descriptor_ < 0) throw system_error(system_code(errno), "timerfd_create");
     if (const error_code ec = watch_.open(UniqueFd(descriptor_))) throw system_error(ec, "epoll_ctl");
