@@ -2,9 +2,11 @@
 #include <support/catch.hpp>
 #include <warden/detail/runtime/io_loop.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -13,6 +15,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 using namespace warden;
@@ -188,4 +191,72 @@ TEST_CASE("descriptor watch: tells readiness, and closes a descriptor that the l
     CHECK(::fcntl(descriptor, F_GETFD) == -1);
     first.close();  // of what is closed already
     ::close(ends[1]);
+}
+
+TEST_CASE("descriptor watch: who waits for one kind of readiness is still told after the other kind came") {
+    IoLoop loop;
+    int ends[2] = {-1, -1};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    const UniqueFd far(ends[1]);
+    DescriptorWatch near(loop.context());
+    REQUIRE_FALSE(near.open(UniqueFd(ends[0])));
+    std::promise<error_code> can_read;
+    std::promise<error_code> can_write;
+    loop.call([&] {
+        near.wait_readable([&](const error_code& ec) { can_read.set_value(ec); });
+        near.wait_writable([&](const error_code& ec) { can_write.set_value(ec); });
+    });
+    CHECK_FALSE(can_write.get_future().get());
+    auto read = can_read.get_future();
+    CHECK(read.wait_for(0s) == std::future_status::timeout);
+    REQUIRE(::write(far.get(), "x", 1) == 1);
+    CHECK_FALSE(read.get());
+}
+
+TEST_CASE("descriptor watch: readiness that nobody took away is told to each wait, and a new descriptor has its own") {
+    IoLoop loop;
+    int first[2] = {-1, -1};
+    int second[2] = {-1, -1};
+    REQUIRE(::pipe(first) == 0);
+    REQUIRE(::pipe(second) == 0);
+    const UniqueFd to_first(first[1]);
+    const UniqueFd kept(::dup(first[0]));  // as a forked copy of the program would
+    const UniqueFd to_second(second[1]);
+    DescriptorWatch watch(loop.context());
+    const auto wait = [&] {
+        auto told = std::make_shared<std::promise<error_code>>();
+        loop.call([&] { watch.wait_readable([told](const error_code& ec) { told->set_value(ec); }); });
+        return told->get_future();
+    };
+    REQUIRE_FALSE(watch.open(UniqueFd(first[0])));
+    REQUIRE(::write(to_first.get(), "x", 1) == 1);
+    for (int round = 0; round < 3; ++round) CHECK_FALSE(wait().get());
+    REQUIRE_FALSE(watch.open(UniqueFd(second[0])));
+    auto told = wait();
+    REQUIRE(::write(to_first.get(), "x", 1) == 1);
+    CHECK(told.wait_for(0s) == std::future_status::timeout);
+    REQUIRE(::write(to_second.get(), "x", 1) == 1);
+    CHECK_FALSE(told.get());
+}
+
+TEST_CASE("loop: what many threads post runs, each thread's jobs in order, also what a stop finds queued") {
+    constexpr int threads = 4;
+    constexpr int jobs = 500;
+    std::vector<std::vector<int>> ran(threads);
+    {
+        IoLoop loop;
+        std::vector<std::thread> posters;
+        for (int of = 0; of < threads; ++of) {
+            posters.emplace_back([&, of] {
+                auto& mine = ran[static_cast<std::size_t>(of)];
+                for (int i = 0; i < jobs; ++i) loop.post([&mine, i] { mine.push_back(i); });
+            });
+        }
+        for (auto& poster : posters) poster.join();
+        loop.stop();
+    }
+    for (const auto& mine : ran) {
+        REQUIRE(mine.size() == jobs);
+        CHECK(std::is_sorted(mine.begin(), mine.end()));
+    }
 }

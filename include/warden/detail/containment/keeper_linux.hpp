@@ -19,8 +19,6 @@
 #include <warden/detail/system/procfs_linux.hpp>
 
 #if WARDEN_OS_LINUX
-#include <boost/asio/io_context.hpp>
-
 #include <algorithm>
 #include <functional>
 #include <memory>
@@ -270,7 +268,7 @@ inline error_code KeeperTree::signal_leader(int signal) const noexcept {
 
 /// What is waited for; shared with the handlers, which may still be queued when the tree is gone.
 struct KeeperTree::Watch {
-    explicit Watch(boost::asio::io_context& loop) : socket(loop) {}
+    explicit Watch(EventLoop& loop) : socket(loop) {}
 
     DescriptorWatch socket;  // the tree's
     LeaderExitHandler ended;
@@ -327,7 +325,10 @@ inline bool KeeperTree::is_unknown() const noexcept { return watch_ && watch_->u
 
 inline KeeperTree::~KeeperTree() {
     const bool ready = is_ready();
-    if (watch_) watch_->on_lost = nullptr;
+    if (watch_) {
+        watch_->on_lost = nullptr;
+        watch_->socket.close();
+    }
     watch_.reset();
     if (ready) guardian_->release_keeper(std::move(keeper_));
     // Else closing the socket makes the keeper empty the tree.
