@@ -111,9 +111,7 @@ std::vector<Refusal> all_refusals(const Outcome& undisturbed) {
     std::vector<Refusal> all;
     for (const auto& [who, count] : undisturbed.calls) {
         if (who.second == Role::program) continue;
-        // Asio takes no notice of it when the system refuses to watch what a loop is woken by, which comes first.
-        const bool is_of_asio = who.first->name == "epoll_ctl" && who.second == Role::host;
-        for (std::size_t nth = is_of_asio ? 2 : 1; nth <= count; ++nth) {
+        for (std::size_t nth = 1; nth <= count; ++nth) {
             for (const int error : who.first->errors) all.push_back({who.first, who.second, nth, error});
         }
     }
