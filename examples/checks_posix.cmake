@@ -55,6 +55,20 @@ check_example("wardenctl, no such log" RUN wardenctl logs nobody EXIT 125
     OUTPUT "no log of 'nobody' below .*logs: looked for a process of that name" "WARDEN_DATA_DIRECTORY")
 check_example("wardenctl, no word for logs" RUN wardenctl logs EXIT 125 OUTPUT "one name or uuid of a process")
 
+check_example("wardenctl, completion for bash" RUN wardenctl run -- bash -c
+    "source <(\"$0\" completion bash)$<SEMICOLON> COMP_WORDS=(wardenctl st)$<SEMICOLON> COMP_CWORD=1$<SEMICOLON> _wardenctl$<SEMICOLON> echo \"\${COMPREPLY[@]}\"$<SEMICOLON> COMP_WORDS=(wardenctl restart --pa)$<SEMICOLON> COMP_CWORD=2$<SEMICOLON> _wardenctl$<SEMICOLON> echo \"\${COMPREPLY[@]}\""
+    $<TARGET_FILE:wardenctl> OUTPUT "^status stop\n--pause\n")
+check_example("wardenctl, completion for zsh" RUN wardenctl completion zsh
+    OUTPUT "^#compdef wardenctl\n" "'restart:Stops a detached process" "'--pause:Between")
+check_example("wardenctl, the manual page" RUN wardenctl man
+    OUTPUT "^.TH WARDENCTL 1\n" "\n.SS wardenctl restart .OPTIONS. NAME.UUID\n" "\n.B ..n, ....lines N\n" "Exit code: 0 it runs")
+if(WARDEN_BUILD_TESTS AND NOT WARDEN_PORTABLE_POSIX)
+    add_test(NAME "example: chat-manager" COMMAND ${CMAKE_COMMAND} -D WARDENCTL=$<TARGET_FILE:wardenctl>
+        -D DATA=${CMAKE_CURRENT_BINARY_DIR}/chat -P ${CMAKE_CURRENT_LIST_DIR}/chat-manager/check.cmake)
+    set_tests_properties("example: chat-manager" PROPERTIES LABELS example TIMEOUT 120
+        SKIP_REGULAR_EXPRESSION "^SKIPPED: ")
+endif()
+
 # -- the tool, and processes that outlive it ---------------------------------------------
 if(WARDEN_BUILD_TESTS AND NOT WARDEN_PORTABLE_POSIX)
     add_test(NAME "example: wardenctl, detached processes" COMMAND ${CMAKE_COMMAND}

@@ -63,10 +63,11 @@ int main(int argc, char** argv) try {
     app.footer(
         "wardenctl VERB --help says more. Settings come from WARDEN_* variables too, for example\n"
         "WARDEN_DATA_DIRECTORY and WARDEN_MECHANISM.");
-    const std::vector verbs{wardenctl::add_run(app),    wardenctl::add_list(app),       wardenctl::add_status(app),
-                            wardenctl::add_logs(app),   wardenctl::add_attach(app),     wardenctl::add_wait(app),
-                            wardenctl::add_stop(app),   wardenctl::add_force_stop(app), wardenctl::add_restart(app),
-                            wardenctl::add_remove(app), wardenctl::add_cleanup(app),    wardenctl::add_health(app)};
+    const std::vector verbs{wardenctl::add_run(app),        wardenctl::add_list(app),       wardenctl::add_status(app),
+                            wardenctl::add_logs(app),       wardenctl::add_attach(app),     wardenctl::add_wait(app),
+                            wardenctl::add_stop(app),       wardenctl::add_force_stop(app), wardenctl::add_restart(app),
+                            wardenctl::add_remove(app),     wardenctl::add_cleanup(app),    wardenctl::add_health(app),
+                            wardenctl::add_completion(app), wardenctl::add_man(app)};
 
     try {
         check_verb(app, before);

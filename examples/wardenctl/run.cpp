@@ -213,6 +213,13 @@ Verb add_run(CLI::App& app) {
     command->add_option_function<std::vector<std::string>>("--env", set_variable, "A variable of its environment")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
+    const auto set_naming = [request](const std::string& pattern) {
+        request->options.log.naming = warden::LogNaming::pattern(pattern);
+    };
+    command
+        ->add_option_function<std::string>("--log-name", set_naming,
+                                           "The name of its log, with {name}, {type}, {uuid}, {date} or {stream}")
+        ->type_name("PATTERN");
     const auto set_wish = [request](const std::string& wish) {
         if (wish == "refuse") request->options.if_running = warden::IfRunning::refuse;
         else if (wish == "reuse") request->options.if_running = warden::IfRunning::reuse;

@@ -52,5 +52,7 @@ enum ExitCode : int {
 [[nodiscard]] Verb add_remove(CLI::App& app);
 [[nodiscard]] Verb add_cleanup(CLI::App& app);
 [[nodiscard]] Verb add_health(CLI::App& app);
+[[nodiscard]] Verb add_completion(CLI::App& app);
+[[nodiscard]] Verb add_man(CLI::App& app);
 
 }  // namespace wardenctl

@@ -8,6 +8,7 @@
 ///
 /// Thread-safety: see the headers that it includes.
 
+#include <warden/detached/adopted_process.hpp>
 #include <warden/detached/detached_process.hpp>
 #include <warden/detached/detached_processes.hpp>
 #include <warden/detached/record.hpp>

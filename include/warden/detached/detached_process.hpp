@@ -20,9 +20,19 @@
 #include <warden/stop_plan.hpp>
 #include <warden/timeout.hpp>
 
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -55,6 +65,12 @@ public:
     [[nodiscard]] std::optional<ExitStatus> wait_for(std::chrono::duration<Rep, Period> length) const {
         return wait_until_steady(detail::deadline_after(SteadyTime::clock::now(), detail::saturated(length)));
     }
+
+    /// The same without a thread: completes with `void(error_code, ExitStatus)`. Takes any completion token of Asio;
+    /// what is waited for is watched by the context of `executor`, which somebody runs and which has the handler if
+    /// that has no executor of its own. A cancellation completes it with `operation_aborted`; the process goes on.
+    template <class Token>
+    auto async_wait(const boost::asio::any_io_executor& executor, Token&& token) const;
 
     /// Stops the tree by its own stop plan, or by `plan`; returns when it is gone or the plan is over. Clean, without
     /// steps, if nothing of it lived.
@@ -102,6 +118,11 @@ public:
     friend bool operator==(const DetachedProcess&, const DetachedProcess&) = default;
 
 private:
+    struct Wait {
+        std::function<void()> start, cancel;
+    };
+    [[nodiscard]] Wait prepare_wait(const boost::asio::any_io_executor& executor,
+                                    std::function<void(const error_code&, const ExitStatus&)> done) const;
     [[nodiscard]] std::optional<ExitStatus> wait_until_steady(SteadyTime deadline) const;
     StopReport stop_by(const StopPlan* plan) const;
     [[nodiscard]] DetachedProcess restart_by(const StopPlan* plan, Nanoseconds pause) const;
@@ -109,5 +130,32 @@ private:
     std::filesystem::path data_directory_;
     Uuid uuid_{};
 };
+
+// -- implementation ----------------------------------------------------------
+
+template <class Token>
+auto DetachedProcess::async_wait(const boost::asio::any_io_executor& executor, Token&& token) const {
+    namespace asio = boost::asio;
+    return asio::async_initiate<Token, void(error_code, ExitStatus)>(
+        [](auto handler, const DetachedProcess& process, const asio::any_io_executor& by) {
+            auto slot = asio::get_associated_cancellation_slot(handler);
+            auto work = asio::make_work_guard(asio::get_associated_executor(handler, by));
+            // Shared, for std::function wants a copy.
+            const auto waiting =
+                std::make_shared<std::pair<decltype(handler), decltype(work)>>(std::move(handler), std::move(work));
+            Wait wait = process.prepare_wait(by, [waiting](const error_code& ec, const ExitStatus& status) {
+                const auto own = waiting->second.get_executor();
+                asio::post(own, [waiting, ec, status] {
+                    waiting->second.reset();  // the handler may end its context
+                    std::move(waiting->first)(ec, status);
+                });
+            });
+            // Before the start: the handler may run, and end the slot, before that returns.
+            if (slot.is_connected())
+                slot.assign([cancel = std::move(wait.cancel)](asio::cancellation_type) { cancel(); });
+            wait.start();
+        },
+        token, *this, executor);
+}
 
 }  // namespace warden

@@ -6,6 +6,7 @@
 ///
 /// Thread-safety: see detached/detached.hpp.
 
+#include <warden/detached/adopted_process.hpp>
 #include <warden/detached/detached_process.hpp>
 #include <warden/detached/detached_processes.hpp>
 #include <warden/detached/shim.hpp>
@@ -18,6 +19,8 @@
 #include <warden/detail/detached/shim_client_posix.hpp>
 #include <warden/detail/detached/shim_launch_posix.hpp>
 #include <warden/detail/detached/shim_main_posix.hpp>
+#include <warden/detail/detached/shim_wait_async_posix.hpp>
+#include <warden/detail/detached/shim_wait_posix.hpp>
 #include <warden/detail/engine/engine.hpp>
 #include <warden/logs/log_reader.hpp>
 #include <warden/process_manager.hpp>
@@ -26,13 +29,19 @@
 #include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include <poll.h>
+#include <unistd.h>
 
 namespace warden {
 namespace detail {
@@ -155,9 +164,39 @@ WARDEN_INLINE std::optional<ExitStatus> DetachedProcess::wait_until_steady(Stead
         const DetachedInfo now = info();
         if (now.record.exit) return now.record.exit->status;
         if (!now.is_active()) return ExitStatus();
-        if (const auto status = wait.next(now, deadline)) return status;
+        const int fd = wait.begin(now);
+        for (bool again = fd >= 0; again;) {
+            const error_code ec = detail::await_ready(fd, POLLIN, deadline);
+            if (ec == errc::timed_out) return std::nullopt;
+            detail::throw_if(ec, "wait");
+            const detail::ShimWait::Step step = wait.take();
+            if (step.status) return step.status;
+            again = step.is_incomplete;
+        }
         if (SteadyTime::clock::now() >= deadline) return std::nullopt;
     }
+}
+
+WARDEN_INLINE DetachedProcess::Wait DetachedProcess::prepare_wait(
+    const boost::asio::any_io_executor& executor,
+    std::function<void(const error_code&, const ExitStatus&)> done) const {
+    const auto wait = std::make_shared<detail::AsyncShimWait>(executor, *this, data_directory_, std::move(done));
+    return {[wait] { wait->start(); },
+            [weak = std::weak_ptr(wait)] {
+                if (const auto held = weak.lock()) held->cancel();
+            }};
+}
+
+WARDEN_INLINE AdoptedProcess::AdoptedProcess(DetachedProcess process)
+    : process_(std::move(process)), owner_(::getpid()) {
+    static_cast<void>(process_.info());
+}
+
+WARDEN_INLINE void AdoptedProcess::end() noexcept try {
+    if (!process_ || owner_ != ::getpid()) return;
+    static_cast<void>(process_.stop());
+} catch (const std::exception&) {
+    // Its record is gone or unreadable, or its shim does not answer: nobody could end it now.
 }
 
 WARDEN_INLINE ExitStatus DetachedProcess::wait() const { return wait_until_steady(SteadyTime::max()).value(); }

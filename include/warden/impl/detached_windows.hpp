@@ -13,6 +13,7 @@
 #include <warden/platform.hpp>
 
 #if WARDEN_OS_WINDOWS
+#include <warden/detached/adopted_process.hpp>
 #include <warden/detail/launch/spawn_failure.hpp>
 #include <warden/process_manager.hpp>
 
@@ -44,6 +45,12 @@ WARDEN_INLINE DetachedInfo DetachedProcess::info() const { detail::throw_no_deta
 WARDEN_INLINE std::optional<ExitStatus> DetachedProcess::wait_until_steady(SteadyTime) const {
     detail::throw_no_detached();
 }
+WARDEN_INLINE DetachedProcess::Wait DetachedProcess::prepare_wait(
+    const boost::asio::any_io_executor&, std::function<void(const error_code&, const ExitStatus&)> done) const {
+    return {[done = std::move(done)] { done(detail::no_detached(), {}); }, [] {}};
+}
+WARDEN_INLINE AdoptedProcess::AdoptedProcess(DetachedProcess) { detail::throw_no_detached(); }
+WARDEN_INLINE void AdoptedProcess::end() noexcept {}
 WARDEN_INLINE ExitStatus DetachedProcess::wait() const { detail::throw_no_detached(); }
 WARDEN_INLINE StopReport DetachedProcess::stop_by(const StopPlan*) const { detail::throw_no_detached(); }
 WARDEN_INLINE DetachedProcess DetachedProcess::restart_by(const StopPlan*, Nanoseconds) const {

@@ -52,23 +52,6 @@ inline void ask_running(const DetachedProcess& process, const std::filesystem::p
 /// Ends what is left of a process whose shim has ended, as far as it is proven to be that process.
 [[nodiscard]] inline StopReport stop_without_shim(const DetachedInfo& info);
 
-/// Waits for the end of one process: at its shim, or for the end of that.
-class ShimWait {
-public:
-    ShimWait(std::filesystem::path data_directory, const Uuid& uuid)
-        : data_directory_(std::move(data_directory)), uuid_(uuid) {}
-
-    /// The status, or nothing: then the record may say more, or the deadline has come.
-    /// @throws system_error if the shim did not answer time and again, and nothing says that it has ended.
-    [[nodiscard]] std::optional<ExitStatus> next(const DetachedInfo& info, SteadyTime deadline);
-
-private:
-    static constexpr int max_failures = 5;
-    std::filesystem::path data_directory_;
-    Uuid uuid_;
-    int failures_ = 0;
-};
-
 // -- implementation ----------------------------------------------------------
 
 inline json::value ask_shim(const std::filesystem::path& data_directory, const Uuid& uuid, const json::object& request,
@@ -121,20 +104,6 @@ inline StopReport stop_without_shim(const DetachedInfo& info) {
     }
     report.steps.push_back(std::move(step));
     return report;
-}
-
-inline std::optional<ExitStatus> ShimWait::next(const DetachedInfo& info, SteadyTime deadline) {
-    error_code ec;
-    const json::value answer = ask_shim(data_directory_, uuid_, {{"op", "wait"}}, deadline, ec);
-    if (!ec) return status_of(answer.at("status"));
-    if (ec == errc::timed_out) return std::nullopt;
-    const Sighting shim = look_for(own_pid_space(), info.record.shim);
-    if (shim.presence == Presence::alive && shim.pidfd) {  // it takes no more connections, or ends
-        static_cast<void>(await_ready(shim.pidfd.get(), POLLIN, deadline));
-    } else if (++failures_ >= max_failures) {  // one that ends has written the record before it closes a connection
-        throw system_error(ec, "its shim does not answer");
-    }
-    return std::nullopt;
 }
 
 }  // namespace warden::detail
