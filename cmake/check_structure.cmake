@@ -22,14 +22,14 @@ set(rooms
     "detail/engine      | detail/engine/[^/]+      | ground words detail/base output detail/text detail/system detail/launch detail/logs logs telemetry detail/runtime detail/containment detail/output"
     "front              | managed_process|process_manager | ground words output logs telemetry detail/launch detail/engine impl"
     "detail/detached    | detail/detached/[^/]+    | ground words detail/base output detail/text detail/system detail/launch detail/logs logs telemetry detached detail/runtime detail/containment detail/output detail/engine front"
-    "impl               | impl/[^/]+               | ground words detail/base detail/system detail/launch logs detached detail/engine detail/detached front"
+    "impl               | impl/[^/]+               | ground words detail/base detail/system detail/launch logs detached detail/engine detail/detached front supervision/words detail/supervision supervision"
     "supervision/words  | supervision/(probe|probe_validation|restart_policy|service|service_status) | ground words"
     "detail/supervision | detail/supervision/[^/]+ | ground words detail/base output detail/text detail/system detail/launch logs telemetry detail/runtime detail/containment detail/output detail/engine front supervision/words"
-    "supervision        | supervision/[^/]+        | ground words detail/launch front supervision/words detail/supervision"
+    "supervision        | supervision/[^/]+        | ground words detail/launch front impl supervision/words detail/supervision"
     "testing            | testing/[^/]+            | ground words detail/system detail/launch detail/containment front"
     "top                | warden|no_direct_spawn|src | ground words output logs telemetry detached front impl supervision"
 )
-set(mutual "front impl detached")         # two rooms that include each other: a class, and its code
+set(mutual "front impl detached supervision")  # two rooms that include each other: a class, and its code
 set(card_free "warden")          # the umbrella: includes only
 set(os_reader "platform")        # the one reader of the system's macros
 set(process_door "detail/launch/boost_process")  # with any suffix: the one door to Boost.Process

@@ -52,6 +52,7 @@ enum class errc : std::uint8_t {
     forked,                   ///< Called in a forked copy of the program that owns the processes.
     detached,                 ///< The process belongs to its shim; `ProcessManager::detached()` reaches it.
     already_running,          ///< A detached process of that name runs, or may run, or something that it started.
+    service_failed,           ///< A service of a group failed, or was not started because another one did.
 };
 
 /// The category of `errc`; its name is "warden".
@@ -101,7 +102,7 @@ private:
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-inline constexpr std::array<std::string_view, 23> errc_messages{
+inline constexpr std::array<std::string_view, 24> errc_messages{
     "success",
     "the command is empty or holds a NUL byte",
     "an environment key is empty or holds '=', or a NUL byte is in the environment",
@@ -125,8 +126,9 @@ inline constexpr std::array<std::string_view, 23> errc_messages{
     "this is a forked copy of the program that owns the processes",
     "the process runs detached; reach it by ProcessManager::detached().find(uuid)",
     "a process of that name runs, or may run",
+    "a service failed",
 };
-static_assert(errc_messages.size() == static_cast<std::size_t>(errc::already_running) + 1);
+static_assert(errc_messages.size() == static_cast<std::size_t>(errc::service_failed) + 1);
 
 class ErrorCategory final : public boost::system::error_category {
 public:

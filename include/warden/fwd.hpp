@@ -29,6 +29,7 @@ class Input;
 class ManagedProcess;
 class Output;
 class ProcessManager;
+class ServiceGroup;
 class StopPlan;
 class Timeout;
 struct CompletedPipeline;

@@ -180,6 +180,7 @@ public:
     [[nodiscard]] Subscription subscribe(std::function<void(const Event&)> subscriber);
 
 private:
+    friend class ServiceGroup;
     template <class Token>
     auto begin_run(CommandLine command, SpawnOptions options, std::string input, Token&& token);
     [[nodiscard]] ManagedProcess start(CommandLine command, SpawnOptions options, detail::LaunchExtension* extension);

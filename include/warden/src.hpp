@@ -19,5 +19,6 @@
 #include <warden/impl/detached.hpp>
 #include <warden/impl/managed_process.hpp>
 #include <warden/impl/process_manager.hpp>
+#include <warden/impl/service_group.hpp>
 #include <warden/output/alert_regex.hpp>
 #include <warden/warden.hpp>

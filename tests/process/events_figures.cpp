@@ -7,6 +7,7 @@
 #include <warden/detail/containment/guardian_linux.hpp>
 #include <warden/logs/log_search.hpp>
 #include <warden/logs/log_sink.hpp>
+#include <warden/supervision/service_group.hpp>
 #include <warden/telemetry/prometheus.hpp>
 
 #include <atomic>
@@ -43,6 +44,18 @@ void be_watchful(warden::ManagerConfig& config) {
     config.health_interval = 20ms;
     config.alerts.active_processes = 1;
     config.stop_plan = StopPlan::prompt();
+}
+
+/// A service that fails again and again until it is given up.
+void fail_for_good(TestManager& manager) {
+    warden::ServiceGroup group(*manager);
+    warden::RestartPolicy policy = warden::RestartPolicy::on_failure();
+    policy.initial_delay = 1ms;
+    policy.max_restarts = 1;
+    group.add({.name = "bad", .command = play("exit", "3"), .restart = policy});
+    error_code ec;
+    group.start(30s, ec);
+    group.wait();
 }
 
 /// Ends of every cause that processes of this system have.
@@ -293,6 +306,18 @@ const std::map<errc, std::function<error_code()>> ways{
          TestManager manager;
          return in_a_fork([&] { return thrown_by([&] { static_cast<void>(manager->list()); }).first; });
      }},
+    {errc::service_failed,
+     [] {
+         TestManager manager;
+         warden::ServiceGroup group(*manager);
+         group.add({.name = "bad", .command = play("exit", "3"), .restart = {.mode = warden::RestartMode::never}});
+         group.add({.name = "after",
+                    .command = play(),
+                    .depends_on = {{"bad", warden::DependencyCondition::completed_well}}});
+         error_code ec;
+         group.start(30s, ec);
+         return ec;
+     }},
     {errc::detached,
      [] {
          const DetachedRun run(Mechanism::automatic);
@@ -318,6 +343,7 @@ TEST_CASE("figures: each figure that is exported and each kind of event occurs i
     const Listener listener(*manager);
     end_in_every_way(manager);
     misbehave(manager, listener);
+    fail_for_good(manager);
     auto last = ready(manager, {"out", "ready\n", "stay"});
     const std::uint64_t active = manager->metrics().active;
     outrun_a_subscriber(manager);

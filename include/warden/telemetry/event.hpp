@@ -54,6 +54,8 @@ enum class EventKind : std::uint8_t {
     output_incomplete,  ///< It ended while somebody else still held its output.
     log_degraded,       ///< Its log cannot be written at the moment.
     log_recovered,      ///< It can again.
+    given_up,           ///< A service was restarted too often, and is not any more.
+    phase,              ///< A service of a group went from one phase to another.
     state,              ///< Its state changed.
 };
 
@@ -138,6 +140,8 @@ inline constexpr std::array event_kind_rows{
     EventKindRow{EventKind::output_incomplete, "warden.process.output_incomplete", Severity::warning},
     EventKindRow{EventKind::log_degraded, "warden.process.log_degraded", Severity::error},
     EventKindRow{EventKind::log_recovered, "warden.process.log_recovered", Severity::info},
+    EventKindRow{EventKind::given_up, "warden.service.given_up", Severity::error},
+    EventKindRow{EventKind::phase, "warden.service.phase", Severity::info},
     EventKindRow{EventKind::state, "warden.process.state", Severity::debug},
 };
 
