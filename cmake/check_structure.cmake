@@ -23,9 +23,9 @@ set(rooms
     "front              | managed_process|process_manager | ground words output logs telemetry detail/launch detail/engine impl"
     "detail/detached    | detail/detached/[^/]+    | ground words detail/base output detail/text detail/system detail/launch detail/logs logs telemetry detached detail/runtime detail/containment detail/output detail/engine front"
     "impl               | impl/[^/]+               | ground words detail/base detail/system detail/launch logs detached detail/engine detail/detached front supervision/words detail/supervision supervision"
-    "supervision/words  | supervision/(probe|probe_validation|restart_policy|service|service_status) | ground words"
+    "supervision/words  | supervision/(probe|probe_validation|probe_outcome|port_holder|restart_policy|service|service_status) | ground words"
     "detail/supervision | detail/supervision/[^/]+ | ground words detail/base output detail/text detail/system detail/launch logs telemetry detail/runtime detail/containment detail/output detail/engine front supervision/words"
-    "supervision        | supervision/[^/]+        | ground words detail/launch front impl supervision/words detail/supervision"
+    "supervision        | supervision/[^/]+        | ground words detail/base detail/system detail/launch detail/engine front impl supervision/words detail/supervision"
     "testing            | testing/[^/]+            | ground words detail/system detail/launch detail/containment front"
     "top                | warden|no_direct_spawn|src | ground words output logs telemetry detached front impl supervision"
 )

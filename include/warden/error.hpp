@@ -53,6 +53,7 @@ enum class errc : std::uint8_t {
     detached,                 ///< The process belongs to its shim; `ProcessManager::detached()` reaches it.
     already_running,          ///< A detached process of that name runs, or may run, or something that it started.
     service_failed,           ///< A service of a group failed, or was not started because another one did.
+    probe_failed,             ///< A probe said that the process will not be ready, or does not do its work any more.
 };
 
 /// The category of `errc`; its name is "warden".
@@ -102,7 +103,7 @@ private:
 // -- implementation ----------------------------------------------------------
 namespace detail {
 
-inline constexpr std::array<std::string_view, 24> errc_messages{
+inline constexpr std::array<std::string_view, 25> errc_messages{
     "success",
     "the command is empty or holds a NUL byte",
     "an environment key is empty or holds '=', or a NUL byte is in the environment",
@@ -127,8 +128,9 @@ inline constexpr std::array<std::string_view, 24> errc_messages{
     "the process runs detached; reach it by ProcessManager::detached().find(uuid)",
     "a process of that name runs, or may run",
     "a service failed",
+    "a probe of the process failed",
 };
-static_assert(errc_messages.size() == static_cast<std::size_t>(errc::service_failed) + 1);
+static_assert(errc_messages.size() == static_cast<std::size_t>(errc::probe_failed) + 1);
 
 class ErrorCategory final : public boost::system::error_category {
 public:

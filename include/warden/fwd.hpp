@@ -43,6 +43,7 @@ struct StopReport;
 
 namespace detail {
 class PreparedLaunch;
-}
+struct HandleAccess;
+}  // namespace detail
 
 }  // namespace warden

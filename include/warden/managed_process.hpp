@@ -218,6 +218,7 @@ public:
 
 private:
     friend class ProcessManager;
+    friend struct detail::HandleAccess;
     ManagedProcess(std::shared_ptr<detail::Engine> engine, std::shared_ptr<detail::ProcessRecord> record)
         : engine_(std::move(engine)), record_(std::move(record)) {}
 

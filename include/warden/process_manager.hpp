@@ -181,6 +181,8 @@ public:
 
 private:
     friend class ServiceGroup;
+    friend struct detail::HandleAccess;
+
     template <class Token>
     auto begin_run(CommandLine command, SpawnOptions options, std::string input, Token&& token);
     [[nodiscard]] ManagedProcess start(CommandLine command, SpawnOptions options, detail::LaunchExtension* extension);

@@ -7,6 +7,7 @@
 #include <warden/detail/containment/guardian_linux.hpp>
 #include <warden/logs/log_search.hpp>
 #include <warden/logs/log_sink.hpp>
+#include <warden/supervision/readiness.hpp>
 #include <warden/supervision/service_group.hpp>
 #include <warden/telemetry/prometheus.hpp>
 
@@ -332,6 +333,12 @@ const std::map<errc, std::function<error_code()>> ways{
          const warden::SpawnOptions options{.if_running = warden::IfRunning::refuse};
          static_cast<void>(run.processes().spawn({"sleep", "60"}, options));
          return thrown_by([&] { static_cast<void>(run.processes().spawn({"sleep", "60"}, options)); }).first;
+     }},
+    {errc::probe_failed,
+     [] {
+         TestManager manager;
+         auto process = manager->spawn(play("out", "panic\n", "stay"));
+         return warden::watch_liveness(process, warden::Probe::fails_on_line("panic")).wait().code;
      }},
 };
 

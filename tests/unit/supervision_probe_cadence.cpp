@@ -118,6 +118,12 @@ TEST_CASE("cadence: the deadline ends the start-up, in an attempt and between tw
     within.expired(start + 50ms);
     CHECK(within.verdict() == ProbeVerdict::bad);
     CHECK(within.reason() == "not ready within 50 ms: no answer within 50 ms");
+
+    ProbeCadence cut(brief, ProbeUse::start_up, start);
+    fail(cut);
+    cut.began(start + 10ms);
+    cut.expired(start + 50ms);
+    CHECK(cut.reason() == "not ready within 50 ms: refused");
 }
 
 TEST_CASE("cadence: a part has the deadline of the whole, or its own if that is earlier", "[supervision]") {

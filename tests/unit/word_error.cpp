@@ -10,10 +10,10 @@ using namespace warden;
 
 TEST_CASE("error: every code has a message of its own, and an unknown number has one too") {
     std::set<std::string> messages;
-    for (int i = 0; i <= static_cast<int>(errc::service_failed); ++i) {
+    for (int i = 0; i <= static_cast<int>(errc::probe_failed); ++i) {
         messages.insert(error_code(static_cast<errc>(i)).message());
     }
-    CHECK(messages.size() == static_cast<std::size_t>(errc::service_failed) + 1);
+    CHECK(messages.size() == static_cast<std::size_t>(errc::probe_failed) + 1);
     CHECK(messages.count("") == 0);
     CHECK(error_category().message(1000) == "unknown error");
     CHECK(error_category().message(-1) == "unknown error");

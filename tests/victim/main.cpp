@@ -7,6 +7,7 @@
 // itself.
 
 #include "groups.hpp"
+#include "servers.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -482,6 +483,25 @@ int unterminated(const Arguments&) {
 
 int no_output(const Arguments&) { return 0; }
 
+int serve_here(const Arguments& arguments) {
+    ::alarm(minute);
+    return serve(arguments, announce);
+}
+
+/// By a grandchild, in a session of its own.
+int serve_apart(const Arguments& arguments) {
+    fork_and([&] {
+        ::setsid();
+        ::_exit(serve(arguments, announce));
+    });
+    stay();
+}
+
+int notify_and_stay(const Arguments& messages) {
+    announce(notify(messages) ? "sent" : "not sent");
+    stay();
+}
+
 struct Mode {
     std::string_view name;
     int (*run)(const Arguments&);
@@ -498,6 +518,9 @@ constexpr Mode modes[] = {
     {"exit", exit_with},
     {"kill-self", kill_self},
     {"stay", sleep_on},
+    {"serve", serve_here},
+    {"serve-apart", serve_apart},
+    {"notify", notify_and_stay},
     {"ignore-term", ignore_term},
     {"trap-exit0", trap_exit0},
     {"trap-slowly", trap_slowly},

@@ -132,7 +132,8 @@ inline void take_sockets(LeakCensus& census, const std::vector<Holder>& holders)
             const std::string link = "/proc/" + std::to_string(holder.who.pid) + "/ns/net";
             static_cast<void>(!::readlink(link.c_str(), space, sizeof space - 1));
             const auto [table, is_new] = tables.try_emplace(space);
-            if (is_new) table->second = procfs::listening_sockets(holder.who.pid);
+            error_code unlisted;  // then what was seen before is compared with what is seen now
+            if (is_new) table->second = procfs::listening_sockets(holder.who.pid, unlisted);
             for (const procfs::ListeningSocket& socket : table->second) {
                 if (socket.inode != holding.inode) continue;
                 Leak leak = holder.who;

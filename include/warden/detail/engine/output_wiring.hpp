@@ -247,7 +247,7 @@ inline void ProcessAlerts::act(const AlertRule& rule) {
     const auto record = record_.lock();
     if (!record) return;
     if (rule.action == AlertAction::stop) return record->stop(record->stop_plan, StopReason::asked, {});
-    context_.scheduler.dispatch([record] { record->advance(Transition::became_ready, EventKind::ready); });
+    context_.scheduler.dispatch([record] { record->became_ready({}); });
 }
 
 inline void ProcessAlerts::report_trouble(const AlertRule& rule, const std::string& words) {

@@ -70,6 +70,9 @@ public:
     /// The same, and emits the event.
     void advance(Transition happened, EventKind kind = EventKind::state);
 
+    /// On the loop: it was shown to be ready, as `how` says in words. Nothing unless it is running.
+    void became_ready(std::string how);
+
     /// The launch succeeded: it belongs to `owner` now, who outlives its tree.
     void launched(ProcessOwner& owner);
     /// On the loop, after `launched`: begins to watch, to read and to count the time.
@@ -183,6 +186,13 @@ inline std::optional<Event> ProcessRecord::advanced(Transition happened, EventKi
 
 inline void ProcessRecord::advance(Transition happened, EventKind kind) {
     if (auto changed = advanced(happened, kind)) context_->emit(std::move(*changed));
+}
+
+inline void ProcessRecord::became_ready(std::string how) {
+    auto changed = advanced(Transition::became_ready, EventKind::ready);
+    if (!changed) return;
+    changed->message = std::move(how);
+    context_->emit(std::move(*changed));
 }
 
 inline void ProcessRecord::launched(ProcessOwner& owner) {

@@ -78,6 +78,10 @@ public:
     /// Called on the loop when a stream is over its bound, with that. Set it before the first `write`.
     void on_limit(UniqueFunction<void(Stream, std::uint64_t)> f) { on_limit_ = std::move(f); }
 
+    /// On the loop: `f` gets what a stream writes from now on. A number to take that back with, not from within `f`.
+    [[nodiscard]] std::uint64_t observe(UniqueFunction<void(Stream, std::string_view)> f);
+    void end_observation(std::uint64_t id);
+
     /// The newest lines of both streams together: of the log, if there is one that holds both, else of memory.
     [[nodiscard]] std::vector<std::string> tail(std::size_t count) const;
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
@@ -109,7 +113,13 @@ private:
     void write_log(StreamRoute& route, std::string_view text);
     void remember(std::string_view text);
 
+    struct Observer {
+        std::uint64_t id;
+        UniqueFunction<void(Stream, std::string_view)> call;
+    };
     UniqueFunction<void(const LogSink&)> on_log_state_;
+    std::vector<std::unique_ptr<Observer>> observers_;
+    std::uint64_t next_observer_ = 1;
     UniqueFunction<void(Stream, std::uint64_t)> on_limit_;
     std::string formatted_;
     mutable std::mutex mutex_;
@@ -208,6 +218,16 @@ inline void OutputRouter::write(Stream stream, std::string_view text) {
     if (route.tee) route.tee->offer(stream, std::string(text), text.size());
     if (chunk_queue) chunk_queue->offer(stream, std::string(text), text.size());
     if (route.lines) route_lines(stream, text.size(), [&](auto each) { route.lines->feed(text, each); });
+    for (std::size_t i = 0; i < observers_.size(); ++i) observers_[i]->call(stream, text);
+}
+
+inline std::uint64_t OutputRouter::observe(UniqueFunction<void(Stream, std::string_view)> f) {
+    observers_.push_back(std::make_unique<Observer>(Observer{next_observer_, std::move(f)}));
+    return next_observer_++;
+}
+
+inline void OutputRouter::end_observation(std::uint64_t id) {
+    std::erase_if(observers_, [id](const auto& observer) { return observer->id == id; });
 }
 
 inline std::string_view OutputRouter::within_bound(Stream stream, std::string_view text) {
@@ -233,6 +253,7 @@ inline void OutputRouter::collect(std::string_view lines, std::uint64_t lost) {
     if (log_format == LogFormat::raw) write_log(route, lines);
     else log_lines(route, "file", split, [](const LineView&) {});
     remember(lines);
+    for (std::size_t i = 0; i < observers_.size(); ++i) observers_[i]->call(Stream::stdout_, lines);
     if (alert_queue) alert_queue->offer(Stream::stdout_, std::string(lines), lines.size());
 }
 

@@ -52,6 +52,17 @@ public:
     /// Why the last attempt failed, or the whole; empty if nothing has.
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
     [[nodiscard]] std::uint64_t attempts() const noexcept { return attempts_; }
+    /// The end of time if there is none.
+    [[nodiscard]] SteadyTime deadline() const noexcept { return deadline_; }
+    /// Whether the deadline made it bad.
+    [[nodiscard]] bool has_expired() const noexcept { return has_expired_; }
+
+    /// Its facts come by themselves, by `settle`: no attempts are made, only the deadline counts.
+    void expect_facts() noexcept {
+        next_ = deadline_ == SteadyTime::max() ? ProbeNext{} : ProbeNext{ProbeNext::expire, deadline_};
+    }
+    /// Why it is not ready yet, for when the deadline is over.
+    void note(std::string reason) { reason_ = std::move(reason); }
 
     void began(SteadyTime now) noexcept;
     void succeeded(SteadyTime now) noexcept;
@@ -81,6 +92,7 @@ private:
     std::uint32_t good_in_a_row_ = 0;
     std::uint32_t bad_in_a_row_ = 0;
     std::uint64_t attempts_ = 0;
+    bool has_expired_ = false;
     std::string reason_;
 };
 
@@ -151,6 +163,8 @@ inline void ProbeCadence::failed(SteadyTime now, std::string reason) {
 
 inline void ProbeCadence::expired(SteadyTime now) {
     if (is_over()) return;
+    const bool is_cut_short = next_.action == ProbeNext::give_up && next_.at == deadline_ && !reason_.empty();
+    if (is_cut_short) return expire();  // what a whole attempt said is worth more
     if (next_.action == ProbeNext::give_up)
         return failed(now, "no answer within " + length_in_words(std::min(timing_.timeout, next_.at - began_)));
     if (next_.action == ProbeNext::expire) expire();
@@ -177,6 +191,7 @@ inline Nanoseconds ProbeCadence::pause() noexcept {
 }
 
 inline void ProbeCadence::expire() {
+    has_expired_ = true;
     verdict_ = ProbeVerdict::bad;
     reason_ = "not ready within " + length_in_words(deadline_ - start_) + (reason_.empty() ? "" : ": ") + reason_;
     next_ = {};

@@ -37,6 +37,18 @@ namespace warden::detail {
 /// In words, why a process still lives though everything was done to end it.
 [[nodiscard]] inline std::string why_alive(const TreeMember& member);
 
+/// "pid 12345 (python app.py)"; without the command where it is unknown.
+[[nodiscard]] inline std::string process_in_words(Pid pid, std::string command) {
+    constexpr std::size_t max_command = 200;  // bytes
+    if (command.size() > max_command) command.resize(max_command);
+    return "pid " + std::to_string(pid) + (command.empty() ? "" : " (" + command + ')');
+}
+[[nodiscard]] inline std::string process_in_words(Pid pid) {
+    error_code ignored;
+    const auto process = member(pid, ignored);
+    return process_in_words(pid, process ? process->command : std::string());
+}
+
 }  // namespace warden::detail
 
 #include <warden/detail/system/process_listing_linux.hpp>

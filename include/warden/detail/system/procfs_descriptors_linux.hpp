@@ -6,7 +6,7 @@
 ///
 /// Knows:         /proc/<pid>/fd; the tables tcp, tcp6 and unix of proc_net(5).
 /// Thread-safety: safe. What vanishes while it is read is left out.
-/// Errors:        absent values: what belongs to another user cannot be read.
+/// Errors:        absent values: what belongs to another user cannot be read; for sockets that listen an `error_code`.
 
 #include <warden/detail/system/procfs_linux.hpp>
 
@@ -40,8 +40,12 @@ struct ListeningSocket {
 
 [[nodiscard]] inline std::vector<Holding> holdings(Pid pid);
 
-/// In the network namespace of `pid`.
-[[nodiscard]] inline std::vector<ListeningSocket> listening_sockets(Pid pid);
+/// In the network namespace of `pid`. `ec` says why there may be more.
+[[nodiscard]] inline std::vector<ListeningSocket> listening_sockets(Pid pid, error_code& ec);
+
+/// Calls `each` with the inode of every socket that `pid` has open. Why there may be more.
+template <class F>
+inline error_code for_each_socket(Pid pid, F each);
 
 // -- implementation ----------------------------------------------------------
 
@@ -91,33 +95,61 @@ inline std::vector<Holding> holdings(Pid pid) {
     return (colon == 8 ? host : '[' + host + ']') + ':' + std::to_string(hex_number(text.substr(colon + 1)));
 }
 
-/// Calls `each` with the words of every line but the first.
+/// Calls `each` with the words of every line but the first. Why there may be more; a table of a protocol that this
+/// system does not have is no error.
 template <class F>
-inline void for_each_row(const std::string& path, F each) {
+inline error_code for_each_row(const std::string& path, F each) {
     constexpr std::size_t largest_table = std::size_t{1} << 26;
-    const std::string table = read_file(path, largest_table);
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return errno == ENOENT ? error_code() : system_code(errno);
+    error_code ec;
+    const std::string table = read_open(file.get(), largest_table, ec);
     for (std::size_t at = table.find('\n'); at != std::string::npos && at + 1 < table.size();) {
         const auto end = std::min(table.find('\n', at + 1), table.size());
         each(words(std::string_view(table).substr(at + 1, end - at - 1)));
         at = end;
     }
+    return ec;
 }
 
-inline std::vector<ListeningSocket> listening_sockets(Pid pid) {
+template <class F>
+inline error_code for_each_socket(Pid pid, F each) {
+    constexpr std::string_view prefix = "socket:[";
+    const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+    return for_each_entry(directory, [&](std::string_view name) {
+        std::array<char, 64> text{};
+        const std::string path = directory + '/' + std::string(name);
+        const auto size = ::readlink(path.c_str(), text.data(), text.size());
+        if (size <= 0) return;
+        std::string_view target(text.data(), static_cast<std::size_t>(size));
+        if (!target.starts_with(prefix) || !target.ends_with(']')) return;
+        target.remove_prefix(prefix.size());
+        target.remove_suffix(1);
+        if (const auto inode = to_number<std::uint64_t>(target)) each(*inode);
+    });
+}
+
+inline std::vector<ListeningSocket> listening_sockets(Pid pid, error_code& ec) {
     std::vector<ListeningSocket> found;
     const std::string directory = "/proc/" + std::to_string(pid) + "/net/";
+    const auto note = [&ec](const error_code& failed) {
+        if (failed) ec = failed;
+    };
+    ec.clear();
+    if (::access(directory.c_str(), X_OK) != 0) ec = system_code(errno);
     for (const char* table : {"tcp", "tcp6"}) {
-        for_each_row(directory + table, [&](const std::vector<std::string_view>& row) {
+        note(for_each_row(directory + table, [&](const std::vector<std::string_view>& row) {
             if (row.size() < 10 || row[3] != "0A") return;  // TCP_LISTEN
             found.push_back({to_number<std::uint64_t>(row[9]).value_or(0), false, tcp_address(row[1])});
-        });
+        }));
     }
-    for_each_row(directory + "unix", [&](const std::vector<std::string_view>& row) {
+    note(for_each_row(directory + "unix", [&](const std::vector<std::string_view>& row) {
         constexpr std::uint32_t accepts = 0x10000;  // __SO_ACCEPTCON
         if (row.size() < 7 || (hex_number(row[3]) & accepts) == 0) return;
-        std::string address = row.size() > 7 ? std::string(row[7]) : "without a name";
+        // The rest of the line: a path may hold spaces.
+        std::string address = row.size() > 7 ? std::string(row[7].begin(), row.back().end()) : "without a name";
         found.push_back({to_number<std::uint64_t>(row[6]).value_or(0), true, std::move(address)});
-    });
+    }));
     return found;
 }
 
