@@ -21,5 +21,6 @@
 #include <warden/impl/process_manager.hpp>
 #include <warden/impl/service_group.hpp>
 #include <warden/output/alert_regex.hpp>
+#include <warden/supervision/ports.hpp>
 #include <warden/supervision/readiness.hpp>
 #include <warden/warden.hpp>
