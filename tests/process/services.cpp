@@ -520,3 +520,71 @@ TEMPLATE_TEST_CASE("services: a group whose processes are killed at random is wh
     CHECK_FALSE(prey.is_whole());
     CHECK(manager->active_pids().empty());
 }
+
+TEMPLATE_TEST_CASE("services: who depends on one that is ready waits for its probe", "[services]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    Gate gate;
+    ServiceGroup group(*manager);
+    const auto path = manager.directory / "ready";
+    auto model = service("model", play("await", gate.name(), "append", path.string(), "x", "stay"));
+    model.readiness = warden::Probe::file(path).every(10ms);
+    group.add(model);
+    group.add(service("gateway", play("stay"), {{"model"}}));
+    const auto error = failed_start(group, 200ms);
+    REQUIRE(error.failures().size() == 2);
+    CHECK(error.failures()[0].phase == ServicePhase::running);
+    CHECK(contains(error.failures()[0].reason, path.string()));
+    CHECK(error.failures()[1].reason == "for 'model' to be ready");
+    gate.open();
+    group.start();
+    CHECK(phase(group, "gateway") == ServicePhase::ready);
+    CHECK(manager->find("model")->state == warden::State::ready);
+}
+
+TEMPLATE_TEST_CASE("services: a readiness probe that fails is a failure of the service, whose process is stopped",
+                   "[services]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    ServiceGroup group(*manager);
+    auto model = service("model", play("out", "out of memory\n", "stay"));
+    model.readiness = warden::Probe::all_of(
+        {warden::Probe::file(manager.directory / "never"), warden::Probe::fails_on_line("out of memory")});
+    auto slow = service("slow", play("stay"));
+    slow.readiness = warden::Probe::file(manager.directory / "never").within(50ms);
+    group.add(model);
+    group.add(slow);
+    const auto error = failed_start(group);
+    REQUIRE(error.failures().size() == 2);
+    CHECK(contains(error.failures()[0].reason, "out of memory"));
+    CHECK(contains(error.failures()[1].reason, "not ready within 50 ms"));
+    CHECK(manager->active_pids().empty());
+}
+
+TEMPLATE_TEST_CASE("services: a liveness probe that fails is followed by a restart", "[services]", EVERY_MECHANISM) {
+    SKIP_UNLESS_AVAILABLE(TestType);
+    TestManager manager{TestType::mechanism};
+    std::atomic<bool> is_well{true};
+    ServiceGroup group(*manager);
+    auto web = service("web", play("stay"));
+    web.restart = quick(RestartMode::on_failure);
+    web.liveness = warden::Probe::custom("well",
+                                         [&]() -> std::optional<std::string> {
+                                             return is_well ? std::nullopt : std::optional<std::string>("it is ill");
+                                         })
+                       .every(5ms)
+                       .thresholds(1, 2);
+    group.add(web);
+    group.start();
+    const auto before = group.status("web");
+    is_well = false;
+    REQUIRE(eventually([&] { return group.status("web").restarts > 0; }));
+    is_well = true;
+    REQUIRE(eventually([&] { return phase(group, "web") == ServicePhase::ready; }));
+    const auto after = group.status("web");
+    CHECK(after.uuid != before.uuid);
+    const auto& phases = after.phases;
+    CHECK(std::any_of(phases.begin(), phases.end(), [](const auto& record) {
+        return record.phase == ServicePhase::stopping && contains(record.reason, "it is ill");
+    }));
+}

@@ -76,6 +76,8 @@ TEST_CASE("services: all mistakes are told at once, each with the service and wi
     wrong.options.detached = true;
     wrong.restart.factor = 0;
     wrong.options.capture_bytes = 0;
+    wrong.readiness = warden::Probe::fails_on_line("out of memory");
+    wrong.liveness = warden::Probe::tcp(0);
     Service forever = named("forever");
     forever.restart = RestartPolicy::always();
     const Mistakes mistakes = service_mistakes({nameless, wrong, forever, named("forever")});
@@ -84,13 +86,15 @@ TEST_CASE("services: all mistakes are told at once, each with the service and wi
             return text.starts_with(who) && text.find(part) != std::string::npos;
         });
     };
-    CHECK(mistakes.size() == 10);
+    CHECK(mistakes.size() == 12);
     CHECK(has("service 1: ", "it has no name; write one"));
     CHECK(has("service 'wrong': ", "the command is empty"));
     CHECK(has("service 'wrong': ", "options.name is set; the name of the service is used, leave it"));
     CHECK(has("service 'wrong': ", "options.detached is set"));
     CHECK(has("service 'wrong': ", "factor is not 1 or more; write"));
     CHECK(has("service 'wrong': ", "capture_bytes is 0"));
+    CHECK(has("service 'wrong': ", "readiness: nothing in it says that"));
+    CHECK(has("service 'wrong': ", "liveness: "));
     CHECK(has("service 'wrong': ", "it depends on 'nobody', which is no service of this group; add it"));
     CHECK(has("service 'wrong': ", "it waits until 'forever' is completed, which is restarted always; write"));
     CHECK(has("service 'wrong': ", "it depends on 'forever' twice; leave one condition"));

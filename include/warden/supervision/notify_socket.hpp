@@ -54,6 +54,7 @@ private:
 
 // -- implementation ----------------------------------------------------------
 #if WARDEN_HAS_BODIES
+#include <warden/detail/supervision/handle_access.hpp>
 #include <warden/detail/supervision/notify_listener.hpp>
 
 namespace warden {
@@ -61,15 +62,13 @@ namespace warden {
 WARDEN_INLINE NotifySocket NotifySocket::open(ProcessManager& manager) {
     std::string address;
     error_code ec;
-    auto source = detail::open_notify_listener(manager, address, ec);
+    auto source = detail::open_notify_listener(detail::HandleAccess::engine(manager), address, ec);
     detail::throw_if(ec, "open a notification socket");
     return {std::move(source), std::move(address)};
 }
 
 WARDEN_INLINE void NotifySocket::prepare(SpawnOptions& options, Nanoseconds watchdog) const {
-    options.environment.set("NOTIFY_SOCKET", address_);
-    if (watchdog > Nanoseconds::zero())
-        options.environment.set("WATCHDOG_USEC", std::to_string(watchdog / std::chrono::microseconds(1)));
+    detail::set_notify_variables(options.environment, address_, watchdog);
 }
 
 }  // namespace warden

@@ -9,11 +9,13 @@
 
 #include <warden/command_line.hpp>
 #include <warden/spawn_options.hpp>
+#include <warden/supervision/probe.hpp>
 #include <warden/supervision/restart_policy.hpp>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,7 +26,7 @@ namespace warden {
 /// What must be true of a service before one that depends on it is started.
 enum class DependencyCondition : std::uint8_t {
     started,         ///< It has been launched.
-    ready,           ///< It is ready: by its rule of AlertAction::ready, or, without one, once it is launched.
+    ready,           ///< It is ready: see `Service::readiness`.
     completed,       ///< It has ended by itself, and is not restarted.
     completed_well,  ///< The same, with success.
 };
@@ -54,6 +56,11 @@ struct Service {
     /// empty.
     SpawnOptions options = SpawnOptions();
     RestartPolicy restart = RestartPolicy();
+    /// What shows that it is ready; without one, a rule of AlertAction::ready in `options` says so, or else it is ready
+    /// once it is launched. A failure is one of the service.
+    std::optional<Probe> readiness{};
+    /// What shows, once it is ready, that it still does its work. On a failure it is stopped by its plan.
+    std::optional<Probe> liveness{};
     std::vector<Dependency> depends_on{};
     FailureAction on_failure = FailureAction::stop_dependants;
 
@@ -92,6 +99,14 @@ inline std::vector<std::string> Service::validate() const {
     named.name = name;
     append(named.validate());
     append(restart.validate());
+    const auto append_probe = [&](const char* which, const std::optional<Probe>& probe) {
+        if (!probe) return;
+        for (const std::string& mistake : probe->validate()) found.push_back(std::string(which) + ": " + mistake);
+    };
+    append_probe("readiness", readiness);
+    append_probe("liveness", liveness);
+    if (readiness && !readiness->can_say_ready())
+        found.emplace_back("readiness: nothing in it says that the service is ready; write another probe beside it");
     return found;
 }
 

@@ -6,7 +6,7 @@
 /// restarted by their policies, stopped in the reverse order.
 ///
 ///     warden::ServiceGroup group(manager);
-///     group.add({.name = "db", .command = {"postgres", "-D", "data"}});
+///     group.add({.name = "db", .command = {"postgres", "-D", "data"}, .readiness = warden::Probe::tcp(5432)});
 ///     group.add({.name = "web", .command = {"./web"}, .restart = warden::RestartPolicy::on_failure(),
 ///                .depends_on = {{"db"}}});
 ///     group.start();

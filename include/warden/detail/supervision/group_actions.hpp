@@ -77,6 +77,9 @@ inline void GroupRunner::change_phase(const ServiceAction& action) {
         slot.status.reason = action.reason;
         slot.status.restarts = machine_.restarts(action.service);
     }
+    if (action.phase == ServicePhase::ready && services_[action.service].liveness)
+        begin_probe(action.service, action.run, *services_[action.service].liveness, ProbeUse::liveness);
+    else if (action.phase != ServicePhase::running) end_probe(slot);
     Event changed = event(EventKind::phase, slot);
     if (action.phase == ServicePhase::failed) changed.severity = Severity::error;
     changed.attributes.emplace_back("warden.service.former_phase", std::string(to_string(former)));
@@ -105,30 +108,39 @@ inline void GroupRunner::give_up(const ServiceAction& action) {
     return is_lasting ? LaunchFailure::permanent : LaunchFailure::may_pass;
 }
 
+/// Not on the loop.
+inline GroupRunner::Launched GroupRunner::spawn(const Service& service) const {
+    Launched made;
+    try {
+        SpawnOptions options = service.options;
+        options.name = service.name;
+        options.timeout = options.timeout.value_or(no_timeout);
+        const bool watchdog = service.liveness && service.liveness->needs_notify();
+        if (watchdog || (service.readiness && service.readiness->needs_notify())) {
+            std::string address;
+            error_code ec;
+            made.notify = open_notify_listener(engine_, address, ec);
+            throw_if(ec, "open a notification socket");
+            const Nanoseconds often = watchdog ? service.liveness->timing().interval : Nanoseconds();
+            set_notify_variables(options.environment, address, often);
+        }
+        made.record = engine_->spawn(service.command, std::move(options), Output::log, nullptr);
+    } catch (const SpawnError& error) {
+        made.failure = failure_of(error);
+        made.why = error.what();
+    } catch (const std::exception& error) {
+        made.why = error.what();
+    }
+    return made;
+}
+
 inline void GroupRunner::launch(std::size_t service, std::uint64_t run) {
     auto job = [weak = weak_from_this(), service, run] {
         const auto self = weak.lock();
         if (!self) return;
-        const Service& wanted = self->services_[service];
-        std::shared_ptr<ProcessRecord> record;
-        LaunchFailure failure = LaunchFailure::may_pass;
-        std::string why;
-        try {
-            SpawnOptions options = wanted.options;
-            options.name = wanted.name;
-            options.timeout = options.timeout.value_or(no_timeout);
-            record = self->engine_->spawn(wanted.command, std::move(options), Output::log, nullptr);
-        } catch (const SpawnError& error) {
-            failure = failure_of(error);
-            why = error.what();
-        } catch (const std::exception& error) {
-            why = error.what();
-        }
-        self->loop().post([weak, service, run, record = std::move(record), failure, why = std::move(why)] {
-            const auto group = weak.lock();
-            if (!group && record) record->stop(record->stop_plan, StopReason::asked, {});
-            else if (group && record) group->launched(service, run, record);
-            else if (group) group->launch_failed(service, run, failure, why);
+        self->loop().post([weak, service, run, made = self->spawn(self->services_[service])] {
+            if (const auto group = weak.lock()) group->launch_ended(service, run, made);
+            else if (made.record) made.record->stop(made.record->stop_plan, StopReason::asked, {});
         });
     };
     Dispatcher& dispatcher = engine_->services->dispatcher;
@@ -136,19 +148,20 @@ inline void GroupRunner::launch(std::size_t service, std::uint64_t run) {
     else dispatcher.post(std::move(job));
 }
 
-inline void GroupRunner::launch_failed(std::size_t service, std::uint64_t run, LaunchFailure failure,
-                                       const std::string& why) {
-    machine_.launch_failed(service, run, loop().now(), failure, why, random());
+inline void GroupRunner::launch_ended(std::size_t service, std::uint64_t run, const Launched& made) {
+    if (made.record) return launched(service, run, made);
+    machine_.launch_failed(service, run, loop().now(), made.failure, made.why, random());
     follow();
 }
 
-inline void GroupRunner::launched(std::size_t service, std::uint64_t run,
-                                  const std::shared_ptr<ProcessRecord>& record) {
+inline void GroupRunner::launched(std::size_t service, std::uint64_t run, const Launched& made) {
     Slot& slot = slots_[service];
+    const auto& record = made.record;
     const Uuid former = slot.record ? slot.record->uuid : Uuid{};
     {
         const Lock lock(mutex_);
         slot.record = record;
+        slot.notify = made.notify;
         slot.had_process = true;
         slot.stop_report = {};
         slot.status.former_uuid = former;
@@ -164,7 +177,11 @@ inline void GroupRunner::launched(std::size_t service, std::uint64_t run,
             if (const auto self = weak.lock()) (*self.*call)(service, run);
         }));
     };
-    when([](const ProcessFacts& facts) { return facts.state == State::ready; }, &GroupRunner::became_ready);
+    const auto& readiness = services_[service].readiness;
+    if (!readiness)
+        when([](const ProcessFacts& facts) { return facts.state == State::ready; }, &GroupRunner::became_ready);
+    else if (machine_.phase(service) == ServicePhase::running)
+        begin_probe(service, run, *readiness, ProbeUse::start_up);
     when(has_ended, &GroupRunner::ended);
     when(is_tree_empty, &GroupRunner::tree_emptied);
 }
@@ -180,6 +197,33 @@ inline void GroupRunner::note_restart(Slot& slot, const Uuid& former) const {
 
 inline void GroupRunner::became_ready(std::size_t service, std::uint64_t run) {
     machine_.became_ready(service, run, loop().now());
+    follow();
+}
+
+// -- probes
+
+inline void GroupRunner::begin_probe(std::size_t service, std::uint64_t run, const Probe& probe, ProbeUse use) {
+    Slot& slot = slots_[service];
+    end_probe(slot);
+    const auto notify = probe.needs_notify() ? slot.notify : nullptr;
+    slot.probe = std::make_shared<ProbeRun>(engine_, slot.record, probe, use, notify);
+    static_cast<void>(slot.probe->when_done([weak = weak_from_this(), service, run, use](const ProbeOutcome& outcome) {
+        if (const auto self = weak.lock()) self->probe_ended(service, run, use, outcome);
+    }));
+    slot.probe->start();
+}
+
+inline void GroupRunner::end_probe(Slot& slot) {
+    if (const auto probe = std::exchange(slot.probe, nullptr)) probe->cancel();
+}
+
+/// That its process has ended is told otherwise.
+inline void GroupRunner::probe_ended(std::size_t service, std::uint64_t run, ProbeUse use,
+                                     const ProbeOutcome& outcome) {
+    if (outcome.is_ready()) return became_ready(service, run);
+    if (outcome.code != errc::timed_out && outcome.code != errc::probe_failed) return;
+    if (use == ProbeUse::start_up) machine_.readiness_failed(service, run, loop().now(), outcome.reason);
+    else machine_.liveness_failed(service, run, loop().now(), outcome.reason);
     follow();
 }
 

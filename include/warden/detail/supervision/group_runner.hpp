@@ -6,12 +6,13 @@
 ///
 /// Knows:         the machine, the processes of the services, what readers see of them.
 /// Does not know: when a service is restarted or stopped: the machine does.
-/// Thread-safety: what is asked and read, from any thread; all else on the loop. A launch, which takes its time,
-/// happens
+/// Thread-safety: what is asked and read, from any thread; all else on the loop. A launch takes its time, and happens
 ///                on the internal thread of the manager, or, if it runs checks of the program, on one for callbacks.
 /// Errors:        the outcome of a launch is one of the service.
 
 #include <warden/detail/engine/engine.hpp>
+#include <warden/detail/supervision/notify_listener.hpp>
+#include <warden/detail/supervision/probe_run.hpp>
 #include <warden/detail/supervision/service_machine.hpp>
 #include <warden/supervision/service.hpp>
 #include <warden/supervision/service_status.hpp>
@@ -28,8 +29,9 @@
 
 namespace warden::detail {
 
-/// Whether a line of its output says that it is ready.
+/// Whether it is ready only once something says so.
 [[nodiscard]] inline bool shows_readiness(const Service& service) {
+    if (service.readiness) return true;
     const auto& rules = service.options.alerts;
     return std::any_of(rules.begin(), rules.end(), [](const auto& rule) { return rule.action == AlertAction::ready; });
 }
@@ -56,7 +58,7 @@ public:
     /// is being stopped, not until the rest of its output was consumed.
     void wait_stopped(std::optional<std::size_t> service) const;
     [[nodiscard]] std::vector<ServiceStatus> status() const;
-    /// What a service that waits is waiting for.
+    /// What a service is waiting for that is not ready; empty if nobody knows.
     [[nodiscard]] std::string waits_for(std::size_t service);
     /// What the last stop of each process did.
     [[nodiscard]] std::vector<GroupStopReport::Entry> stop_reports() const;
@@ -65,10 +67,19 @@ public:
 private:
     struct Slot {
         std::shared_ptr<ProcessRecord> record;  // the newest
+        std::shared_ptr<NotifySource> notify;   // of the newest, if a probe needs it
+        std::shared_ptr<ProbeRun> probe;        // for readiness, then for liveness
         ServiceStatus status;
         SteadyTime phase_began{};
         StopReport stop_report;
         bool had_process = false;
+    };
+    /// What came of a launch.
+    struct Launched {
+        std::shared_ptr<ProcessRecord> record{};  // null if there is no process
+        std::shared_ptr<NotifySource> notify{};
+        LaunchFailure failure = LaunchFailure::may_pass;
+        std::string why{};
     };
     using Lock = std::lock_guard<std::mutex>;
 
@@ -82,8 +93,12 @@ private:
     void act(const ServiceAction& action);
     void change_phase(const ServiceAction& action);
     void launch(std::size_t service, std::uint64_t run);
-    void launched(std::size_t service, std::uint64_t run, const std::shared_ptr<ProcessRecord>& record);
-    void launch_failed(std::size_t service, std::uint64_t run, LaunchFailure failure, const std::string& why);
+    void launched(std::size_t service, std::uint64_t run, const Launched& made);
+    void begin_probe(std::size_t service, std::uint64_t run, const Probe& probe, ProbeUse use);
+    void end_probe(Slot& slot);
+    void probe_ended(std::size_t service, std::uint64_t run, ProbeUse use, const ProbeOutcome& outcome);
+    void launch_ended(std::size_t service, std::uint64_t run, const Launched& made);
+    [[nodiscard]] Launched spawn(const Service& service) const;
     void note_restart(Slot& slot, const Uuid& former) const;
     void became_ready(std::size_t service, std::uint64_t run);
     void ended(std::size_t service, std::uint64_t run);
@@ -169,6 +184,7 @@ inline void GroupRunner::close() {
     loop().call([this] {
         is_closed_ = true;
         timer_.cancel();
+        for (Slot& slot : slots_) end_probe(slot);
     });
 }
 
@@ -211,8 +227,11 @@ inline std::vector<ServiceStatus> GroupRunner::status() const {
 }
 
 inline std::string GroupRunner::waits_for(std::size_t service) {
-    return loop().call(
-        [&] { return machine_.phase(service) == ServicePhase::waiting ? machine_.waits_for(service) : std::string(); });
+    return loop().call([&] {
+        if (machine_.phase(service) == ServicePhase::waiting) return machine_.waits_for(service);
+        const auto& probe = slots_[service].probe;
+        return machine_.phase(service) == ServicePhase::running && probe ? probe->progress() : std::string();
+    });
 }
 
 inline std::vector<GroupStopReport::Entry> GroupRunner::stop_reports() const {

@@ -10,7 +10,6 @@
 /// Thread-safety: on the loop only.
 /// Errors:        an `error_code` when it is opened. A message that is refused is an event, up to `max_reports` times.
 
-#include <warden/detail/supervision/handle_access.hpp>
 #include <warden/detail/supervision/notify_source.hpp>
 #include <warden/detail/system/random_uuid.hpp>
 #include <warden/detail/system/unique_fd_posix.hpp>
@@ -80,9 +79,8 @@ private:
 // -- implementation ----------------------------------------------------------
 
 /// `address` becomes what NOTIFY_SOCKET is set to.
-[[nodiscard]] inline std::shared_ptr<NotifySource> open_notify_listener(ProcessManager& manager, std::string& address,
-                                                                        error_code& ec) {
-    const auto engine = HandleAccess::engine(manager);
+[[nodiscard]] inline std::shared_ptr<NotifySource> open_notify_listener(const std::shared_ptr<Engine>& engine,
+                                                                        std::string& address, error_code& ec) {
     address = "@warden/" + to_string(new_uuid());
     sockaddr_un place{};
     place.sun_family = AF_UNIX;

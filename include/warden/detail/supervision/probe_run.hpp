@@ -122,6 +122,7 @@ private:
     std::uint64_t end_watch_ = 0;
     std::uint64_t observation_ = 0;
     bool settled_ = false;
+    bool is_reporting_ = false;
 
     mutable std::mutex mutex_;
     mutable std::condition_variable changed_;

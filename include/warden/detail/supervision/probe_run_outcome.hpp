@@ -101,9 +101,12 @@ inline void ProbeRun::settle(error_code code, std::string reason) {
         waiting.swap(waiting_);
     }
     changed_.notify_all();
+    const auto self = shared_from_this();  // a callback may cancel this, or let go of it
+    is_reporting_ = true;
     for (auto& [id, done] : waiting) done(outcome);
+    is_reporting_ = false;
     // What called this may be a part of what is released.
-    services_->scheduler.post([self = shared_from_this()] { self->release(); });
+    services_->scheduler.post([self] { self->release(); });
 }
 
 /// A failure that nobody may be waiting for.
@@ -131,7 +134,7 @@ inline void ProbeRun::start() {
 inline void ProbeRun::cancel() {
     services_->scheduler.dispatch([self = shared_from_this()] {
         self->settle(aborted(), "nobody asks any more");
-        self->release();  // nobody of the loop calls this, and there may be no loop any more
+        if (!self->is_reporting_) self->release();  // there may be no loop any more
     });
 }
 
