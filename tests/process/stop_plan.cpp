@@ -66,7 +66,10 @@ public:
     }
     [[nodiscard]] bool exists() const { return pid_ != 0; }
     [[nodiscard]] int reason() const { return reason_; }
-    [[nodiscard]] bool unharmed() const { return process_state(pid_) == 'S' || process_state(pid_) == 'R'; }
+    [[nodiscard]] bool unharmed() const {
+        const char state = process_state(pid_);  // looked at once: it may go from R to S meanwhile
+        return state == 'S' || state == 'R';
+    }
 
 private:
     pid_t pid_ = 0;

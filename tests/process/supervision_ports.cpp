@@ -98,7 +98,7 @@ TEMPLATE_TEST_CASE("ports: a port is freed of what is ours, by its plan and with
     CHECK(free_port(*manager, server.port).empty());
 }
 
-TEST_CASE("ports: a stranger is spared and named, unless it is to be ended; this program never ends itself",
+TEST_CASE("ports: a stranger is spared and named, unless it is to be ended, and this program never ends itself",
           "[supervision]") {
     TestManager manager;
     TestManager other;

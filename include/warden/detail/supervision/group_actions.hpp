@@ -253,13 +253,17 @@ inline void GroupRunner::tree_emptied(std::size_t service, std::uint64_t run) {
 }
 
 inline void GroupRunner::stop_process(const ServiceAction& action) {
-    const auto& record = slots_[action.service].record;
-    StopPlan plan = record->stop_plan;
+    Slot& slot = slots_[action.service];
+    {
+        const Lock lock(mutex_);
+        ++slot.stops;
+    }
+    StopPlan plan = slot.record->stop_plan;
     if (plan.reason().empty()) plan.because(action.reason);
-    record->stop(std::move(plan), StopReason::asked,
-                 [weak = weak_from_this(), service = action.service, run = action.run](const StopReport& report) {
-                     if (const auto self = weak.lock()) self->stop_ended(service, run, report);
-                 });
+    slot.record->stop(std::move(plan), StopReason::asked,
+                      [weak = weak_from_this(), service = action.service, run = action.run](const StopReport& report) {
+                          if (const auto self = weak.lock()) self->stop_ended(service, run, report);
+                      });
 }
 
 /// "pid 12 (name): runs as user 0 ..."
@@ -277,7 +281,9 @@ inline void GroupRunner::stop_ended(std::size_t service, std::uint64_t run, cons
     {
         const Lock lock(mutex_);
         slots_[service].stop_report = report;
+        --slots_[service].stops;
     }
+    changed_.notify_all();
     if (report.clean()) return;  // that the tree is empty is on its way
     machine_.stop_left_survivors(service, run, loop().now(), survivors_in_words(report.survivors));
     follow();

@@ -72,6 +72,7 @@ private:
         ServiceStatus status;
         SteadyTime phase_began{};
         StopReport stop_report;
+        std::size_t stops = 0;  // whose reports are to come
         bool had_process = false;
     };
     /// What came of a launch.
@@ -205,12 +206,14 @@ inline void GroupRunner::wait_stopped(std::optional<std::size_t> service) const 
     ReentrantWaitGuard waiting;
     std::unique_lock lock(mutex_);
     for (;;) {
+        bool are_reported = true;  // the stops
         for (const Slot& slot : slots_) {
+            are_reported = are_reported && slot.stops == 0;
             if (!slot.record || std::find(held.begin(), held.end(), slot.record) != held.end()) continue;
             held.push_back(slot.record);
             waiting.add(slot.record->output.router->queues());
         }
-        if (service ? is_over(slots_[*service].status.phase) : is_over_) return;
+        if (are_reported && (service ? is_over(slots_[*service].status.phase) : is_over_)) return;
         changed_.wait(lock);
     }
 }
