@@ -185,7 +185,10 @@ inline void GroupRunner::close() {
     loop().call([this] {
         is_closed_ = true;
         timer_.cancel();
-        for (Slot& slot : slots_) end_probe(slot);
+        for (Slot& slot : slots_) {
+            end_probe(slot);
+            if (slot.record) engine_->table.remove(slot.record->uuid);  // nobody finds it any more
+        }
     });
 }
 
