@@ -8,11 +8,11 @@
 /// Thread-safety: `arm` from any thread: the timer itself is set on the loop.
 
 #include <warden/detail/base/job.hpp>
-#include <warden/detail/system/event_loop.hpp>
 #include <warden/error.hpp>
 #include <warden/timeout.hpp>
 
 #include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include <chrono>
 #include <utility>
@@ -20,9 +20,11 @@
 namespace warden::detail {
 
 class LoopAlarm {
+    using Context = boost::asio::io_context;  // of which the EventLoop of these systems is one
+
 public:
     /// `ring` is called on the loop whenever an armed deadline has passed, and perhaps without one.
-    LoopAlarm(EventLoop& loop, Job ring) : loop_(loop), timer_(loop.get_executor()), ring_(std::move(ring)) {}
+    LoopAlarm(Context& loop, Job ring) : loop_(loop), timer_(loop.get_executor()), ring_(std::move(ring)) {}
 
     /// Rings at `deadline`, instead of at the deadline before.
     void arm(SteadyTime deadline) {
@@ -36,8 +38,8 @@ public:
 
 private:
     using Clock = SteadyTime::clock;
-    EventLoop& loop_;
-    boost::asio::basic_waitable_timer<Clock, boost::asio::wait_traits<Clock>, EventLoop::executor_type> timer_;
+    Context& loop_;
+    boost::asio::basic_waitable_timer<Clock, boost::asio::wait_traits<Clock>, Context::executor_type> timer_;
     Job ring_;
 };
 
