@@ -87,6 +87,7 @@ TEST_CASE("notify: a stranger is not believed, and is reported", "[supervision]"
     CHECK(started.process.state() == warden::State::running);
     started.process.write("go\n");
     CHECK(watch.wait().is_ready());
+    REQUIRE(eventually([&] { return listener.count(EventKind::alert) >= 10; }));
     CHECK(listener.count(EventKind::alert) == 10);  // and no more
 }
 
