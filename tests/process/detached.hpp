@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <csignal>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -81,6 +82,29 @@ private:
     std::vector<pid_t> before_;
 };
 
+/// Starts a program in a process group of its own; `output` becomes the end at which its stdout is read.
+[[nodiscard]] inline pid_t start_in_own_group(std::vector<std::string> words, int& output) {
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    output = ends[0];
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    posix_spawnattr_t attributes;
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    pid_t pid = 0;
+    const int failed = ::posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), environ);
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+    ::close(ends[1]);
+    REQUIRE(failed == 0);
+    return pid;
+}
+
 /// A program that has started a detached process: `host detach`, in a process group of its own.
 class DetachingHost {
 public:
@@ -89,25 +113,11 @@ public:
         std::vector<std::string> words{WARDEN_TEST_HOST, "detach", std::string(to_string(config.mechanism)),
                                        config.data_directory.string(), ending};
         words.insert(words.end(), command.begin(), command.end());
-        std::vector<char*> argv;
-        for (std::string& word : words) argv.push_back(word.data());
-        argv.push_back(nullptr);
-        int ends[2];
-        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-        posix_spawn_file_actions_t actions;
-        ::posix_spawn_file_actions_init(&actions);
-        ::posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-        posix_spawnattr_t attributes;
-        ::posix_spawnattr_init(&attributes);
-        ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-        const int failed = ::posix_spawn(&pid_, argv[0], &actions, &attributes, argv.data(), environ);
-        ::posix_spawnattr_destroy(&attributes);
-        ::posix_spawn_file_actions_destroy(&actions);
-        ::close(ends[1]);
-        REQUIRE(failed == 0);
+        int output = -1;
+        pid_ = start_in_own_group(std::move(words), output);
         char text[64] = {};
-        static_cast<void>(!::read(ends[0], text, sizeof text - 1));
-        ::close(ends[0]);
+        static_cast<void>(!::read(output, text, sizeof text - 1));
+        ::close(output);
         uuid_ = std::string(text).substr(0, 36);
     }
     DetachingHost(const DetachingHost&) = delete;

@@ -30,23 +30,7 @@ struct Program {
                                        "stay",
                                        "sleep",
                                        "300"};
-        std::vector<char*> argv;
-        for (std::string& word : words) argv.push_back(word.data());
-        argv.push_back(nullptr);
-        int ends[2];
-        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-        output = ends[0];
-        posix_spawn_file_actions_t actions;
-        ::posix_spawn_file_actions_init(&actions);
-        ::posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-        posix_spawnattr_t attributes;
-        ::posix_spawnattr_init(&attributes);
-        ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-        const int failed = ::posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), environ);
-        ::posix_spawnattr_destroy(&attributes);
-        ::posix_spawn_file_actions_destroy(&actions);
-        ::close(ends[1]);
-        REQUIRE(failed == 0);
+        pid = start_in_own_group(std::move(words), output);
     }
     Program(Program&& other) noexcept
         : pid(std::exchange(other.pid, 0)), output(std::exchange(other.output, -1)), uuid(std::move(other.uuid)) {}
